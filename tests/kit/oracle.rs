@@ -1,0 +1,249 @@
+//! The leak oracle: what can be seen from outside, as sets of facts that two looks compare.
+//!
+//! It must hold while other tests run beside this one. Mounts, links, hostname and System V objects
+//! are read through the test thread's own namespaces. Processes are this test's if they carry its
+//! mark in their environment, or stand in its directory. Cgroups are machine-wide: only those
+//! named after the test or the tool count, and only empty ones, since a leaked cgroup is one whose
+//! processes are gone (living processes are found as processes).
+
+use super::{Sandbox, is_root};
+use nix::mount::{MntFlags, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The variable every command of a sandbox carries, with the sandbox's id.
+pub const MARK: &str = "ISOBOX_TEST";
+
+/// How long a dying process may take to be gone, or a cgroup to empty.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A look at everything a command could leave behind: topic, and the facts seen under it.
+#[derive(Default, Clone)]
+pub struct World {
+    facts: BTreeMap<&'static str, BTreeSet<String>>,
+    files: BTreeSet<String>,
+}
+
+impl World {
+    pub(super) fn look(sandbox: &Sandbox) -> Self {
+        let facts = [
+            ("mount", mounts(sandbox)),
+            (
+                "link",
+                lines_of("/proc/thread-self/net/dev", |line| {
+                    line.split_once(':').map(|(name, _)| name.trim().into())
+                }),
+            ),
+            (
+                "hostname",
+                lines_of("/proc/sys/kernel/hostname", |line| Some(line.into())),
+            ),
+            ("shared memory", sysv("shm")),
+            ("message queue", sysv("msg")),
+            ("semaphores", sysv("sem")),
+            ("cgroup", cgroups(sandbox)),
+            ("/dev/null", dev_null()),
+            (
+                "process",
+                processes(sandbox)
+                    .into_iter()
+                    .map(|(_, shown)| shown)
+                    .collect(),
+            ),
+        ];
+        Self {
+            facts: facts.into(),
+            files: files(&sandbox.work()),
+        }
+    }
+
+    /// What is there now and was not before, or the other way round; looks again until the grace is over.
+    pub(super) fn settled_difference(mut self, before: &Self, sandbox: &Sandbox) -> String {
+        let start = Instant::now();
+        loop {
+            let difference = self.difference(before);
+            if difference.is_empty() || start.elapsed() > GRACE {
+                return difference;
+            }
+            thread::sleep(Duration::from_millis(5));
+            self = Self::look(sandbox);
+        }
+    }
+
+    /// Files made, removed or given another owner or mode.
+    pub(super) fn files_difference(&self, before: &Self) -> String {
+        compared("file", &before.files, &self.files)
+    }
+
+    fn difference(&self, before: &Self) -> String {
+        self.facts
+            .iter()
+            .map(|(topic, now)| compared(topic, &before.facts[topic], now))
+            .collect()
+    }
+}
+
+fn compared(topic: &str, before: &BTreeSet<String>, now: &BTreeSet<String>) -> String {
+    let mut text = String::new();
+    for lost in before.difference(now) {
+        let _ = writeln!(text, "  - {topic}: {lost}");
+    }
+    for new in now.difference(before) {
+        let _ = writeln!(text, "  + {topic}: {new}");
+    }
+    text
+}
+
+/// Kills what the test left running. Each was started by it: it carries its mark.
+pub(super) fn kill_all(sandbox: &Sandbox) {
+    for (pid, _) in processes(sandbox) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
+/// Detaches the mounts a failed test left in its directory, so that the directory can be removed.
+pub(super) fn unmount_below(dir: &Path) {
+    let mountinfo = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+    for point in mountinfo
+        .lines()
+        .rev()
+        .filter_map(|line| line.split(' ').nth(4))
+    {
+        if Path::new(point).starts_with(dir) {
+            let _ = umount2(point, MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+/// Every mount of the thread's own namespace; without one, those that name the sandbox.
+fn mounts(sandbox: &Sandbox) -> BTreeSet<String> {
+    let ours = |line: &str| is_root() || line.contains(&sandbox.id);
+    lines_of("/proc/thread-self/mountinfo", |line| {
+        ours(line).then(|| line.into())
+    })
+}
+
+fn sysv(kind: &str) -> BTreeSet<String> {
+    // The first line is the heading; key and id are what a user would call the object.
+    let name = |line: &str| {
+        Some(
+            line.split_whitespace()
+                .take(2)
+                .collect::<Vec<_>>()
+                .join(" "),
+        )
+    };
+    lines_of(&format!("/proc/sysvipc/{kind}"), name)
+}
+
+fn dev_null() -> BTreeSet<String> {
+    fs::metadata("/dev/null")
+        .map(|null| {
+            format!(
+                "{:o} {}:{} rdev {:#x}",
+                null.mode(),
+                null.uid(),
+                null.gid(),
+                null.rdev()
+            )
+        })
+        .into_iter()
+        .collect()
+}
+
+/// The sandbox's processes: pid, and what to show of them. Zombies are gone.
+fn processes(sandbox: &Sandbox) -> Vec<(i32, String)> {
+    let mark = format!("{MARK}={}", sandbox.id);
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let proc = entry.path();
+        let marked = fs::read(proc.join("environ")).is_ok_and(|env| {
+            env.split(|byte| *byte == 0)
+                .any(|var| var == mark.as_bytes())
+        });
+        let inside =
+            || fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&sandbox.dir));
+        if marked || inside() {
+            let argv = fs::read(proc.join("cmdline")).unwrap_or_default();
+            found.push((
+                pid,
+                format!(
+                    "{pid} {}",
+                    String::from_utf8_lossy(&argv).replace('\0', " ")
+                ),
+            ));
+        }
+    }
+    found
+}
+
+fn cgroups(sandbox: &Sandbox) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(dir) = left.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let path = entry.path();
+            let shown = path.to_string_lossy().into_owned();
+            let named = shown.contains("isobox") || shown.contains(&sandbox.id);
+            let empty = || {
+                fs::read_to_string(path.join("cgroup.procs")).is_ok_and(|procs| procs.is_empty())
+            };
+            if named && empty() {
+                found.insert(shown);
+            }
+            left.push(path);
+        }
+    }
+    found
+}
+
+fn files(dir: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![dir.to_owned()];
+    while let Some(dir) = left.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            // Content counts by its size and time; a directory's own time only says that something came and went.
+            let content = meta
+                .is_file()
+                .then(|| format!("{} bytes, {}", meta.len(), meta.mtime_nsec()));
+            let shown = entry.path();
+            found.insert(format!(
+                "{} {:o} {}:{} {content:?}",
+                shown.display(),
+                meta.mode(),
+                meta.uid(),
+                meta.gid()
+            ));
+            if meta.is_dir() {
+                left.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+fn lines_of(path: &str, fact: impl Fn(&str) -> Option<String>) -> BTreeSet<String> {
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .lines()
+        .filter_map(fact)
+        .collect()
+}

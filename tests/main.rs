@@ -1,0 +1,41 @@
+//! The integration suite: one binary, one module per applet, all on the real kernel.
+//!
+//! `kit` is what every test stands on (a [`kit::Sandbox`], commands with a time limit, whole-output
+//! assertions, the leak oracle); `parity` runs the same lines with the host's tools and with ours.
+//!
+//! | variable        | meaning                                                                    |
+//! |-----------------|----------------------------------------------------------------------------|
+//! | `ISOBOX_BIN`    | test this binary (a static musl build, say) instead of cargo's own         |
+//! | `ISOBOX_SKIPS`  | append `test-name: reason` to this file for every test that was skipped    |
+//! | `NEEDS_ALL=1`   | a skip is a failure: what the machine lacks should have been installed     |
+//! | `PARITY_ORACLE` | run only the host's half of the parity cases, twice, and compare the two   |
+//!
+//! A new `tests/NAME.rs` needs one line here; `every_file_is_in_the_suite` holds that.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what went wrong by panicking"
+)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "nothing outside this binary sees it"
+)]
+
+#[macro_use]
+mod kit;
+
+#[test]
+fn every_file_is_in_the_suite() {
+    let suite = include_str!("main.rs");
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        if let Some(module) = name.strip_suffix(".rs").filter(|module| *module != "main") {
+            assert!(
+                suite.contains(&format!("\nmod {module};")),
+                "tests/{name} is not in main.rs"
+            );
+        }
+    }
+}
