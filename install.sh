@@ -208,7 +208,7 @@ remove() {
 uninstall() {
     [ -f "$record" ] || die "nothing of ours is installed below $prefix"
     for dir in "$prefix/bin" "$prefix/share/isobox"; do
-        [ -w "$dir" ] || die "cannot write in $dir" "$(whose "$dir")"
+        ! [ -d "$dir" ] || [ -w "$dir" ] || die "cannot write in $dir" "$(whose "$dir")"
     done
     remove
     say "removed isobox from $prefix"
