@@ -170,17 +170,24 @@ advise() {
     [ -z "$covered" ] || say "in your PATH these now come after ours:$covered"
 }
 
-# Removes the links of applets that an older isobox had and this one has not.
+# Removes the links of applets that an older isobox had and this one has not, and takes them out of the record.
 drop_old_links() {
     while IFS= read -r entry; do
         case $entry in
-            bin/isobox | */) continue ;;
+            bin/isobox | */) ;;
+            *)
+                for applet in $applets; do
+                    [ "bin/$applet" != "$entry" ] || break
+                done
+                if [ "bin/$applet" != "$entry" ]; then
+                    if is_link "$prefix/$entry"; then rm -f "$prefix/$entry"; fi
+                    continue
+                fi
+                ;;
         esac
-        for applet in $applets; do
-            [ "bin/$applet" = "$entry" ] && continue 2
-        done
-        is_link "$prefix/$entry" && rm -f "$prefix/$entry"
-    done <"$record"
+        printf '%s\n' "$entry"
+    done <"$record" >"$record.new"
+    mv -f "$record.new" "$record"
 }
 
 # Removes what the record names, last made first, and the record before the directory that holds it.
