@@ -1,0 +1,70 @@
+//! The frame around every applet: options as GNU has them, help, man pages, completions, lists, plans.
+
+pub(crate) mod front;
+pub(crate) mod gnu;
+pub(crate) mod help;
+pub(crate) mod plan;
+pub(crate) mod raw;
+
+use std::ffi::OsString;
+
+use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
+use isobox::error::{Error, Result};
+
+use gnu::Parsed;
+
+/// How an applet ends, where it does not become another program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// With this status.
+    Status(u8),
+    /// By this signal, as its child did.
+    Signal(i32),
+}
+
+impl Exit {
+    /// All went well.
+    pub(crate) const OK: Self = Self::Status(0);
+}
+
+/// One applet: a struct of its arguments, whose doc comments are its help, and what it does.
+pub(crate) trait Applet: FromArgs + ArgsInfo {
+    /// Does it.
+    fn run(self) -> Result<Exit>;
+}
+
+/// What the table knows of an applet.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry {
+    /// Its name, by which it is called.
+    pub(crate) name: &'static str,
+    /// The exit status of wrong usage: the original tool's.
+    pub(crate) usage_status: u8,
+    /// The manual section its page belongs in.
+    pub(crate) section: u8,
+    /// Its declaration.
+    pub(crate) info: fn() -> CommandInfoWithArgs,
+    /// Runs it on its arguments (without its name).
+    pub(crate) run: fn(&Entry, &[OsString]) -> Result<Exit>,
+}
+
+/// Parses the arguments and runs the applet: the one generic function between the table and an applet.
+pub(crate) fn launch<T: Applet>(entry: &Entry, args: &[OsString]) -> Result<Exit> {
+    let words =
+        match gnu::canonical(&T::get_args_info(), args).map_err(|text| usage(entry, text))? {
+            Parsed::Help => return help::print(entry),
+            Parsed::Version => return help::print_version(entry),
+            Parsed::Words(words) => words,
+        };
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    T::from_args(&[entry.name], &words)
+        .map_err(|early| usage(entry, gnu::argh_says(&early.output)))?
+        .run()
+}
+
+/// Wrong usage, in the words and with the status of the original.
+fn usage(entry: &Entry, text: String) -> Error {
+    Error::new(text)
+        .status(entry.usage_status)
+        .hint(format!("try '{} --help' for more information", entry.name))
+}

@@ -1,0 +1,122 @@
+//! How an applet performs its plan, tells it, or both.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use isobox::error::{Error, Result};
+use isobox::plan::steps::own_binary::KeepOwnBinary;
+use isobox::plan::{self, Command, Exec, Observer, Outcome, Plan};
+
+use super::{Exit, gnu, help};
+
+/// The value of `--explain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Explain {
+    /// Tell what would be done, and do nothing.
+    Text,
+    /// The same, for programs.
+    Json,
+    /// Do it, and tell while doing.
+    Run,
+}
+
+impl argh::FromArgValue for Explain {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        match value {
+            "" | "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            "run" => Ok(Self::Run),
+            _ => Err(gnu::bad(format!(
+                "unknown way to explain '{value}': text, json or run"
+            ))),
+        }
+    }
+}
+
+/// Performs the plan, or tells it where `explain` asks for that.
+pub(crate) fn perform(plan: &Plan, explain: Option<Explain>) -> Result<Exit> {
+    let outcome = match explain {
+        None => plan.run(&plan::Quiet)?,
+        Some(Explain::Run) => plan.run(&Narrator)?,
+        Some(Explain::Text) => {
+            return help::print_all(&plan.tell().iter().map(plan::text).collect::<String>());
+        }
+        Some(Explain::Json) => return help::print_all(&plan::json(&plan.tell())),
+    };
+    Ok(match outcome {
+        Outcome::Exited(status) => Exit::Status(status),
+        Outcome::Killed(signal) => Exit::Signal(signal),
+    })
+}
+
+/// Tells on standard error what is being done: standard output belongs to the program.
+struct Narrator;
+
+impl Observer for Narrator {
+    fn before(&self, plan: &Plan, index: usize) {
+        eprint!("{}", plan::text(&plan.tell_entry(index)));
+    }
+
+    fn after(&self, _: &Plan, _: usize, result: &Result<()>) {
+        match result {
+            Ok(()) => eprintln!("             result   done"),
+            Err(error) => eprintln!("             result   {error}"),
+        }
+    }
+}
+
+/// The program that a command names, in the environment given (`NAME=value` each). A plain name of one of our
+/// own applets means that applet, whatever root the plan leads into: it is run by descriptor.
+pub(crate) fn exec(command: Command, env: Vec<OsString>) -> Exec {
+    Exec::new(command, env)
+}
+
+/// Where the command is one of our applets, keeps a protected handle on our own binary. Called before any step
+/// that leaves the mount namespace or the root we started in.
+pub(crate) fn keep_own_binary(plan: &mut Plan) {
+    let command = plan.program().command();
+    let is_applet = command
+        .program
+        .to_str()
+        .is_some_and(|name| crate::table::find(name).is_some());
+    if is_applet {
+        let slot = plan.slot();
+        plan.then(KeepOwnBinary { slot });
+        plan.program_mut().from_own_binary(slot);
+    }
+}
+
+/// The words of a command, or the user's shell where there are none, as unshare(1) and nsenter(1) choose it.
+pub(crate) fn command_or_shell(words: Vec<OsString>) -> Result<Command> {
+    if let Some(command) = Command::new(words) {
+        return Ok(command);
+    }
+    let shell = isobox::credentials::login_shell(env::var_os("SHELL"));
+    let name = [
+        b"-",
+        shell
+            .as_bytes()
+            .rsplit(|b| *b == b'/')
+            .next()
+            .unwrap_or(b"sh"),
+    ]
+    .concat();
+    Command::new([shell.clone()])
+        .map(|command| Command {
+            argv: vec![OsString::from_vec(name)],
+            ..command
+        })
+        .ok_or_else(|| Error::new("no program given and no shell found"))
+}
+
+/// This process's environment, as data.
+pub(crate) fn environment() -> Vec<OsString> {
+    env::vars_os()
+        .map(|(name, value)| {
+            [name.as_os_str(), OsStr::new("="), &value]
+                .into_iter()
+                .collect()
+        })
+        .collect()
+}

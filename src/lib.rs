@@ -1,0 +1,29 @@
+//! isobox: isolating processes on Linux by hand, as a library.
+//!
+//! The map of rooms, and who may call whom (arrows go down only):
+//!
+//! | room | what it is for |
+//! |---|---|
+#![cfg_attr(
+    feature = "oci",
+    doc = "| [`oci`] | an OCI runtime `Spec`, and its compiler to a plan |"
+)]
+//! | [`plan`] | Step, Plan, and its three readers: run, explain, script |
+//! | [`namespace`], [`idmap`], [`credentials`], [`process`], [`own_binary`] | one kernel subject each |
+//! | [`probe`] | why the kernel said no: looked up, not guessed |
+//! | [`sys`] | the only room with `unsafe`: system calls that nix has not |
+//! | [`error`], [`json`] | the one error; JSON text |
+//!
+//! The library has no argv, prints nothing, never exits (but in a child that it forked) and reads no
+//! environment: whoever calls it hands these in.
+
+pub mod credentials;
+pub mod error;
+pub mod idmap;
+pub mod json;
+pub mod namespace;
+pub mod own_binary;
+pub mod plan;
+pub mod probe;
+pub mod process;
+pub mod sys;

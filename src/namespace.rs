@@ -1,0 +1,240 @@
+//! The eight kinds of namespace as one table: name, flag, `/proc` name, option letter, manual page.
+//!
+//! Everyone who lists, makes, enters or explains namespaces reads this table, so that a kind is
+//! described once. See namespaces(7) and the pages named below.
+
+use nix::sched::CloneFlags;
+
+/// One kind of namespace. The order is the order in which a set of them is entered: see [`Kind::ALL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// User and group ids, and the capabilities that count inside (user_namespaces(7)).
+    User,
+    /// The root of `/proc/self/cgroup` (cgroup_namespaces(7)).
+    Cgroup,
+    /// System V IPC and POSIX message queues (ipc_namespaces(7)).
+    Ipc,
+    /// Host name and NIS domain name (uts_namespaces(7)).
+    Uts,
+    /// Network devices, addresses, routes, ports (network_namespaces(7)).
+    Net,
+    /// Process ids (pid_namespaces(7)).
+    Pid,
+    /// Mount points (mount_namespaces(7)).
+    Mount,
+    /// The offsets of the monotonic and boot clocks (time_namespaces(7)).
+    Time,
+}
+
+/// What there is to know about one kind.
+struct Facts {
+    option: &'static str,
+    letter: char,
+    proc: &'static str,
+    flag: CloneFlags,
+    flag_name: &'static str,
+    man: &'static str,
+    since: &'static str,
+}
+
+/// `CLONE_NEWTIME` (linux/sched.h), which nix does not name: it shares its bit with the signal mask of
+/// clone(2), so only unshare(2), setns(2) and clone3(2) take it.
+pub const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
+
+impl Kind {
+    /// Every kind, in the order in which util-linux enters them: user first, so that it lends its
+    /// capabilities to the rest; mount last but time, so that `/proc` stays readable until then.
+    pub const ALL: [Self; 8] = [
+        Self::User,
+        Self::Cgroup,
+        Self::Ipc,
+        Self::Uts,
+        Self::Net,
+        Self::Pid,
+        Self::Mount,
+        Self::Time,
+    ];
+
+    const fn facts(self) -> Facts {
+        let (option, letter, proc, flag, flag_name, man, since) = match self {
+            Self::User => (
+                "user",
+                'U',
+                "user",
+                CloneFlags::CLONE_NEWUSER,
+                "CLONE_NEWUSER",
+                "user_namespaces(7)",
+                "3.8",
+            ),
+            Self::Cgroup => (
+                "cgroup",
+                'C',
+                "cgroup",
+                CloneFlags::CLONE_NEWCGROUP,
+                "CLONE_NEWCGROUP",
+                "cgroup_namespaces(7)",
+                "4.6",
+            ),
+            Self::Ipc => (
+                "ipc",
+                'i',
+                "ipc",
+                CloneFlags::CLONE_NEWIPC,
+                "CLONE_NEWIPC",
+                "ipc_namespaces(7)",
+                "2.6.19",
+            ),
+            Self::Uts => (
+                "uts",
+                'u',
+                "uts",
+                CloneFlags::CLONE_NEWUTS,
+                "CLONE_NEWUTS",
+                "uts_namespaces(7)",
+                "2.6.19",
+            ),
+            Self::Net => (
+                "net",
+                'n',
+                "net",
+                CloneFlags::CLONE_NEWNET,
+                "CLONE_NEWNET",
+                "network_namespaces(7)",
+                "2.6.29",
+            ),
+            Self::Pid => (
+                "pid",
+                'p',
+                "pid",
+                CloneFlags::CLONE_NEWPID,
+                "CLONE_NEWPID",
+                "pid_namespaces(7)",
+                "2.6.24",
+            ),
+            Self::Mount => (
+                "mount",
+                'm',
+                "mnt",
+                CloneFlags::CLONE_NEWNS,
+                "CLONE_NEWNS",
+                "mount_namespaces(7)",
+                "2.4.19",
+            ),
+            Self::Time => (
+                "time",
+                'T',
+                "time",
+                CLONE_NEWTIME,
+                "CLONE_NEWTIME",
+                "time_namespaces(7)",
+                "5.6",
+            ),
+        };
+        Facts {
+            option,
+            letter,
+            proc,
+            flag,
+            flag_name,
+            man,
+            since,
+        }
+    }
+
+    /// The long option that names it: `mount`, `net` ...
+    pub fn option(self) -> &'static str {
+        self.facts().option
+    }
+
+    /// The short option that names it: `m`, `n` ...
+    pub fn letter(self) -> char {
+        self.facts().letter
+    }
+
+    /// Its link below `/proc/PID/ns`, which is also what lsns(8) calls it: `mnt`, `net` ...
+    pub fn proc_name(self) -> &'static str {
+        self.facts().proc
+    }
+
+    /// Its link below `/proc/PID/ns` for what children will be in: only pid and time differ from the process.
+    pub fn proc_name_for_children(self) -> &'static str {
+        match self {
+            Self::Pid => "pid_for_children",
+            Self::Time => "time_for_children",
+            _ => self.proc_name(),
+        }
+    }
+
+    /// Its flag for unshare(2), setns(2) and clone3(2).
+    pub fn flag(self) -> CloneFlags {
+        self.facts().flag
+    }
+
+    /// The name of that flag.
+    pub fn flag_name(self) -> &'static str {
+        self.facts().flag_name
+    }
+
+    /// The manual page.
+    pub fn man(self) -> &'static str {
+        self.facts().man
+    }
+
+    /// The first kernel that has it.
+    pub fn since(self) -> &'static str {
+        self.facts().since
+    }
+
+    /// The kind that lsns(8) and `/proc/PID/ns` call `name`.
+    pub fn from_proc_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.proc_name() == name)
+    }
+}
+
+/// The flags of several kinds together.
+pub fn flags(kinds: &[Kind]) -> CloneFlags {
+    kinds
+        .iter()
+        .fold(CloneFlags::empty(), |flags, kind| flags | kind.flag())
+}
+
+/// The kinds whose flag is in `flags`, in the order of [`Kind::ALL`].
+pub fn kinds(flags: CloneFlags) -> Vec<Kind> {
+    Kind::ALL
+        .into_iter()
+        .filter(|kind| flags.contains(kind.flag()))
+        .collect()
+}
+
+/// The flags by name, as a C program would write them: `CLONE_NEWNS|CLONE_NEWPID`.
+///
+/// ```
+/// use isobox::namespace::{Kind, flag_names, flags};
+/// assert_eq!(flag_names(flags(&[Kind::Pid, Kind::Mount])), "CLONE_NEWPID|CLONE_NEWNS");
+/// ```
+pub fn flag_names(flags: CloneFlags) -> String {
+    kinds(flags)
+        .into_iter()
+        .map(Kind::flag_name)
+        .collect::<Vec<_>>()
+        .join("|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_letters_are_unique() {
+        for (i, a) in Kind::ALL.into_iter().enumerate() {
+            for b in &Kind::ALL[i + 1..] {
+                assert!(
+                    a.letter() != b.letter()
+                        && a.option() != b.option()
+                        && !a.flag().intersects(b.flag())
+                );
+            }
+            assert_eq!(Kind::from_proc_name(a.proc_name()), Some(a));
+        }
+    }
+}

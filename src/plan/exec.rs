@@ -1,0 +1,204 @@
+//! The end of every plan: the program.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::unistd::{execve, execveat};
+
+use super::{Context, Explanation, Shell, Slot};
+use crate::error::{Error, Result, Text};
+
+/// A program with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// What is looked up: a path if it holds a slash, else a name for `PATH`.
+    pub program: OsString,
+    /// `argv`, which starts with the name the program is given.
+    pub argv: Vec<OsString>,
+}
+
+impl Command {
+    /// A command as typed: the first word is the program and its own name.
+    pub fn new(words: impl IntoIterator<Item = OsString>) -> Option<Self> {
+        let argv: Vec<OsString> = words.into_iter().collect();
+        Some(Self {
+            program: argv.first()?.clone(),
+            argv,
+        })
+    }
+}
+
+/// Replaces the process by a program (execve(2)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exec {
+    command: Command,
+    /// The whole environment, `NAME=value` each.
+    env: Vec<OsString>,
+    /// Where our own binary stands by, when the program is one of our applets.
+    own_binary: Option<Slot>,
+    /// The original tool's words for a failure.
+    failure: Text,
+}
+
+/// The statuses that shells and every wrapper give: found but not executable, and not found.
+const CANNOT_EXECUTE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+impl Exec {
+    /// The program with its environment.
+    pub fn new(command: Command, env: Vec<OsString>) -> Self {
+        Self {
+            command,
+            env,
+            own_binary: None,
+            failure: Text::Borrowed("failed to execute"),
+        }
+    }
+
+    /// Runs our own binary, which an earlier step left in `slot`, under the name in `argv[0]`.
+    pub fn from_own_binary(&mut self, slot: Slot) {
+        self.own_binary = Some(slot);
+    }
+
+    /// What to say where it fails (the program follows).
+    #[must_use]
+    pub fn failing_with(mut self, words: impl Into<Text>) -> Self {
+        self.failure = words.into();
+        self
+    }
+
+    /// The command.
+    pub fn command(&self) -> &Command {
+        &self.command
+    }
+
+    /// The environment.
+    pub fn env(&self) -> &[OsString] {
+        &self.env
+    }
+
+    /// Becomes the program; comes back only with the reason why not: status 127 if it is not there, else 126.
+    pub fn perform(&self, cx: &Context) -> Error {
+        let errno = match self.become_program(cx) {
+            Err(Attempt::Kernel(errno)) => errno,
+            Err(Attempt::Plan(error)) => return error,
+            Ok(never) => match never {},
+        };
+        let status = if errno == Errno::ENOENT {
+            NOT_FOUND
+        } else {
+            CANNOT_EXECUTE
+        };
+        let error = Error::new(self.failure.clone())
+            .on(&self.command.program)
+            .errno_is(errno)
+            .status(status);
+        error.hint_maybe(crate::probe::exec_failed(&self.command.program, errno))
+    }
+
+    fn become_program(&self, cx: &Context) -> Result<Infallible, Attempt> {
+        let argv = c_strings(&self.command.argv)?;
+        let env = c_strings(&self.env)?;
+        if let Some(slot) = self.own_binary {
+            let binary = cx.get(slot).map_err(Attempt::Plan)?;
+            return Ok(execveat(binary, c"", &argv, &env, AtFlags::AT_EMPTY_PATH)?);
+        }
+        let program = self.command.program.as_bytes();
+        if program.contains(&b'/') {
+            return try_path(program, &argv, &env).map_err(Attempt::Kernel);
+        }
+        if program.is_empty() {
+            return Err(Attempt::Kernel(Errno::ENOENT));
+        }
+        // execvp(3): every directory in turn; a file we may not execute is remembered, not final.
+        let mut reason = Errno::ENOENT;
+        for directory in self.search_path().split(|b| *b == b':') {
+            let directory = if directory.is_empty() {
+                b"."
+            } else {
+                directory
+            };
+            match try_path(&[directory, b"/", program].concat(), &argv, &env) {
+                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+                Err(Errno::EACCES) => reason = Errno::EACCES,
+                Err(errno) => return Err(Attempt::Kernel(errno)),
+                Ok(never) => match never {},
+            }
+        }
+        Err(Attempt::Kernel(reason))
+    }
+
+    /// `PATH` of the environment the program gets, else that of the C library (confstr(3), `_CS_PATH`).
+    fn search_path(&self) -> &[u8] {
+        let path = self
+            .env
+            .iter()
+            .rev()
+            .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
+        path.unwrap_or(b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    }
+
+    pub(super) fn explain(&self) -> Explanation {
+        let argv: Vec<_> = self
+            .command
+            .argv
+            .iter()
+            .map(|word| format!("{word:?}"))
+            .collect();
+        let call = match self.own_binary {
+            Some(_) => format!(
+                "execveat(ISOBOX, \"\", [{}], AT_EMPTY_PATH)",
+                argv.join(", ")
+            ),
+            None => format!("execve({:?}, [{}])", self.command.program, argv.join(", ")),
+        };
+        Explanation::new(
+            call,
+            "becomes the program: same process, same namespaces, new code",
+            "the process would go on being isobox",
+            "execve(2)",
+        )
+    }
+
+    pub(super) fn shell(&self) -> Shell {
+        Shell::Command {
+            words: self.command.argv.clone(),
+        }
+    }
+}
+
+/// Why the program did not start.
+enum Attempt {
+    Kernel(Errno),
+    Plan(Error),
+}
+
+impl From<Errno> for Attempt {
+    fn from(errno: Errno) -> Self {
+        Self::Kernel(errno)
+    }
+}
+
+/// execve(2); a file that is no binary and has no `#!` line is given to the shell, as execvp(3) does.
+fn try_path(path: &[u8], argv: &[CString], env: &[CString]) -> Result<Infallible, Errno> {
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    match execve(&path, argv, env) {
+        Err(Errno::ENOEXEC) => {
+            let script = [c"/bin/sh".to_owned(), path]
+                .into_iter()
+                .chain(argv.iter().skip(1).cloned());
+            execve(c"/bin/sh", &script.collect::<Vec<_>>(), env)
+        }
+        other => other,
+    }
+}
+
+fn c_strings(words: &[OsString]) -> Result<Vec<CString>, Errno> {
+    words
+        .iter()
+        .map(|word| CString::new(word.clone().into_vec()).map_err(|_| Errno::EINVAL))
+        .collect()
+}

@@ -1,0 +1,102 @@
+//! Telling a plan: every call in order, why it is there, what breaks without it, where to read on.
+
+use super::{Entry, Explanation, Plan, Side};
+
+/// One line of a told plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Its number, from 1.
+    pub number: usize,
+    /// Who does it: `caller`, `child` or `outside`.
+    pub who: &'static str,
+    /// What is done.
+    pub what: Explanation,
+}
+
+impl Plan {
+    /// The whole plan, told in the order in which it would happen, the exec last.
+    pub fn tell(&self) -> Vec<Told> {
+        (0..=self.entries.len())
+            .map(|index| self.tell_entry(index))
+            .collect()
+    }
+
+    /// One entry told; the entry after the last is the exec.
+    pub fn tell_entry(&self, index: usize) -> Told {
+        let fork_at = self
+            .entries
+            .iter()
+            .position(|entry| matches!(entry, Entry::Fork(_)));
+        let program = if fork_at.is_some_and(|at| at < index) {
+            "child"
+        } else {
+            "caller"
+        };
+        let (who, what) = match self.entries.get(index) {
+            Some(Entry::Step(Side::Outside, step)) => ("outside", step.explain()),
+            Some(Entry::Step(Side::Program, step)) => (program, step.explain()),
+            Some(Entry::Fork(fork)) => (program, fork.explain()),
+            None => (program, self.exec.explain()),
+        };
+        Told {
+            number: index + 1,
+            who,
+            what,
+        }
+    }
+}
+
+/// A line for people, ended by a newline.
+///
+/// ```text
+///  3. child    mount("proc", "/proc", "proc", MS_NOSUID|MS_NOEXEC|MS_NODEV)
+///              why      shows the processes of this PID namespace
+///              without  ps would list the processes of the host
+///              see      proc(5)
+/// ```
+pub fn text(told: &Told) -> String {
+    const MARGIN: &str = "             ";
+    let Told {
+        number,
+        who,
+        what:
+            Explanation {
+                call,
+                why,
+                without,
+                man,
+            },
+    } = told;
+    format!(
+        "{number:2}. {who:<8} {call}\n{MARGIN}why      {why}\n{MARGIN}without  {without}\n{MARGIN}see      {man}\n"
+    )
+}
+
+/// A told plan as one JSON array, ended by a newline.
+pub fn json(told: &[Told]) -> String {
+    let rows: Vec<String> = told.iter().map(json_row).collect();
+    format!("[\n{}\n]\n", rows.join(",\n"))
+}
+
+fn json_row(told: &Told) -> String {
+    let Told {
+        number,
+        who,
+        what:
+            Explanation {
+                call,
+                why,
+                without,
+                man,
+            },
+    } = told;
+    let quote = crate::json::quote;
+    format!(
+        "  {{\"step\": {number}, \"side\": {}, \"call\": {}, \"why\": {}, \"without\": {}, \"man\": {}}}",
+        quote(who),
+        quote(call),
+        quote(why),
+        quote(without),
+        quote(man)
+    )
+}

@@ -1,0 +1,223 @@
+//! The line between the two sides of a running plan.
+//!
+//! A pair of `SOCK_SEQPACKET` sockets, both close-on-exec: a message is a datagram, its order is kept, and
+//! the end of the line tells that the other process executed its program or died. The ends are typed by
+//! role, so that the wrong party cannot send.
+//!
+//! ```text
+//! program side                               outside (a helper, or the parent)
+//!    | -- Perform(i) ------------------------> |  performs entry i, with the sender as the process concerned
+//!    | <------------------------ Done | Failed |
+//!    |                                         |
+//!    | -- Failed(error) ---------------------> |  takes back what it did, last first
+//!    | <--------------------------------- Done |
+//!    |                    or                   |
+//!    | -- Executing -------------------------> |  nothing may fail any more but the exec itself
+//!    | -- (closed by exec) ------------------> |
+//! ```
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::sockopt::PassCred;
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, send,
+    setsockopt, socketpair,
+};
+use nix::unistd::Pid;
+
+use crate::error::{Doing, Error, Result};
+
+/// What the program side says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// Please perform this entry of the plan.
+    Perform(usize),
+    /// It is over: this failed.
+    Failed(Error),
+    /// All steps are done; the exec comes next.
+    Executing,
+    /// The line ended: after `Executing` the program runs, before it the process died.
+    Closed,
+}
+
+const PERFORM: u8 = b'p';
+const FAILED: u8 = b'f';
+const EXECUTING: u8 = b'x';
+const DONE: u8 = b'd';
+
+/// Longest message: an error with its texts.
+const LONGEST: usize = 16 * 1024;
+
+/// The program side's end.
+#[derive(Debug)]
+pub(super) struct ProgramEnd(OwnedFd);
+
+/// The outside's end.
+#[derive(Debug)]
+pub(super) struct OutsideEnd(OwnedFd);
+
+/// Both ends. The outside learns the sender's pid from the kernel (`SO_PASSCRED`), in its own numbering.
+pub(super) fn pair() -> Result<(ProgramEnd, OutsideEnd)> {
+    let (program, outside) = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
+    .doing("cannot make a socket pair")?;
+    setsockopt(&outside, PassCred, &true).doing("cannot ask for the sender's pid")?;
+    Ok((ProgramEnd(program), OutsideEnd(outside)))
+}
+
+impl ProgramEnd {
+    /// Has the outside perform entry `index` and waits for it.
+    pub(super) fn perform(&self, index: usize) -> Result<()> {
+        let mut message = vec![PERFORM];
+        message.extend(index.to_ne_bytes());
+        self.send(&message)?;
+        self.answer()
+    }
+
+    /// Tells of a failure and waits until what was done outside is taken back. Best effort: nobody is left
+    /// to tell if the line is gone.
+    pub(super) fn failed(&self, error: &Error) {
+        let mut message = vec![FAILED];
+        message.extend(error.encode());
+        message.truncate(LONGEST);
+        if self.send(&message).is_ok() {
+            let _ = self.answer();
+        }
+    }
+
+    /// Tells that only the exec is left to do.
+    pub(super) fn executing(&self) -> Result<()> {
+        self.send(&[EXECUTING])
+    }
+
+    /// The descriptor, for a child that wants to know whether its parent still lives.
+    pub(super) fn try_clone_fd(&self) -> Result<OwnedFd> {
+        self.0.try_clone().doing("cannot copy a descriptor")
+    }
+
+    fn send(&self, message: &[u8]) -> Result<()> {
+        send_all(self.0.as_fd(), message)
+    }
+
+    fn answer(&self) -> Result<()> {
+        let mut buffer = vec![0; LONGEST];
+        match receive(self.0.as_fd(), &mut buffer)? {
+            [DONE, ..] => Ok(()),
+            [FAILED, error @ ..] => Err(Error::decode(error)),
+            _ => Err(Error::new("the process that stayed outside has died")),
+        }
+    }
+}
+
+impl OutsideEnd {
+    /// Waits for what the program side says next, and says who spoke.
+    pub(super) fn listen(&self) -> Result<(Said, Pid)> {
+        let mut buffer = vec![0; LONGEST];
+        let mut control = nix::cmsg_space!(libc::ucred);
+        let (length, sender) = loop {
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            match recvmsg::<()>(
+                self.0.as_raw_fd(),
+                &mut parts,
+                Some(&mut control),
+                MsgFlags::MSG_CMSG_CLOEXEC,
+            ) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::ECONNRESET) => break (0, 0),
+                other => {
+                    let message = other.doing("cannot hear from the other process")?;
+                    let sender = message.cmsgs().ok().and_then(|mut all| {
+                        all.find_map(|m| match m {
+                            ControlMessageOwned::ScmCredentials(who) => Some(who.pid()),
+                            _ => None,
+                        })
+                    });
+                    break (message.bytes, sender.unwrap_or(0));
+                }
+            }
+        };
+        let said = match &buffer[..length] {
+            [PERFORM, index @ ..] => {
+                Said::Perform(index.try_into().map_or(usize::MAX, usize::from_ne_bytes))
+            }
+            [FAILED, error @ ..] => Said::Failed(Error::decode(error)),
+            [EXECUTING, ..] => Said::Executing,
+            _ => Said::Closed,
+        };
+        Ok((said, Pid::from_raw(sender)))
+    }
+
+    /// Answers a request.
+    pub(super) fn answer(&self, result: &Result<()>) {
+        let message = match result {
+            Ok(()) => vec![DONE],
+            Err(error) => [&[FAILED], error.encode().as_slice()].concat(),
+        };
+        // A program side that died in the meantime is noticed by whoever waits for it.
+        let _ = send_all(self.0.as_fd(), &message[..message.len().min(LONGEST)]);
+    }
+}
+
+/// Whether the other end is closed, which for a child means that its parent has died.
+pub(super) fn hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    poll(&mut fds, PollTimeout::ZERO).is_ok()
+        && fds[0]
+            .revents()
+            .is_some_and(|seen| seen.contains(PollFlags::POLLHUP))
+}
+
+fn send_all(fd: BorrowedFd<'_>, message: &[u8]) -> Result<()> {
+    loop {
+        match send(fd.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL) {
+            Err(Errno::EINTR) => {}
+            other => return other.map(drop).doing("cannot tell the other process"),
+        }
+    }
+}
+
+fn receive<'a>(fd: BorrowedFd<'_>, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+    let length = loop {
+        match recv(fd.as_raw_fd(), buffer, MsgFlags::empty()) {
+            Err(Errno::EINTR) => {}
+            Err(Errno::ECONNRESET) => break 0,
+            other => break other.doing("cannot hear from the other process")?,
+        }
+    };
+    Ok(&buffer[..length])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_heard_with_the_speaker() {
+        let (program, outside) = pair().unwrap();
+        program.executing().unwrap();
+        assert_eq!(outside.listen().unwrap(), (Said::Executing, Pid::this()));
+        assert!(!hung_up(program.0.as_fd()));
+        drop(program);
+        assert_eq!(outside.listen().unwrap().0, Said::Closed);
+    }
+
+    #[test]
+    fn an_answer_carries_the_error() {
+        let (program, outside) = pair().unwrap();
+        let error = Error::new("cannot write")
+            .on("/proc/1/uid_map")
+            .errno_is(Errno::EPERM);
+        outside.answer(&Err(error.clone()));
+        assert_eq!(program.answer(), Err(error));
+        drop(outside);
+        assert!(hung_up(program.0.as_fd()));
+        assert!(program.perform(0).is_err());
+    }
+}

@@ -1,0 +1,299 @@
+//! A container is a plan, and the plan is data.
+//!
+//! A [`Plan`] is a list of [`Step`]s and, at most once, a [`Fork`]; at its end stands the [`Exec`]. Each kind
+//! of step is declared in one place (a file below `steps/`) with its three faces, so that what is done, what
+//! is told and what is written down as a script cannot drift apart:
+//!
+//! * `perform`: the kernel call, with an error that names it ([`Plan::run`], in `run.rs`);
+//! * `explain`: the call, why it is there, what breaks without it, the manual page (`explain.rs`);
+//! * `shell`: the word of our own applets that does the same (`script.rs`).
+//!
+//! Steps happen on one of two sides. The *program* side is the process on its way to becoming the program:
+//! the caller until the fork, the child from there on. The *outside* is a process that stays in the
+//! namespaces we started in and does what can only be done from there (writing a map with privilege there,
+//! pinning a mount namespace). `run.rs` draws how the two talk.
+
+mod exec;
+mod explain;
+mod link;
+mod run;
+mod script;
+pub mod steps;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sched::CloneFlags;
+use nix::unistd::Pid;
+
+use crate::error::{Error, Result, Text};
+use crate::process::Wait;
+
+pub use exec::{Command, Exec};
+pub use explain::{Told, json, text};
+pub use run::{Observer, Outcome, Quiet};
+pub use script::Shell;
+
+/// One kernel effect.
+pub trait Step: fmt::Debug {
+    /// Does it. Errors say what was being done, to what, and carry a probed hint where one is known.
+    fn perform(&self, cx: &mut Context) -> Result<()>;
+
+    /// Takes it back after a later step failed, as far as it outlives the process. Never fails.
+    fn undo(&self, _cx: &mut Context) {}
+
+    /// Says it.
+    fn explain(&self) -> Explanation;
+
+    /// Writes it down as an option of one of our applets.
+    fn shell(&self) -> Shell;
+}
+
+/// What a step does, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The kernel call with its arguments, as a C program would write it.
+    pub call: String,
+    /// Why it is there.
+    pub why: Text,
+    /// What breaks without it.
+    pub without: Text,
+    /// Where to read on: `unshare(2)`.
+    pub man: &'static str,
+}
+
+impl Explanation {
+    /// The four parts in order.
+    pub fn new(
+        call: impl Into<String>,
+        why: impl Into<Text>,
+        without: impl Into<Text>,
+        man: &'static str,
+    ) -> Self {
+        Self {
+            call: call.into(),
+            why: why.into(),
+            without: without.into(),
+            man,
+        }
+    }
+}
+
+/// Which process performs a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The process that will become the program.
+    Program,
+    /// A process that stays where we started.
+    Outside,
+}
+
+/// One line of a plan.
+#[derive(Debug)]
+pub enum Entry {
+    /// A step and who performs it.
+    Step(Side, Box<dyn Step>),
+    /// From here on the program side is a child.
+    Fork(Fork),
+}
+
+/// How the child is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fork {
+    /// The namespaces that are made with the child, in one clone3(2).
+    pub namespaces: CloneFlags,
+    /// Why there is a child at all, for `--explain`.
+    pub why: Text,
+    /// What breaks without it.
+    pub without: Text,
+}
+
+/// Names a descriptor that one step leaves for a later one ([`Plan::slot`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot(usize);
+
+/// What steps share while a plan runs: the process concerned and the descriptors left by earlier steps.
+#[derive(Debug)]
+pub struct Context {
+    /// The process on its way to the program, as the performing side sees it.
+    program: Pid,
+    slots: Vec<Option<OwnedFd>>,
+    /// The child's end of the line to its parent, which hangs up when the parent dies.
+    parent: Option<OwnedFd>,
+}
+
+impl Context {
+    fn new(plan: &Plan) -> Self {
+        Self {
+            program: Pid::this(),
+            slots: (0..plan.slots).map(|_| None).collect(),
+            parent: None,
+        }
+    }
+
+    /// The process on its way to the program, as the performing side numbers it.
+    pub fn program(&self) -> Pid {
+        self.program
+    }
+
+    /// Leaves a descriptor for a later step.
+    pub fn put(&mut self, slot: Slot, fd: OwnedFd) {
+        self.slots[slot.0] = Some(fd);
+    }
+
+    /// Takes up a descriptor that an earlier step left.
+    ///
+    /// # Errors
+    /// Where no step has: the plan is wrong, and says so instead of doing something else.
+    pub fn get(&self, slot: Slot) -> Result<BorrowedFd<'_>> {
+        let fd = self.slots.get(slot.0).and_then(Option::as_ref);
+        fd.map(AsFd::as_fd).ok_or_else(|| {
+            Error::new(format!(
+                "the plan uses descriptor {} before a step made it",
+                slot.0
+            ))
+        })
+    }
+
+    /// Takes a descriptor out for good.
+    pub fn take(&mut self, slot: Slot) -> Option<OwnedFd> {
+        self.slots.get_mut(slot.0).and_then(Option::take)
+    }
+
+    /// Whether the parent has died since the fork; always false where there was no fork.
+    pub fn parent_died(&self) -> bool {
+        self.parent
+            .as_ref()
+            .is_some_and(|fd| link::hung_up(fd.as_fd()))
+    }
+}
+
+/// An ordered list of steps that ends in a program.
+#[derive(Debug)]
+pub struct Plan {
+    entries: Vec<Entry>,
+    exec: Exec,
+    wait: Wait,
+    slots: usize,
+}
+
+impl Plan {
+    /// An empty plan for a program.
+    pub fn new(exec: Exec) -> Self {
+        Self {
+            entries: Vec::new(),
+            exec,
+            wait: Wait::default(),
+            slots: 0,
+        }
+    }
+
+    /// Adds a step of the process on its way to the program.
+    pub fn then(&mut self, step: impl Step + 'static) -> &mut Self {
+        self.entries
+            .push(Entry::Step(Side::Program, Box::new(step)));
+        self
+    }
+
+    /// Adds a step that a process which stayed outside performs while the program side waits for it.
+    pub fn outside(&mut self, step: impl Step + 'static) -> &mut Self {
+        self.entries
+            .push(Entry::Step(Side::Outside, Box::new(step)));
+        self
+    }
+
+    /// Makes the rest of the program side happen in a child. A plan forks once: a second call is ignored.
+    pub fn fork(&mut self, fork: Fork) -> &mut Self {
+        if !self.forks() {
+            self.entries.push(Entry::Fork(fork));
+        }
+        self
+    }
+
+    /// How the parent waits for the child.
+    pub fn wait(&mut self, wait: Wait) -> &mut Self {
+        self.wait = wait;
+        self
+    }
+
+    /// A name for a descriptor that one step will leave for another.
+    pub fn slot(&mut self) -> Slot {
+        self.slots += 1;
+        Slot(self.slots - 1)
+    }
+
+    /// The lines, in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// What the plan ends in.
+    pub fn program(&self) -> &Exec {
+        &self.exec
+    }
+
+    /// What the plan ends in, to be changed (a handle on our own binary is a step of its own).
+    pub fn program_mut(&mut self) -> &mut Exec {
+        &mut self.exec
+    }
+
+    fn forks(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::Fork(_)))
+    }
+
+    /// Whether the outside must be a process of its own: the program side has moved before it is needed.
+    fn needs_helper(&self) -> bool {
+        let mut moved = false;
+        for entry in &self.entries {
+            match entry {
+                Entry::Step(Side::Program, _) => moved = true,
+                Entry::Step(Side::Outside, _) => return moved,
+                // With nothing moved before the fork, the parent itself is the outside.
+                Entry::Fork(_) if !moved => return false,
+                Entry::Fork(_) => {}
+            }
+        }
+        false
+    }
+
+    /// Every part of the script, in order (`script.rs` joins them).
+    fn shells(&self) -> Vec<Shell> {
+        let mut shells: Vec<Shell> = self
+            .entries
+            .iter()
+            .map(|entry| match entry {
+                Entry::Step(_, step) => step.shell(),
+                Entry::Fork(fork) => fork.shell(),
+            })
+            .collect();
+        shells.push(self.exec.shell());
+        shells
+    }
+}
+
+impl Fork {
+    fn explain(&self) -> Explanation {
+        let flags = crate::namespace::flag_names(self.namespaces);
+        let call = if flags.is_empty() {
+            "clone3(SIGCHLD)".into()
+        } else {
+            format!("clone3({flags}|SIGCHLD)")
+        };
+        Explanation::new(call, self.why.clone(), self.without.clone(), "clone(2)")
+    }
+
+    fn shell(&self) -> Shell {
+        let mut words: Vec<OsString> = crate::namespace::kinds(self.namespaces)
+            .iter()
+            .map(|k| format!("--{}", k.option()).into())
+            .collect();
+        words.push("--fork".into());
+        Shell::Option {
+            applet: "unshare",
+            words,
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Performing a plan.
+//!
+//! ```text
+//! caller                       child                        outside
+//!   | (a helper is made first if the caller will move) ----> |
+//!   | entries before the fork                                |
+//!   |   ... those of the outside: by message, or here ------ |
+//!   | clone3() -------------> |                              |
+//!   |                         | entries after the fork       |
+//!   |   (the parent is the outside where nothing moved) ---- |
+//!   |                         | execve()                     |
+//!   | waits for the child     | the program                  gone
+//! ```
+//!
+//! A helper is forked twice, so that it is nobody's unexpected child: where the plan does not fork, the
+//! caller becomes the program by exec, and the program must not find a stranger's zombie.
+
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::link::{self, OutsideEnd, ProgramEnd, Said};
+use super::{Context, Entry, Plan, Side};
+use crate::error::{Doing, Error, Result};
+use crate::process;
+use crate::sys::clone::{Change, Forked, fork, wait};
+use crate::sys::{signal, task};
+
+/// How the program of a plan that forks ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It exited with this status.
+    Exited(u8),
+    /// This signal ended it.
+    Killed(i32),
+}
+
+/// Watches a plan run: `--explain=run`. Called in whichever process performs the entry.
+pub trait Observer {
+    /// Entry `index` of the plan is about to be performed (the exec is the entry after the last).
+    fn before(&self, plan: &Plan, index: usize);
+    /// It has been performed, or has failed.
+    fn after(&self, plan: &Plan, index: usize, result: &Result<()>);
+}
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet;
+
+impl Observer for Quiet {
+    fn before(&self, _: &Plan, _: usize) {}
+    fn after(&self, _: &Plan, _: usize, _: &Result<()>) {}
+}
+
+/// Who performs the outside's entries.
+enum Outside {
+    /// This process: nothing has moved yet.
+    Here,
+    /// Another, at the other end of this line.
+    Line(ProgramEnd),
+}
+
+/// A child on its way.
+struct Started {
+    child: Pid,
+    pidfd: OwnedFd,
+    line: OutsideEnd,
+    guard: process::Guard,
+}
+
+impl Plan {
+    /// Performs the plan. Where it does not fork this process becomes the program and there is no return
+    /// but by an error; where it does, waits for the program and tells how it ended.
+    ///
+    /// # Errors
+    /// Of the step that failed, wherever it was performed; what outlives the processes has been taken back.
+    pub fn run(&self, observer: &dyn Observer) -> Result<Outcome> {
+        let mut cx = Context::new(self);
+        let outside = if self.needs_helper() {
+            Outside::Line(start_helper(self, observer)?)
+        } else {
+            Outside::Here
+        };
+        let started = self.start(&mut cx, &outside, observer);
+        if let (Err(error), Outside::Line(line)) = (&started, &outside) {
+            line.failed(error);
+        }
+        // The helper goes when the last end of its line is closed: the child's, by its exec.
+        drop(outside);
+        let Started {
+            child,
+            pidfd,
+            line,
+            guard,
+        } = started?;
+        cx.program = child;
+        self.serve_child(&line, &mut cx, observer)?;
+        process::supervise(child, &pidfd, guard)
+    }
+
+    /// The caller's part up to the fork. Comes back with a child, or with an error; a plan that does not fork
+    /// ends here, in its program.
+    fn start(
+        &self,
+        cx: &mut Context,
+        outside: &Outside,
+        observer: &dyn Observer,
+    ) -> Result<Started> {
+        let fork_at = self
+            .entries
+            .iter()
+            .position(|entry| matches!(entry, Entry::Fork(_)));
+        let end = fork_at.unwrap_or(self.entries.len());
+        self.walk(0..end, cx, outside, observer)?;
+        let Some(Entry::Fork(how)) = self.entries.get(end) else {
+            if let Outside::Line(line) = outside {
+                line.executing()?;
+            }
+            return Err(self.execute(cx, observer));
+        };
+        let (program_end, line) = link::pair()?;
+        let guard = process::before_fork(&self.wait)?;
+        observer.before(self, end);
+        let forked = fork(how.namespaces, None)
+            .map_err(|errno| crate::probe::clone_failed(how.namespaces, errno));
+        if !matches!(forked, Ok(Forked::Child)) {
+            observer.after(self, end, &forked.as_ref().map(drop).map_err(Clone::clone));
+        }
+        match forked? {
+            Forked::Child => {
+                drop(line);
+                self.child(end, cx, outside, &guard, program_end, observer)
+            }
+            Forked::Parent { child, pidfd } => Ok(Started {
+                child,
+                pidfd,
+                line,
+                guard,
+            }),
+        }
+    }
+
+    /// The child's life: the rest of the entries, then the program. Never returns.
+    fn child(
+        &self,
+        at: usize,
+        cx: &mut Context,
+        outside: &Outside,
+        guard: &process::Guard,
+        parent: ProgramEnd,
+        observer: &dyn Observer,
+    ) -> ! {
+        let parent = Outside::Line(parent);
+        let helper = if matches!(outside, Outside::Here) {
+            &parent
+        } else {
+            outside
+        };
+        let lines = [outside, &parent]
+            .into_iter()
+            .filter_map(|side| match side {
+                Outside::Line(line) => Some(line),
+                Outside::Here => None,
+            });
+        let mut life = || -> Result<Error> {
+            guard.release()?;
+            cx.program = Pid::this();
+            if let Outside::Line(line) = &parent {
+                cx.parent = Some(line.try_clone_fd()?);
+            }
+            self.walk(at + 1..self.entries.len(), cx, helper, observer)?;
+            for line in lines.clone() {
+                line.executing()?;
+            }
+            Ok(self.execute(cx, observer))
+        };
+        let error = life().unwrap_or_else(|error| error);
+        lines.clone().for_each(|line| line.failed(&error));
+        task::exit_now(error.exit_status())
+    }
+
+    /// Performs entries of this side in order, and has the outside perform its own in between.
+    fn walk(
+        &self,
+        range: std::ops::Range<usize>,
+        cx: &mut Context,
+        outside: &Outside,
+        observer: &dyn Observer,
+    ) -> Result<()> {
+        for index in range {
+            match (&self.entries[index], outside) {
+                (Entry::Step(Side::Outside, _), Outside::Line(line)) => line.perform(index)?,
+                _ => self.perform(index, cx, observer)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn perform(&self, index: usize, cx: &mut Context, observer: &dyn Observer) -> Result<()> {
+        let Some(Entry::Step(_, step)) = self.entries.get(index) else {
+            return Err(Error::new(format!("the plan has no step {index}")));
+        };
+        observer.before(self, index);
+        let result = step.perform(cx);
+        observer.after(self, index, &result);
+        result
+    }
+
+    fn execute(&self, cx: &mut Context, observer: &dyn Observer) -> Error {
+        observer.before(self, self.entries.len());
+        let error = self.exec.perform(cx);
+        observer.after(self, self.entries.len(), &Err(error.clone()));
+        error
+    }
+
+    /// The parent's part while the child is on its way: does what is asked, until the line ends.
+    fn serve_child(
+        &self,
+        line: &OutsideEnd,
+        cx: &mut Context,
+        observer: &dyn Observer,
+    ) -> Result<()> {
+        let child = cx.program;
+        let result = self.serve(line, cx, observer);
+        if result.is_err() {
+            // It has said its last word: collect it, so that no zombie is left.
+            while wait(child, libc::WEXITED) == Err(Errno::EINTR) {}
+        }
+        result
+    }
+
+    /// Performs what the program side asks for. Ends well when the program side executed its program (or died
+    /// without a word, which its parent sees for itself), with its error when it failed.
+    fn serve(&self, line: &OutsideEnd, cx: &mut Context, observer: &dyn Observer) -> Result<()> {
+        let mut done: Vec<usize> = Vec::new();
+        let mut executing = false;
+        loop {
+            match line.listen()? {
+                (Said::Perform(index), speaker) => {
+                    cx.program = speaker;
+                    let result = self.perform(index, cx, observer);
+                    if result.is_ok() {
+                        done.push(index);
+                    }
+                    line.answer(&result);
+                }
+                (Said::Executing, _) => executing = true,
+                (Said::Failed(error), _) => {
+                    self.undo(&done, cx);
+                    line.answer(&Ok(()));
+                    return Err(error);
+                }
+                (Said::Closed, _) => {
+                    if !executing {
+                        self.undo(&done, cx);
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn undo(&self, done: &[usize], cx: &mut Context) {
+        for index in done.iter().rev() {
+            if let Some(Entry::Step(_, step)) = self.entries.get(*index) {
+                step.undo(cx);
+            }
+        }
+    }
+}
+
+/// Starts the process that stays outside, as a grandchild, and gives the line to it.
+fn start_helper(plan: &Plan, observer: &dyn Observer) -> Result<ProgramEnd> {
+    let (program_end, outside_end) = link::pair()?;
+    signal::default(Signal::SIGCHLD).doing("cannot reset SIGCHLD")?;
+    let Forked::Parent { child, .. } =
+        fork(CloneFlags::empty(), None).doing("cannot fork a helper")?
+    else {
+        drop(program_end);
+        if let Ok(Forked::Child) = fork(CloneFlags::empty(), None) {
+            let mut cx = Context::new(plan);
+            // Its errors travel over the line; there is nobody else to tell.
+            let _ = plan.serve(&outside_end, &mut cx, observer);
+        }
+        task::exit_now(0)
+    };
+    loop {
+        match wait(child, libc::WEXITED) {
+            Err(Errno::EINTR) => {}
+            Ok(Change::Exited(0)) => return Ok(program_end),
+            Ok(_) => return Err(Error::new("cannot fork a helper")),
+            Err(errno) => return Err(errno).doing("cannot wait for a helper"),
+        }
+    }
+}

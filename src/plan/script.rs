@@ -1,0 +1,150 @@
+//! Writing a plan down as a POSIX shell script of our own applets.
+//!
+//! Every applet that isolates ends in a command, so a plan is one command line of applets in a row:
+//!
+//! ```text
+//! exec unshare --mount --pid --fork \
+//!     pivot --proc ROOT \
+//!     setpriv --no-new-privs \
+//!     sh
+//! ```
+//!
+//! Each step says which applet it is an option of; steps of one applet that follow each other share it.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use super::Plan;
+
+/// A step as shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shell {
+    /// These words of this applet say it.
+    Option {
+        /// The applet.
+        applet: &'static str,
+        /// Its options.
+        words: Vec<OsString>,
+    },
+    /// An operand of this applet, which stands after all its options (the root of `pivot`).
+    Operand {
+        /// The applet.
+        applet: &'static str,
+        /// The operand.
+        word: OsString,
+    },
+    /// The words of the program itself.
+    Command {
+        /// The words.
+        words: Vec<OsString>,
+    },
+    /// The applet that another step names does this by itself.
+    Implied,
+}
+
+impl Shell {
+    /// One option.
+    pub fn option(applet: &'static str, word: impl Into<OsString>) -> Self {
+        Self::Option {
+            applet,
+            words: vec![word.into()],
+        }
+    }
+}
+
+/// One command of the row.
+struct Link {
+    applet: &'static str,
+    options: Vec<OsString>,
+    operands: Vec<OsString>,
+}
+
+impl Plan {
+    /// The plan as a script that does the same.
+    pub fn script(&self) -> String {
+        let mut row: Vec<Link> = Vec::new();
+        let mut program = Vec::new();
+        for shell in self.shells() {
+            match shell {
+                Shell::Option { applet, words } => link(&mut row, applet).options.extend(words),
+                Shell::Operand { applet, word } => link(&mut row, applet).operands.push(word),
+                Shell::Command { words } => program = words,
+                Shell::Implied => {}
+            }
+        }
+        let mut lines: Vec<String> = row.iter().map(Link::line).collect();
+        lines.push(words(&program));
+        format!("#!/bin/sh\nexec {}\n", lines.join(" \\\n    "))
+    }
+}
+
+/// The last command of the row if it is this applet, else a new one.
+fn link<'a>(row: &'a mut Vec<Link>, applet: &'static str) -> &'a mut Link {
+    if row.last().is_none_or(|last| last.applet != applet) {
+        row.push(Link {
+            applet,
+            options: Vec::new(),
+            operands: Vec::new(),
+        });
+    }
+    let last = row.len() - 1;
+    &mut row[last]
+}
+
+impl Link {
+    fn line(&self) -> String {
+        // `--` so that an operand or a program that starts with a dash is not taken for an option.
+        let parts = [words(&self.options), "--".into(), words(&self.operands)];
+        let parts: Vec<&str> = parts
+            .iter()
+            .map(String::as_str)
+            .filter(|part| !part.is_empty())
+            .collect();
+        format!("{} {}", self.applet, parts.join(" "))
+    }
+}
+
+fn words(words: &[OsString]) -> String {
+    words
+        .iter()
+        .map(|word| quote(word))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// A word quoted for the shell, where it needs to be. Bytes that are no UTF-8 cannot stand in a `String`, so
+/// they are written through printf(1).
+fn quote(word: &OsStr) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"@%_+=:,./-".contains(b);
+    let Some(text) = word.to_str() else {
+        let octal: String = word
+            .as_bytes()
+            .iter()
+            .map(|b| format!("\\{b:03o}"))
+            .collect();
+        return format!("\"$(printf '{octal}')\"");
+    };
+    if !text.is_empty() && text.bytes().all(|b| plain(&b)) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_the_shell() {
+        let cases: [(&[u8], &str); 5] = [
+            (b"/bin/sh", "/bin/sh"),
+            (b"", "''"),
+            (b"a b", "'a b'"),
+            (b"it's", "'it'\\''s'"),
+            (b"\xff", "\"$(printf '\\377')\""),
+        ];
+        for (word, want) in cases {
+            assert_eq!(quote(OsStr::from_bytes(word)), want);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Waiting for a program as a good parent: signals, job control, exit status.
+//!
+//! Two parents are wanted. unshare(1) and nsenter(1) outlive `SIGINT` and `SIGTERM` by blocking them while
+//! they wait, and pass them on only when asked (util-linux 2.36, 2.42). All parents mirror a job-control
+//! stop, so that Ctrl-Z at the shell stops the whole job and `fg` continues it.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::unistd::Pid;
+
+use crate::error::{Doing, Error, Result};
+use crate::plan::Outcome;
+use crate::sys::clone::{Change, pidfd_send_signal, wait};
+use crate::sys::signal;
+
+/// What a parent does with the signals it gets while it waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Signals {
+    /// They act on the parent as on any process.
+    #[default]
+    Natural,
+    /// `SIGINT` and `SIGTERM` are held back until the child has ended.
+    Hold,
+    /// `SIGINT` and `SIGTERM` are sent on to the child.
+    Forward,
+}
+
+/// How a parent waits for its child.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// What becomes of signals.
+    pub signals: Signals,
+}
+
+/// The signal mask as it was before the fork.
+#[derive(Debug)]
+pub struct Guard {
+    signals: Signals,
+    before: SigSet,
+}
+
+/// Blocks what the policy wants blocked, before the child exists, so that no signal falls in between.
+///
+/// # Errors
+/// Those of sigprocmask(2).
+pub fn before_fork(how: &Wait) -> Result<Guard> {
+    // A caller that ignored SIGCHLD hands that on through exec, and then there is nothing to wait for.
+    signal::default(Signal::SIGCHLD).doing("cannot reset SIGCHLD")?;
+    let mut blocked = SigSet::empty();
+    match how.signals {
+        Signals::Natural => {}
+        Signals::Hold => blocked.extend([Signal::SIGINT, Signal::SIGTERM]),
+        Signals::Forward => blocked.extend([Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]),
+    }
+    let mut before = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), Some(&mut before))
+        .doing("cannot block signals")?;
+    Ok(Guard {
+        signals: how.signals,
+        before,
+    })
+}
+
+impl Guard {
+    /// Gives back the mask that was in force before the fork: in the child, or when waiting is over.
+    ///
+    /// # Errors
+    /// Those of sigprocmask(2).
+    pub fn release(&self) -> Result<()> {
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None)
+            .doing("cannot restore the signal mask")
+    }
+}
+
+/// Waits until the child has ended.
+///
+/// # Errors
+/// Those of waitid(2).
+pub fn supervise(child: Pid, pidfd: &OwnedFd, guard: Guard) -> Result<Outcome> {
+    let outcome = loop {
+        if guard.signals == Signals::Forward {
+            forward_next(pidfd)?;
+        }
+        let options = if guard.signals == Signals::Forward {
+            libc::WNOHANG
+        } else {
+            0
+        };
+        match wait(child, libc::WEXITED | libc::WSTOPPED | options) {
+            Ok(Change::Exited(status)) => break Outcome::Exited(status),
+            Ok(Change::Killed(signal)) => break Outcome::Killed(signal),
+            Ok(Change::Stopped(_)) => {
+                // Stop as the child did; the shell continues this process, and it continues the child.
+                kill(Pid::this(), Signal::SIGSTOP).doing("cannot stop with the child")?;
+                // The child may have been ended meanwhile; the next wait tells.
+                let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGCONT);
+            }
+            Ok(Change::Continued | Change::None) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno).doing("cannot wait for the child"),
+        }
+    };
+    guard.release()?;
+    Ok(outcome)
+}
+
+/// Takes the next blocked signal; sends it on unless it only says that the child changed.
+fn forward_next(pidfd: &OwnedFd) -> Result<()> {
+    let mut wanted = SigSet::empty();
+    wanted.extend([Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]);
+    match wanted.wait() {
+        Ok(Signal::SIGCHLD) | Err(Errno::EINTR) => Ok(()),
+        Ok(signal) => {
+            // A child that ended in this moment is no error: the next wait reports it.
+            let _ = pidfd_send_signal(pidfd.as_fd(), signal as i32);
+            Ok(())
+        }
+        Err(errno) => Err(errno).doing("cannot wait for a signal"),
+    }
+}
+
+/// Ends this process as the child ended: by the same signal, so that whoever waits for us sees it.
+///
+/// # Errors
+/// Where the signal does not end us (it is ignored, say); the caller then exits with 128 and the signal.
+pub fn end_by(which: i32) -> Result<()> {
+    let signal = Signal::try_from(which).doing("unknown signal")?;
+    // A core of the parent would overwrite that of the child.
+    let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
+    if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
+        signal::default(signal).doing("cannot reset the signal")?;
+    }
+    let mut set = SigSet::empty();
+    set.add(signal);
+    sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None).doing("cannot unblock the signal")?;
+    kill(Pid::this(), signal).doing("cannot signal this process")?;
+    Err(Error::new("survived its child's signal"))
+}
+
+/// A signal's number from its name (`KILL`, `SIGKILL`, `kill`), number, or `RTMIN+n` and `RTMAX-n`.
+///
+/// ```
+/// use isobox::process::signal_number;
+/// assert_eq!(signal_number("KILL"), Some(9));
+/// assert_eq!(signal_number("sigterm"), Some(15));
+/// assert_eq!(signal_number("RTMIN+1"), Some(35));
+/// assert_eq!(signal_number("0x9"), None);
+/// ```
+pub fn signal_number(name: &str) -> Option<i32> {
+    /// The range that kill(1) and glibc call RTMIN to RTMAX: the kernel's 32 and 33 belong to the C library.
+    const RT: (i32, i32) = (34, 64);
+    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) {
+        return name.parse().ok().filter(|n| (1..=RT.1).contains(n));
+    }
+    let upper = name.to_ascii_uppercase();
+    let short = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let offset = |text: &str| {
+        if text.is_empty() {
+            Some(0)
+        } else {
+            text[1..].parse::<i32>().ok()
+        }
+    };
+    let realtime = match (short.strip_prefix("RTMIN"), short.strip_prefix("RTMAX")) {
+        (Some(rest), _) if rest.is_empty() || rest.starts_with('+') => Some(RT.0 + offset(rest)?),
+        (_, Some(rest)) if rest.is_empty() || rest.starts_with('-') => Some(RT.1 - offset(rest)?),
+        _ => None,
+    };
+    let alias = match short {
+        "CLD" => Some(Signal::SIGCHLD),
+        "POLL" => Some(Signal::SIGIO),
+        _ => format!("SIG{short}").parse().ok(),
+    };
+    realtime
+        .filter(|n| (RT.0..=RT.1).contains(n))
+        .or(alias.map(|signal| signal as i32))
+}

@@ -1,0 +1,147 @@
+//! clone3(2), pidfd_open(2), waitid(2): processes made and awaited by hand.
+
+use std::fs;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::unistd::Pid;
+
+use super::result;
+
+/// Which side of a [`fork`] we are on.
+#[derive(Debug)]
+pub enum Forked {
+    /// The new process.
+    Child,
+    /// The process that made it.
+    Parent {
+        /// The child, as seen from the caller's PID namespace.
+        child: Pid,
+        /// A stable handle on it (pidfd_open(2)): its number cannot be reused while this is open.
+        pidfd: OwnedFd,
+    },
+}
+
+/// What a child did, from waitid(2). Signals are plain numbers, so that realtime ones pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It exited with this status.
+    Exited(u8),
+    /// A signal ended it.
+    Killed(i32),
+    /// A signal stopped it (job control).
+    Stopped(i32),
+    /// It was continued.
+    Continued,
+    /// Nothing to report (only with `WNOHANG`).
+    None,
+}
+
+/// Makes a child as fork(2) does, in the new namespaces of `flags` and, where `cgroup` is given, in that
+/// cgroup (`CLONE_INTO_CGROUP`, cgroup v2 only: joining a group afterwards waits for an RCU grace period).
+///
+/// The child gets a copy of everything and may do what a single-threaded process may do. Two things it may
+/// not: rely on libc's cached thread id (so `raise` is out: send yourself signals by `kill`), and return
+/// from `main` (leave by [`super::task::exit_now`] or exec). Needs Linux 5.3, with `cgroup` 5.7.
+///
+/// # Errors
+/// `EBUSY` where the process has a second thread, whose locks the copy could hold for ever; else the
+/// kernel's answer.
+pub fn fork(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked, Errno> {
+    if threads() > 1 {
+        return Err(Errno::EBUSY);
+    }
+    let mut pidfd: libc::c_int = -1;
+    // SAFETY: clone_args is plain integers, for which all zero bits are a value.
+    let mut args: libc::clone_args = unsafe { zeroed() };
+    // The flags of clone(2) are an int that sign-extends (CLONE_IO is bit 31): keep the low word.
+    args.flags =
+        u64::from(flags.bits().cast_unsigned()) | u64::from(libc::CLONE_PIDFD.cast_unsigned());
+    args.pidfd = (&raw mut pidfd) as u64;
+    args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+    }
+    // SAFETY: args points to a clone_args of the given size that outlives the call; without CLONE_VM the
+    // child runs on its own copy of this stack, and there is no second thread that could hold a lock.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut args,
+            size_of::<libc::clone_args>(),
+        )
+    };
+    match result(ret)? {
+        0 => Ok(Forked::Child),
+        child => {
+            // SAFETY: the kernel has just stored in pidfd a descriptor that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Forked::Parent {
+                child: Pid::from_raw(i32::try_from(child).unwrap_or(-1)),
+                pidfd,
+            })
+        }
+    }
+}
+
+/// `CLONE_INTO_CGROUP` (linux/sched.h).
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// How many threads this process has; 1 where `/proc` is not there to ask (we never start any).
+fn threads() -> usize {
+    fs::metadata("/proc/self/task").map_or(1, |meta| {
+        use std::os::unix::fs::MetadataExt;
+        // A directory's link count is two and one for each subdirectory: no need to list it.
+        usize::try_from(meta.nlink())
+            .unwrap_or(3)
+            .saturating_sub(2)
+            .max(1)
+    })
+}
+
+/// A handle on the process `pid` (pidfd_open(2), Linux 5.3).
+pub fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
+    // SAFETY: pidfd_open takes two integers.
+    let fd = result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(|_| Errno::EBADF)?) })
+}
+
+/// Sends `signal` to the process behind `pidfd` (pidfd_send_signal(2), Linux 5.1).
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    let (fd, info) = (pidfd.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+    // SAFETY: the fd is borrowed for the call, and a null siginfo asks for what kill(2) would send.
+    result(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, info, 0) }).map(drop)
+}
+
+/// Waits for the child `pid` as waitid(2) does. `options` are `WEXITED`, `WSTOPPED`, `WCONTINUED`, `WNOHANG`.
+/// An interruption by a signal is returned as `EINTR`.
+pub fn wait(pid: Pid, options: i32) -> Result<Change, Errno> {
+    // SAFETY: siginfo_t is plain data, for which all zero bits are a value.
+    let mut info: libc::siginfo_t = unsafe { zeroed() };
+    // SAFETY: info is a siginfo_t of our own that outlives the call.
+    let ret = unsafe {
+        libc::waitid(
+            libc::P_PID,
+            pid.as_raw().cast_unsigned(),
+            &raw mut info,
+            options,
+        )
+    };
+    result(ret.into())?;
+    // SAFETY: waitid has filled info with a SIGCHLD record (or left it zero, where the pid is 0 too).
+    if unsafe { info.si_pid() } == 0 {
+        return Ok(Change::None);
+    }
+    // SAFETY: as above: a SIGCHLD record has a status.
+    let status = unsafe { info.si_status() };
+    Ok(match info.si_code {
+        libc::CLD_EXITED => Change::Exited(u8::try_from(status & 0xff).unwrap_or(255)),
+        libc::CLD_KILLED | libc::CLD_DUMPED => Change::Killed(status),
+        libc::CLD_CONTINUED => Change::Continued,
+        _ => Change::Stopped(status),
+    })
+}

@@ -1,0 +1,50 @@
+//! The two socket ioctls that bring an interface up (netdevice(7)).
+
+use std::mem::zeroed;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+
+use super::result;
+
+/// Sets `IFF_UP` on the interface `name` (at most 15 bytes) of the network namespace that `socket` belongs to.
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_ADMIN` over that namespace, `ENODEV` where there is no such interface,
+/// `EINVAL` for a name that is too long.
+pub fn bring_up(socket: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    // SAFETY: ifreq is plain data, for which all zero bits are a value.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    if name.len() >= request.ifr_name.len() {
+        return Err(Errno::EINVAL);
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name) {
+        *to = from.cast_signed() as libc::c_char;
+    }
+    // SAFETY: request is an ifreq with a NUL-terminated name; the kernel writes its flags.
+    result(
+        unsafe {
+            libc::ioctl(
+                socket.as_raw_fd(),
+                libc::SIOCGIFFLAGS as _,
+                &raw mut request,
+            )
+        }
+        .into(),
+    )?;
+    // SAFETY: SIOCGIFFLAGS has filled this member of the union, and any bits are a value of it.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    request.ifr_ifru.ifru_flags = flags | libc::c_short::try_from(libc::IFF_UP).unwrap_or(1);
+    // SAFETY: request is an ifreq of our own that outlives the call; the kernel only reads it.
+    result(
+        unsafe {
+            libc::ioctl(
+                socket.as_raw_fd(),
+                libc::SIOCSIFFLAGS as _,
+                &raw mut request,
+            )
+        }
+        .into(),
+    )
+    .map(drop)
+}

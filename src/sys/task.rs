@@ -1,0 +1,44 @@
+//! What a process says of itself: prctl(2), exit, close_range(2), descriptors handed on.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+
+use super::result;
+
+/// prctl(2) for the operations whose arguments are plain numbers.
+///
+/// # Errors
+/// The kernel's answer; the meaning of the value is that of the operation.
+pub fn prctl(operation: i32, args: [u64; 4]) -> Result<i64, Errno> {
+    let [a, b, c, d] = args;
+    // SAFETY: callers pass numbers only (no operation that reads or writes memory is used with this).
+    result(unsafe { libc::syscall(libc::SYS_prctl, operation, a, b, c, d) })
+}
+
+/// Ends this process at once, without running anything that the parent would run too (buffers, hooks).
+pub fn exit_now(status: u8) -> ! {
+    // SAFETY: _exit has no precondition.
+    unsafe { libc::_exit(status.into()) }
+}
+
+/// Marks every descriptor from `first` on to be closed by exec (close_range(2), Linux 5.11).
+pub fn cloexec_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed now, so no owned fd becomes invalid.
+    result(unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    })
+    .map(drop)
+}
+
+/// Lets `fd` survive exec, or not.
+pub fn set_cloexec(fd: BorrowedFd<'_>, on: bool) -> Result<(), Errno> {
+    let flags = if on { libc::FD_CLOEXEC } else { 0 };
+    // SAFETY: the fd is borrowed for the call, F_SETFD takes an int.
+    result(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, flags) }.into()).map(drop)
+}
