@@ -26,6 +26,8 @@
 #[macro_use]
 mod kit;
 
+mod parity;
+
 #[test]
 fn every_file_is_in_the_suite() {
     let suite = include_str!("main.rs");

@@ -64,15 +64,9 @@ impl<'t> Cmd<'t> {
         self
     }
 
-    /// Only the host's tools on the PATH, none of ours.
+    /// Only the host's tools on the PATH (and the test's own scripts), none of ours.
     pub fn host(mut self) -> Self {
-        self.path.clear();
-        self
-    }
-
-    /// Puts a directory of the sandbox's `work/` before everything else on the PATH.
-    pub fn path_first(mut self, dir: &str) -> Self {
-        self.path.insert(0, self.sandbox.work().join(dir));
+        self.path = vec![self.sandbox.tools()];
         self
     }
 

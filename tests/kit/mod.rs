@@ -25,7 +25,7 @@ mod selftest;
 
 pub use command::Cmd;
 pub use oracle::World;
-pub use ran::Ran;
+pub use ran::{Ran, boxed};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -141,6 +141,11 @@ impl Sandbox {
     /// The directory of [`Sandbox::tool`] scripts.
     pub fn tools(&self) -> PathBuf {
         self.dir.join("tools")
+    }
+
+    /// The name that marks everything of this sandbox.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     fn bin(&self) -> PathBuf {

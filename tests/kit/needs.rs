@@ -84,6 +84,19 @@ pub fn host(program: &str) -> Need {
         .ok_or_else(|| format!("the host's {program}"))
 }
 
+/// The need that a data file names: `root`, `userns`, ..., `host:PROGRAM`.
+pub fn named(need: &str) -> Need {
+    match need.split_once(':').unwrap_or((need, "")) {
+        ("root", "") => root(),
+        ("userns", "") => userns(),
+        ("timens", "") => timens(),
+        ("cgroup2", "") => cgroup2(),
+        ("busybox", "") => busybox(),
+        ("host", program) => host(program),
+        _ => Err(format!("{need}, which kit/needs.rs does not know")),
+    }
+}
+
 /// Where the host keeps a program.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
