@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use isobox::error::{Doing, Error, Result};
 
-use crate::cli::Exit;
+use crate::cli::{Exit, say};
 use crate::table;
 
 /// The kind of link.
@@ -37,10 +37,10 @@ pub(crate) fn install(dir: &Path, kind: Link) -> Result<Exit> {
         };
         match made {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                eprintln!(
-                    "isobox: {} belongs to something else: skipped",
+                say(&format!(
+                    "isobox: {} belongs to something else: skipped\n",
                     name.display()
-                );
+                ));
                 skipped += 1;
             }
             other => other.doing_to("cannot make", &name)?,

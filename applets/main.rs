@@ -1,27 +1,30 @@
 //! isobox, the multi-call binary: finds the applet by `argv[0]`, or as `isobox APPLET`, runs it, and prints
 //! its error, once.
+#![cfg_attr(not(test), no_main)]
 
 mod cli;
 mod install;
 mod table;
 
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
 
 use isobox::error::{Error, Result};
-use nix::sys::signal::Signal;
 
 use cli::Exit;
 
 /// What a shell gives for a command that is not there; busybox and toybox do for an applet.
 const NO_SUCH_APPLET: u8 = 127;
 
-fn main() -> ExitCode {
-    // Rust ignores SIGPIPE, and a program would inherit that over exec.
-    let _ = isobox::sys::signal::default(Signal::SIGPIPE);
-    let args: Vec<OsString> = env::args_os().collect();
+#[cfg(not(test))]
+isobox::entry!(start);
+
+/// Runs the box on its argument vector and gives the exit status.
+#[cfg_attr(
+    test,
+    allow(dead_code, reason = "the test harness has a start of its own")
+)]
+fn start(args: &[OsString]) -> u8 {
     let called = args.first().map(|arg| base_name(arg)).unwrap_or_default();
     let (name, result) = match table::find(&called) {
         Some(applet) => (applet.name, (applet.run)(applet, &args[1..])),
@@ -31,7 +34,7 @@ fn main() -> ExitCode {
         Ok(exit) => end(exit),
         Err(error) => {
             report(name, &error);
-            ExitCode::from(error.exit_status())
+            error.exit_status()
         }
     }
 }
@@ -66,20 +69,20 @@ fn front(args: &[OsString]) -> (&'static str, Result<Exit>) {
 
 /// Prints an error: `applet: doing subject: reason`, and a hint where there is one.
 fn report(name: &str, error: &Error) {
-    eprintln!("{name}: {error}");
-    if let Some(hint) = error.advice() {
-        eprintln!("hint: {hint}");
-    }
+    let hint = error
+        .advice()
+        .map_or_else(String::new, |hint| format!("hint: {hint}\n"));
+    cli::say(&format!("{name}: {error}\n{hint}"));
 }
 
 /// Ends as the child ended.
-fn end(exit: Exit) -> ExitCode {
+fn end(exit: Exit) -> u8 {
     match exit {
-        Exit::Status(status) => ExitCode::from(status),
+        Exit::Status(status) => status,
         Exit::Signal(signal) => {
             // Comes back only if the signal does not end us; then the number the shell would show.
             let _ = isobox::process::end_by(signal);
-            ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+            u8::try_from(128 + signal).unwrap_or(u8::MAX)
         }
     }
 }

@@ -195,9 +195,9 @@ pub fn printable(name: &OsStr) -> String {
     let mut out = String::with_capacity(name.len());
     for c in name.to_string_lossy().chars() {
         if c.is_control() {
-            out.extend(c.escape_default())
+            out.extend(c.escape_default());
         } else {
-            out.push(c)
+            out.push(c);
         }
     }
     out

@@ -37,6 +37,27 @@ struct Facts {
     since: &'static str,
 }
 
+/// The table, in the order of [`Kind`].
+#[rustfmt::skip]
+static FACTS: [Facts; 8] = [
+    Facts { option: "user", letter: 'U', proc: "user", flag: CloneFlags::CLONE_NEWUSER, flag_name: "CLONE_NEWUSER",
+            man: "user_namespaces(7)", since: "3.8" },
+    Facts { option: "cgroup", letter: 'C', proc: "cgroup", flag: CloneFlags::CLONE_NEWCGROUP, flag_name: "CLONE_NEWCGROUP",
+            man: "cgroup_namespaces(7)", since: "4.6" },
+    Facts { option: "ipc", letter: 'i', proc: "ipc", flag: CloneFlags::CLONE_NEWIPC, flag_name: "CLONE_NEWIPC",
+            man: "ipc_namespaces(7)", since: "2.6.19" },
+    Facts { option: "uts", letter: 'u', proc: "uts", flag: CloneFlags::CLONE_NEWUTS, flag_name: "CLONE_NEWUTS",
+            man: "uts_namespaces(7)", since: "2.6.19" },
+    Facts { option: "net", letter: 'n', proc: "net", flag: CloneFlags::CLONE_NEWNET, flag_name: "CLONE_NEWNET",
+            man: "network_namespaces(7)", since: "2.6.29" },
+    Facts { option: "pid", letter: 'p', proc: "pid", flag: CloneFlags::CLONE_NEWPID, flag_name: "CLONE_NEWPID",
+            man: "pid_namespaces(7)", since: "2.6.24" },
+    Facts { option: "mount", letter: 'm', proc: "mnt", flag: CloneFlags::CLONE_NEWNS, flag_name: "CLONE_NEWNS",
+            man: "mount_namespaces(7)", since: "2.4.19" },
+    Facts { option: "time", letter: 'T', proc: "time", flag: CLONE_NEWTIME, flag_name: "CLONE_NEWTIME",
+            man: "time_namespaces(7)", since: "5.6" },
+];
+
 /// `CLONE_NEWTIME` (linux/sched.h), which nix does not name: it shares its bit with the signal mask of
 /// clone(2), so only unshare(2), setns(2) and clone3(2) take it.
 pub const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
@@ -55,90 +76,8 @@ impl Kind {
         Self::Time,
     ];
 
-    const fn facts(self) -> Facts {
-        let (option, letter, proc, flag, flag_name, man, since) = match self {
-            Self::User => (
-                "user",
-                'U',
-                "user",
-                CloneFlags::CLONE_NEWUSER,
-                "CLONE_NEWUSER",
-                "user_namespaces(7)",
-                "3.8",
-            ),
-            Self::Cgroup => (
-                "cgroup",
-                'C',
-                "cgroup",
-                CloneFlags::CLONE_NEWCGROUP,
-                "CLONE_NEWCGROUP",
-                "cgroup_namespaces(7)",
-                "4.6",
-            ),
-            Self::Ipc => (
-                "ipc",
-                'i',
-                "ipc",
-                CloneFlags::CLONE_NEWIPC,
-                "CLONE_NEWIPC",
-                "ipc_namespaces(7)",
-                "2.6.19",
-            ),
-            Self::Uts => (
-                "uts",
-                'u',
-                "uts",
-                CloneFlags::CLONE_NEWUTS,
-                "CLONE_NEWUTS",
-                "uts_namespaces(7)",
-                "2.6.19",
-            ),
-            Self::Net => (
-                "net",
-                'n',
-                "net",
-                CloneFlags::CLONE_NEWNET,
-                "CLONE_NEWNET",
-                "network_namespaces(7)",
-                "2.6.29",
-            ),
-            Self::Pid => (
-                "pid",
-                'p',
-                "pid",
-                CloneFlags::CLONE_NEWPID,
-                "CLONE_NEWPID",
-                "pid_namespaces(7)",
-                "2.6.24",
-            ),
-            Self::Mount => (
-                "mount",
-                'm',
-                "mnt",
-                CloneFlags::CLONE_NEWNS,
-                "CLONE_NEWNS",
-                "mount_namespaces(7)",
-                "2.4.19",
-            ),
-            Self::Time => (
-                "time",
-                'T',
-                "time",
-                CLONE_NEWTIME,
-                "CLONE_NEWTIME",
-                "time_namespaces(7)",
-                "5.6",
-            ),
-        };
-        Facts {
-            option,
-            letter,
-            proc,
-            flag,
-            flag_name,
-            man,
-            since,
-        }
+    fn facts(self) -> &'static Facts {
+        &FACTS[self as usize]
     }
 
     /// The long option that names it: `mount`, `net` ...

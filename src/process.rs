@@ -78,7 +78,7 @@ impl Guard {
 ///
 /// # Errors
 /// Those of waitid(2).
-pub fn supervise(child: Pid, pidfd: &OwnedFd, guard: Guard) -> Result<Outcome> {
+pub fn supervise(child: Pid, pidfd: &OwnedFd, guard: &Guard) -> Result<Outcome> {
     let outcome = loop {
         if guard.signals == Signals::Forward {
             forward_next(pidfd)?;

@@ -259,13 +259,12 @@ impl<'a> Walk<'a> {
         if let (Some(verb), false) = (self.operands.first(), self.info.commands.is_empty()) {
             return self.verb(verb, words);
         }
-        if self.info.positionals.is_empty() && self.info.commands.is_empty() {
-            if let Some(extra) = self.operands.first() {
-                return Err(format!(
-                    "unexpected argument '{}'",
-                    extra.to_string_lossy().escape_debug()
-                ));
-            }
+        let takes_operands = !(self.info.positionals.is_empty() && self.info.commands.is_empty());
+        if let (false, Some(extra)) = (takes_operands, self.operands.first()) {
+            return Err(format!(
+                "unexpected argument '{}'",
+                extra.to_string_lossy().escape_debug()
+            ));
         }
         words.push("--".into());
         words.extend(self.operands.iter().map(|operand| encode(operand)));

@@ -7,6 +7,7 @@ pub(crate) mod plan;
 pub(crate) mod raw;
 
 use std::ffi::OsString;
+use std::io::{Write, stderr};
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
 use isobox::error::{Error, Result};
@@ -60,6 +61,11 @@ pub(crate) fn launch<T: Applet>(entry: &Entry, args: &[OsString]) -> Result<Exit
     T::from_args(&[entry.name], &words)
         .map_err(|early| usage(entry, gnu::argh_says(&early.output)))?
         .run()
+}
+
+/// Says something on standard error. Nobody is left to tell where that fails, and it is no reason to end.
+pub(crate) fn say(text: &str) {
+    let _ = stderr().write_all(text.as_bytes());
 }
 
 /// Wrong usage, in the words and with the status of the original.

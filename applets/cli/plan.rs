@@ -8,7 +8,7 @@ use isobox::error::{Error, Result};
 use isobox::plan::steps::own_binary::KeepOwnBinary;
 use isobox::plan::{self, Command, Exec, Observer, Outcome, Plan};
 
-use super::{Exit, gnu, help};
+use super::{Exit, gnu, help, say};
 
 /// The value of `--explain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +55,13 @@ struct Narrator;
 
 impl Observer for Narrator {
     fn before(&self, plan: &Plan, index: usize) {
-        eprint!("{}", plan::text(&plan.tell_entry(index)));
+        say(&plan::text(&plan.tell_entry(index)));
     }
 
     fn after(&self, _: &Plan, _: usize, result: &Result<()>) {
         match result {
-            Ok(()) => eprintln!("             result   done"),
-            Err(error) => eprintln!("             result   {error}"),
+            Ok(()) => say("             result   done\n"),
+            Err(error) => say(&format!("             result   {error}\n")),
         }
     }
 }

@@ -21,9 +21,9 @@ pub(crate) fn encode(arg: &OsStr) -> String {
     for chunk in arg.as_bytes().utf8_chunks() {
         for c in chunk.valid().chars() {
             if u32::from(c) >= BASE {
-                escape(&mut out, c.encode_utf8(&mut [0; 4]).as_bytes())
+                escape(&mut out, c.encode_utf8(&mut [0; 4]).as_bytes());
             } else {
-                out.push(c)
+                out.push(c);
             }
         }
         escape(&mut out, chunk.invalid());

@@ -48,8 +48,8 @@ const FAILED: u8 = b'f';
 const EXECUTING: u8 = b'x';
 const DONE: u8 = b'd';
 
-/// Longest message: an error with its texts.
-const LONGEST: usize = 16 * 1024;
+/// Longest message: an error with its texts. A buffer of this size lies on the stack.
+const LONGEST: usize = 4096;
 
 /// The program side's end.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl ProgramEnd {
     }
 
     fn answer(&self) -> Result<()> {
-        let mut buffer = vec![0; LONGEST];
+        let mut buffer = [0; LONGEST];
         match receive(self.0.as_fd(), &mut buffer)? {
             [DONE, ..] => Ok(()),
             [FAILED, error @ ..] => Err(Error::decode(error)),
@@ -119,7 +119,7 @@ impl ProgramEnd {
 impl OutsideEnd {
     /// Waits for what the program side says next, and says who spoke.
     pub(super) fn listen(&self) -> Result<(Said, Pid)> {
-        let mut buffer = vec![0; LONGEST];
+        let mut buffer = [0; LONGEST];
         let mut control = nix::cmsg_space!(libc::ucred);
         let (length, sender) = loop {
             let mut parts = [IoSliceMut::new(&mut buffer)];

@@ -98,7 +98,7 @@ impl Plan {
         } = started?;
         cx.program = child;
         self.serve_child(&line, &mut cx, observer)?;
-        process::supervise(child, &pidfd, guard)
+        process::supervise(child, &pidfd, &guard)
     }
 
     /// The caller's part up to the fork. Comes back with a child, or with an error; a plan that does not fork

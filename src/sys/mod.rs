@@ -10,6 +10,7 @@ pub mod clone;
 pub mod mount;
 pub mod net;
 pub mod signal;
+pub mod start;
 pub mod task;
 
 use nix::errno::Errno;

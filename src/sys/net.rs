@@ -21,30 +21,14 @@ pub fn bring_up(socket: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
     for (to, from) in request.ifr_name.iter_mut().zip(name) {
         *to = from.cast_signed() as libc::c_char;
     }
+    let fd = socket.as_raw_fd();
     // SAFETY: request is an ifreq with a NUL-terminated name; the kernel writes its flags.
-    result(
-        unsafe {
-            libc::ioctl(
-                socket.as_raw_fd(),
-                libc::SIOCGIFFLAGS as _,
-                &raw mut request,
-            )
-        }
-        .into(),
-    )?;
+    let ret = unsafe { libc::ioctl(fd, libc::SIOCGIFFLAGS as _, &raw mut request) };
+    result(ret.into())?;
     // SAFETY: SIOCGIFFLAGS has filled this member of the union, and any bits are a value of it.
     let flags = unsafe { request.ifr_ifru.ifru_flags };
     request.ifr_ifru.ifru_flags = flags | libc::c_short::try_from(libc::IFF_UP).unwrap_or(1);
     // SAFETY: request is an ifreq of our own that outlives the call; the kernel only reads it.
-    result(
-        unsafe {
-            libc::ioctl(
-                socket.as_raw_fd(),
-                libc::SIOCSIFFLAGS as _,
-                &raw mut request,
-            )
-        }
-        .into(),
-    )
-    .map(drop)
+    let ret = unsafe { libc::ioctl(fd, libc::SIOCSIFFLAGS as _, &raw mut request) };
+    result(ret.into()).map(drop)
 }

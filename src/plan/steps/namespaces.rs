@@ -3,7 +3,7 @@
 use nix::sched::{CloneFlags, unshare};
 
 use crate::error::Result;
-use crate::namespace::{flag_names, kinds};
+use crate::namespace::{Kind, flag_names, kinds};
 use crate::plan::{Context, Explanation, Shell, Step};
 use crate::probe;
 
@@ -20,10 +20,7 @@ impl Step for Unshare {
     }
 
     fn explain(&self) -> Explanation {
-        let pages: Vec<&str> = kinds(self.namespaces)
-            .into_iter()
-            .map(|kind| kind.man())
-            .collect();
+        let pages: Vec<&str> = kinds(self.namespaces).into_iter().map(Kind::man).collect();
         Explanation::new(
             format!("unshare({})", flag_names(self.namespaces)),
             format!(
