@@ -43,6 +43,12 @@ pub trait Step: fmt::Debug {
     /// Takes it back after a later step failed, as far as it outlives the process. Never fails.
     fn undo(&self, _cx: &mut Context) {}
 
+    /// Whether it takes the process away from where we started (its namespaces, root, ids), so that what is to
+    /// be done outside needs another process from then on.
+    fn moves(&self) -> bool {
+        true
+    }
+
     /// Says it.
     fn explain(&self) -> Explanation;
 
@@ -249,7 +255,7 @@ impl Plan {
         let mut moved = false;
         for entry in &self.entries {
             match entry {
-                Entry::Step(Side::Program, _) => moved = true,
+                Entry::Step(Side::Program, step) => moved |= step.moves(),
                 Entry::Step(Side::Outside, _) => return moved,
                 // With nothing moved before the fork, the parent itself is the outside.
                 Entry::Fork(_) if !moved => return false,

@@ -17,6 +17,10 @@ impl Step for KeepOwnBinary {
         Ok(())
     }
 
+    fn moves(&self) -> bool {
+        false
+    }
+
     fn explain(&self) -> Explanation {
         Explanation::new(
             "open_tree(\"/proc/self/exe\", OPEN_TREE_CLONE), mount_setattr(MOUNT_ATTR_RDONLY)",
