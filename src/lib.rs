@@ -17,6 +17,7 @@
 //! The library has no argv, prints nothing, never exits (but in a child that it forked) and reads no
 //! environment: whoever calls it hands these in.
 
+pub mod cgroup;
 pub mod credentials;
 pub mod error;
 pub mod idmap;

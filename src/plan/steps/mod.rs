@@ -1,6 +1,7 @@
 //! The kinds of step, one kernel subject a file. To add a kind: a struct in the file of its subject, with its
 //! three faces side by side.
 
+pub mod cgroup;
 pub mod mounts;
 pub mod namespaces;
 pub mod own_binary;

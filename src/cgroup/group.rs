@@ -1,0 +1,278 @@
+//! One control group: a directory in each hierarchy that holds a controller it was asked for.
+//!
+//! Everything is done by descriptor from the hierarchy's root down, so that neither a link nor `..` leads out.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{Pid, UnlinkatFlags, unlinkat};
+
+use super::hierarchy::{Hierarchies, Hierarchy, Version, v2_word};
+use super::setting::{Setting, to_v1, to_v2};
+use super::value::{Limit, bytes};
+use crate::error::{Doing, Error, Result};
+
+/// A group below the root of one hierarchy.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The hierarchy.
+    pub hierarchy: Rc<Hierarchy>,
+    /// Where, below its root.
+    pub path: PathBuf,
+}
+
+impl Group {
+    /// The group at `path`, which need not exist yet.
+    pub fn new(hierarchy: &Rc<Hierarchy>, path: impl Into<PathBuf>) -> Self {
+        Self { hierarchy: Rc::clone(hierarchy), path: path.into() }
+    }
+
+    /// The group above; the root's is the root.
+    pub fn parent(&self) -> Self {
+        Self::new(&self.hierarchy, self.path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// The groups from the root down to this one.
+    pub fn levels(&self) -> Vec<Self> {
+        let mut all: Vec<Self> = self.path.ancestors().map(|path| Self::new(&self.hierarchy, path)).collect();
+        all.reverse();
+        all
+    }
+
+    /// Its path for people.
+    pub fn shown(&self) -> PathBuf {
+        self.hierarchy.shown(&self.path)
+    }
+
+    /// Whether it is there.
+    pub fn exists(&self) -> bool {
+        self.hierarchy.open(&self.path, OFlag::O_PATH | OFlag::O_DIRECTORY).is_ok()
+    }
+
+    /// Its directory.
+    ///
+    /// # Errors
+    /// The kernel's answer, as "cannot open".
+    pub fn open(&self) -> Result<OwnedFd> {
+        self.hierarchy.open(&self.path, OFlag::O_PATH | OFlag::O_DIRECTORY).doing_to("cannot open", self.shown())
+    }
+
+    /// Makes the directory; its parent must be there. Tells whether it was made now.
+    ///
+    /// # Errors
+    /// The kernel's answer; it being there already is none.
+    pub fn make(&self) -> Result<bool> {
+        let Some(name) = self.path.file_name() else { return Ok(false) };
+        let parent = self.parent().open()?;
+        match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
+            Err(Errno::EEXIST) => return Ok(false),
+            other => other.doing_to("cannot make cgroup", self.shown()).map_err(|e| explain_refusal(e, self))?,
+        }
+        if self.hierarchy.version == Version::V1 && self.hierarchy.holds("cpuset") {
+            self.inherit_cpuset()?;
+        }
+        Ok(true)
+    }
+
+    /// A new v1 cpuset has no CPUs and no memory, and refuses every process until it has.
+    fn inherit_cpuset(&self) -> Result<()> {
+        let parent = self.parent();
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if self.read(file)?.trim().is_empty() {
+                self.write(file, parent.read(file)?.trim())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the directory.
+    ///
+    /// # Errors
+    /// `EBUSY` while processes or groups are in it, which the error then names.
+    pub fn remove(&self) -> Result<()> {
+        let Some(name) = self.path.file_name() else {
+            return Err(Error::new("cannot remove the root cgroup").on(&self.hierarchy.mount));
+        };
+        let parent = self.parent().open()?;
+        let removed = unlinkat(&parent, name, UnlinkatFlags::RemoveDir);
+        removed.doing_to("cannot remove cgroup", self.shown()).map_err(|e| explain_refusal(e, self))
+    }
+
+    /// The whole text of one of its files.
+    ///
+    /// # Errors
+    /// The kernel's answer, as "cannot read".
+    pub fn read(&self, file: &str) -> Result<String> {
+        let shown = || self.shown().join(file);
+        let fd = self.hierarchy.open(&self.path.join(file), OFlag::O_RDONLY).doing_to("cannot read", shown())?;
+        let mut text = String::new();
+        File::from(fd).read_to_string(&mut text).doing_to("cannot read", shown())?;
+        Ok(text)
+    }
+
+    /// Writes one of its files, in one write(2).
+    ///
+    /// # Errors
+    /// The kernel's answer, with what is known of its reason.
+    pub fn write(&self, file: &str, value: &str) -> Result<()> {
+        let shown = self.shown().join(file);
+        let doing = format!("cannot write '{value}' to");
+        let open = self.hierarchy.open(&self.path.join(file), OFlag::O_WRONLY);
+        let fd = open.doing_to(doing.clone(), &shown).map_err(|e| explain_missing(e, self, file))?;
+        File::from(fd).write_all(value.as_bytes()).doing_to(doing, shown).map_err(|e| explain_refusal(e, self))
+    }
+
+    /// The processes in it, without those of groups below.
+    ///
+    /// # Errors
+    /// The kernel's answer, as "cannot read".
+    pub fn processes(&self) -> Result<Vec<Pid>> {
+        let text = self.read("cgroup.procs")?;
+        Ok(text.lines().filter_map(|line| line.parse().ok()).map(Pid::from_raw).collect())
+    }
+
+    /// The groups right below it, by name.
+    ///
+    /// # Errors
+    /// The kernel's answer, as "cannot list".
+    pub fn children(&self) -> Result<Vec<String>> {
+        let fd = self.hierarchy.open(&self.path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
+        let fd = fd.doing_to("cannot list", self.shown())?;
+        let mut dir = nix::dir::Dir::from_fd(fd).doing_to("cannot list", self.shown())?;
+        let mut names = Vec::new();
+        for entry in dir.iter() {
+            let entry = entry.doing_to("cannot list", self.shown())?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.file_type() == Some(nix::dir::Type::Directory) && name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Moves this process into it. On v1 by `tasks`, which spares a single-threaded process the wait for an RCU
+    /// grace period that `cgroup.procs` costs after an idle moment (performance.md: about ten milliseconds).
+    ///
+    /// # Errors
+    /// The kernel's answer, with the processes and controllers in the way on v2.
+    pub fn join(&self) -> Result<()> {
+        let file = if self.hierarchy.version == Version::V1 { "tasks" } else { "cgroup.procs" };
+        self.write(file, "0")
+    }
+
+    /// Moves another process into it.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn attach(&self, pid: Pid) -> Result<()> {
+        self.write("cgroup.procs", &pid.to_string())
+    }
+
+    /// Sets what is given in v2's words, in the words of this hierarchy, and gives what was written.
+    ///
+    /// # Errors
+    /// For what this hierarchy has nothing for, and the kernel's answer.
+    pub fn set(&self, setting: &Setting) -> Result<Vec<Setting>> {
+        let written = self.words_for(setting)?;
+        for one in &written {
+            self.write(&one.name, &one.value)?;
+        }
+        Ok(written)
+    }
+
+    /// The files and values that a setting means in this hierarchy.
+    ///
+    /// # Errors
+    /// For what it has nothing for.
+    pub fn words_for(&self, setting: &Setting) -> Result<Vec<Setting>> {
+        let setting = to_v2(setting)?;
+        match self.hierarchy.version {
+            Version::V2 => Ok(vec![setting]),
+            Version::V1 => {
+                let limit = self.read("memory.limit_in_bytes").ok().and_then(|text| bytes(text.trim()).ok());
+                to_v1(&setting, limit.unwrap_or(Limit::Max))
+            }
+        }
+    }
+
+    /// Enables controllers for the groups below it (v2's `cgroup.subtree_control`); those that are on stay on.
+    ///
+    /// # Errors
+    /// `EBUSY` while processes sit in it (the no-internal-process rule), which the error then names.
+    pub fn enable(&self, controllers: &[&str]) -> Result<()> {
+        let on = self.read("cgroup.subtree_control")?;
+        let missing: Vec<String> = controllers
+            .iter()
+            .filter(|controller| !on.split_whitespace().any(|word| word == **controller))
+            .map(|controller| format!("+{controller}"))
+            .collect();
+        if missing.is_empty() { Ok(()) } else { self.write("cgroup.subtree_control", &missing.join(" ")) }
+    }
+}
+
+/// Adds to a refusal what can be seen of its reason.
+fn explain_refusal(error: Error, group: &Group) -> Error {
+    if error.errno() != Some(Errno::EBUSY) {
+        return error;
+    }
+    let pids: Vec<String> = group.processes().unwrap_or_default().iter().map(ToString::to_string).collect();
+    let below = group.children().unwrap_or_default();
+    if !pids.is_empty() {
+        return error.hint(format!("processes sit in it: {}", pids.join(" ")));
+    }
+    if !below.is_empty() {
+        return error.hint(format!("groups lie below it: {}", below.join(" ")));
+    }
+    error
+}
+
+/// Why a file of a group is not there: its controller is off, or the group itself is gone.
+fn explain_missing(error: Error, group: &Group, file: &str) -> Error {
+    if !matches!(error.errno(), Some(Errno::ENOENT | Errno::EACCES)) {
+        return error;
+    }
+    if !group.exists() {
+        return error.hint("there is no such cgroup");
+    }
+    let controller = super::setting::controller_of(file);
+    let there = group.read("cgroup.controllers").unwrap_or_default();
+    if group.hierarchy.version == Version::V2 && controller != "cgroup" && !there.split_whitespace().any(|c| c == controller)
+    {
+        return error.hint(format!("the controller '{controller}' is off in this group: its parent's cgroup.subtree_control must have it"));
+    }
+    error
+}
+
+/// The groups of one path in every hierarchy that holds one of these controllers, each hierarchy once, with the
+/// controllers wanted there. No controllers mean the v2 hierarchy (on a legacy machine: the first); `*` means all.
+///
+/// # Errors
+/// For a controller that nothing holds.
+pub fn groups(all: &Hierarchies, controllers: &[&str], path: &Path) -> Result<Vec<(Group, Vec<String>)>> {
+    let mut found: Vec<(Group, Vec<String>)> = Vec::new();
+    let mut add = |hierarchy: &Rc<Hierarchy>, wanted: &[String]| {
+        let at = found.iter().position(|(group, _)| Rc::ptr_eq(&group.hierarchy, hierarchy)).unwrap_or(found.len());
+        if at == found.len() {
+            found.push((Group::new(hierarchy, path), Vec::new()));
+        }
+        found[at].1.extend_from_slice(wanted);
+    };
+    for controller in controllers {
+        match *controller {
+            "*" => all.all().iter().filter(|h| !h.controllers.is_empty()).for_each(|h| add(h, &h.controllers)),
+            "cgroup" => add(all.of("cgroup")?, &[]),
+            one => add(all.of(v2_word(one))?, &[v2_word(one).to_owned()]),
+        }
+    }
+    if let ([], Some(first)) = (controllers, all.v2().or(all.all().first())) {
+        add(first, &[]);
+    }
+    Ok(found)
+}

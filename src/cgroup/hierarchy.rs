@@ -1,0 +1,364 @@
+//! Where control groups are mounted, and which hierarchy holds which controller.
+//!
+//! A machine is *unified* (one v2 hierarchy), *legacy* (v1 hierarchies, one for each controller or a few
+//! together) or *hybrid* (v1 hierarchies for the controllers, a v2 one beside them). Names of controllers are
+//! v2's: `io` is v1's `blkio`, and v1's `cpuacct` is part of `cpu`. See cgroups(7).
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode as FileMode;
+
+use crate::error::{Doing, Error, Result};
+use crate::sys::mount::{openat2, resolve};
+
+/// The two designs of control groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// A hierarchy for each controller, or for a few.
+    V1,
+    /// One hierarchy for all.
+    V2,
+}
+
+/// How a machine mounts control groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Nowhere.
+    None,
+    /// v1 only.
+    Legacy,
+    /// v1 for controllers, and a v2 hierarchy beside.
+    Hybrid,
+    /// v2 only.
+    Unified,
+}
+
+impl Layout {
+    /// Its name, as `cgget -m` prints it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Legacy => "legacy",
+            Self::Hybrid => "hybrid",
+            Self::Unified => "unified",
+        }
+    }
+}
+
+/// One mounted hierarchy.
+pub struct Hierarchy {
+    /// Which design.
+    pub version: Version,
+    /// The controllers it holds, in v2's words.
+    pub controllers: Vec<String>,
+    /// v1's name of a hierarchy without controllers (`systemd`).
+    pub name: Option<String>,
+    /// Where it is mounted.
+    pub mount: PathBuf,
+    /// Which group of the hierarchy is its root here, as `/proc/PID/cgroup` counts.
+    pub root: PathBuf,
+    fd: OwnedFd,
+}
+
+impl Hierarchy {
+    /// The root directory.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Whether it holds the controller.
+    pub fn holds(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|held| held == controller)
+    }
+
+    /// Opens what lies at `path` below the root, following no link and leaving neither tree nor mount.
+    ///
+    /// # Errors
+    /// The kernel's answer; `EXDEV` or `ELOOP` for a path that would leave.
+    pub fn open(&self, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
+        const INSIDE: u64 = resolve::BENEATH | resolve::NO_SYMLINKS | resolve::NO_MAGICLINKS | resolve::NO_XDEV;
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        openat2(self.fd(), path, flags.bits(), 0, INSIDE)
+    }
+
+    /// The whole path of a group, for people.
+    pub fn shown(&self, path: &Path) -> PathBuf {
+        self.mount.join(path)
+    }
+}
+
+impl fmt::Debug for Hierarchy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.version, self.mount.display())
+    }
+}
+
+/// Every hierarchy that this process can see.
+#[derive(Debug)]
+pub struct Hierarchies(Vec<Rc<Hierarchy>>);
+
+/// `/proc/self/mountinfo`: what is mounted, one mount a line (proc_pid_mountinfo(5)).
+const MOUNTINFO: &str = "/proc/self/mountinfo";
+
+impl Hierarchies {
+    /// Looks at what is mounted.
+    ///
+    /// # Errors
+    /// Where `/proc` cannot be read, or where no hierarchy is mounted at all.
+    pub fn discover() -> Result<Self> {
+        let mounts = fs::read_to_string(MOUNTINFO).doing_to("cannot read", MOUNTINFO)?;
+        let mut all: Vec<Rc<Hierarchy>> = Vec::new();
+        for line in mounts.lines() {
+            let Some(found) = Mounted::parse(line) else { continue };
+            // A hierarchy that is mounted twice is one hierarchy.
+            let same = |other: &Rc<Hierarchy>| found.version == other.version && found.v1_set() == other.v1_set();
+            if let (false, Some(hierarchy)) = (all.iter().any(same), found.open()) {
+                all.push(Rc::new(hierarchy));
+            }
+        }
+        if all.is_empty() {
+            return Err(Error::new("no cgroup hierarchy is mounted")
+                .hint("mount -t cgroup2 none /sys/fs/cgroup"));
+        }
+        Ok(Self(all))
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Rc<Hierarchy>] {
+        &self.0
+    }
+
+    /// The v2 hierarchy.
+    pub fn v2(&self) -> Option<&Rc<Hierarchy>> {
+        self.0.iter().find(|hierarchy| hierarchy.version == Version::V2)
+    }
+
+    /// How they are mounted.
+    pub fn layout(&self) -> Layout {
+        let v1 = self.0.iter().any(|hierarchy| hierarchy.version == Version::V1);
+        match (v1, self.v2().is_some()) {
+            (true, true) => Layout::Hybrid,
+            (true, false) => Layout::Legacy,
+            (false, true) => Layout::Unified,
+            (false, false) => Layout::None,
+        }
+    }
+
+    /// The hierarchy that holds a controller (`cgroup`: the core files) here.
+    ///
+    /// # Errors
+    /// For a controller that nothing holds, with what there is.
+    pub fn of(&self, controller: &str) -> Result<&Rc<Hierarchy>> {
+        let found = match controller {
+            "cgroup" => self.v2(),
+            // On v1 freezing is a controller; on v2 every group has the file.
+            "freezer" => self.0.iter().find(|h| h.holds("freezer")).or_else(|| self.v2()),
+            _ => self.0.iter().find(|hierarchy| hierarchy.holds(controller)),
+        };
+        found.ok_or_else(|| {
+            let mut there: Vec<&str> = self.0.iter().flat_map(|h| h.controllers.iter().map(String::as_str)).collect();
+            there.sort_unstable();
+            Error::new("no cgroup hierarchy here holds the controller")
+                .on(controller)
+                .hint(format!("this machine is {}, and has: {}", self.layout().name(), there.join(" ")))
+        })
+    }
+
+    /// The group that this process is in, in one hierarchy, as a path below that hierarchy's root here.
+    ///
+    /// # Errors
+    /// Where `/proc/self/cgroup` cannot be read or has no line for it.
+    pub fn own(&self, hierarchy: &Hierarchy) -> Result<PathBuf> {
+        const OWN: &str = "/proc/self/cgroup";
+        let text = fs::read_to_string(OWN).doing_to("cannot read", OWN)?;
+        let path = text.lines().find_map(|line| membership(line, hierarchy));
+        let path = path.ok_or_else(|| Error::new("this process has no group in").on(&hierarchy.mount))?;
+        Ok(below(&path, &hierarchy.root))
+    }
+}
+
+/// The path of a line of `/proc/PID/cgroup` (`4:memory:/x`), if it is about this hierarchy.
+pub(crate) fn membership(line: &str, hierarchy: &Hierarchy) -> Option<PathBuf> {
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (controllers, path) = (parts.next()?, parts.next()?);
+    let ours = match hierarchy.version {
+        Version::V2 => controllers.is_empty(),
+        Version::V1 => controllers.split(',').any(|word| match word.strip_prefix("name=") {
+            Some(name) => hierarchy.name.as_deref() == Some(name),
+            None => hierarchy.holds(v2_word(word)),
+        }),
+    };
+    ours.then(|| PathBuf::from(path))
+}
+
+/// A path as it stands below the root of a mount that shows only part of its hierarchy.
+fn below(path: &Path, root: &Path) -> PathBuf {
+    let path = path.strip_prefix(root).unwrap_or(path);
+    path.strip_prefix("/").unwrap_or(path).to_owned()
+}
+
+/// A v1 controller's name in v2's words.
+pub(crate) fn v2_word(controller: &str) -> &str {
+    match controller {
+        "blkio" => "io",
+        "cpuacct" => "cpu",
+        other => other,
+    }
+}
+
+/// A line of mountinfo that is a cgroup hierarchy.
+#[derive(Debug, PartialEq, Eq)]
+struct Mounted {
+    version: Version,
+    mount: PathBuf,
+    root: PathBuf,
+    controllers: Vec<String>,
+    name: Option<String>,
+}
+
+impl Mounted {
+    fn parse(line: &str) -> Option<Self> {
+        let (head, tail) = line.split_once(" - ")?;
+        let mut head = head.split(' ').skip(3);
+        let (root, mount) = (head.next()?, head.next()?);
+        let mut tail = tail.split(' ');
+        let version = match tail.next()? {
+            "cgroup" => Version::V1,
+            "cgroup2" => Version::V2,
+            _ => return None,
+        };
+        let options = tail.nth(1).unwrap_or_default();
+        let mut found = Self {
+            version,
+            mount: PathBuf::from(unescape(mount)),
+            root: PathBuf::from(unescape(root)),
+            controllers: Vec::new(),
+            name: None,
+        };
+        if version == Version::V1 {
+            for option in options.split(',') {
+                match option.strip_prefix("name=") {
+                    Some(name) => found.name = Some(name.into()),
+                    None if is_v1_controller(option) => found.add(v2_word(option)),
+                    None => {}
+                }
+            }
+        }
+        Some(found)
+    }
+
+    fn add(&mut self, controller: &str) {
+        if !self.controllers.iter().any(|held| held == controller) {
+            self.controllers.push(controller.into());
+        }
+    }
+
+    fn v1_set(&self) -> (&[String], Option<&str>) {
+        (&self.controllers, self.name.as_deref())
+    }
+
+    /// Opens the root. `None` where it cannot be: it is hidden under another mount, say.
+    fn open(mut self) -> Option<Hierarchy> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let fd = open(&self.mount, flags, FileMode::empty()).ok()?;
+        if self.version == Version::V2 {
+            let file = self.mount.join("cgroup.controllers");
+            let text = fs::read_to_string(file).ok()?;
+            self.controllers = text.split_whitespace().map(str::to_owned).collect();
+        }
+        let Self { version, mount, root, controllers, name } = self;
+        Some(Hierarchy { version, controllers, name, mount, root, fd })
+    }
+}
+
+impl Hierarchy {
+    fn v1_set(&self) -> (&[String], Option<&str>) {
+        match self.version {
+            Version::V1 => (&self.controllers, self.name.as_deref()),
+            Version::V2 => (&[], None),
+        }
+    }
+}
+
+fn is_v1_controller(word: &str) -> bool {
+    const ALL: [&str; 14] = [
+        "cpu", "cpuacct", "cpuset", "memory", "blkio", "pids", "devices", "freezer", "hugetlb", "net_cls", "net_prio",
+        "perf_event", "rdma", "misc",
+    ];
+    ALL.contains(&word)
+}
+
+/// mountinfo writes blanks and backslashes of a path as octal.
+fn unescape(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let code = rest.get(at + 1..at + 4).and_then(|octal| u8::from_str_radix(octal, 8).ok());
+        match code {
+            Some(code) => out.push(char::from(code)),
+            None => out.push('\\'),
+        }
+        rest = rest.get(at + if code.is_some() { 4 } else { 1 }..).unwrap_or_default();
+    }
+    out + rest
+}
+
+/// A group's path as typed, without its optional leading slash, checked to stay below the root.
+///
+/// # Errors
+/// For `..`, empty components, control characters and components over 255 bytes.
+pub fn group_path(typed: &OsStr) -> Result<PathBuf> {
+    let text = typed.to_str().ok_or_else(|| Error::new("not the path of a cgroup").on(typed).because("not UTF-8"))?;
+    let trimmed = text.strip_prefix('/').unwrap_or(text).trim_end_matches('/');
+    let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.len() > 255;
+    if !trimmed.is_empty() && trimmed.split('/').any(bad) || trimmed.chars().any(char::is_control) {
+        return Err(Error::new("not the path of a cgroup").on(typed).because("no '..', no empty names, no control characters"));
+    }
+    Ok(trimmed.into())
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_recognised() {
+        let v1 = "30 23 0:26 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct";
+        let found = Mounted::parse(v1).unwrap();
+        assert_eq!((found.version, found.controllers), (Version::V1, vec!["cpu".to_owned()]));
+        let v2 = "31 23 0:27 /a\\040b /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate";
+        let found = Mounted::parse(v2).unwrap();
+        assert_eq!((found.version, found.root), (Version::V2, PathBuf::from("/a b")));
+        let named = "32 23 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd";
+        assert_eq!(Mounted::parse(named).unwrap().name.as_deref(), Some("systemd"));
+        assert_eq!(Mounted::parse("36 35 98:0 / /mnt rw - ext3 /dev/root rw"), None);
+        assert_eq!(Mounted::parse(""), None);
+    }
+
+    #[test]
+    fn paths_stay_below() {
+        let good = [("/demo", "demo"), ("a/b/", "a/b"), ("/", ""), ("", "")];
+        for (typed, want) in good {
+            assert_eq!(group_path(OsStr::new(typed)).unwrap(), Path::new(want));
+        }
+        for typed in ["..", "a/../b", "a//b", "./a", "a\nb", "/.."] {
+            assert!(group_path(OsStr::new(typed)).is_err(), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_counts_from_the_root_that_is_mounted() {
+        assert_eq!(below(Path::new("/a/b"), Path::new("/")), Path::new("a/b"));
+        assert_eq!(below(Path::new("/a/b"), Path::new("/a")), Path::new("b"));
+        assert_eq!(below(Path::new("/"), Path::new("/")), Path::new(""));
+    }
+}

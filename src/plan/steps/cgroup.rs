@@ -1,0 +1,162 @@
+//! Control groups: making one, limiting it, joining it.
+
+use std::fmt;
+
+use crate::cgroup::{Group, Setting, Version};
+use crate::error::Result;
+use crate::plan::{Context, Explanation, Shell, Slot, Step};
+
+/// The manual page on the hierarchies of this design.
+fn man(group: &Group) -> &'static str {
+    match group.hierarchy.version {
+        Version::V1 => "cgroups(7)",
+        Version::V2 => "cgroups(7), cgroup-v2.rst",
+    }
+}
+
+/// Makes a group, if it is not there.
+pub struct MakeGroup {
+    /// The group; the one above it is there, or an earlier step makes it.
+    pub group: Group,
+    /// Where its directory is left for a fork into it (v2).
+    pub slot: Option<Slot>,
+}
+
+impl fmt::Debug for MakeGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MakeGroup({})", self.group.shown().display())
+    }
+}
+
+impl Step for MakeGroup {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        self.group.make()?;
+        if let Some(slot) = self.slot {
+            cx.put(slot, self.group.open()?);
+        }
+        Ok(())
+    }
+
+    fn undo(&self, _: &mut Context) {
+        // A group that others have come to use meanwhile is busy, and stays.
+        let _ = self.group.remove();
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("mkdir({:?}, 0755)", self.group.shown()),
+            "a control group is a directory: the kernel fills it with files",
+            "there would be nothing to put the program and its limits into",
+            man(&self.group),
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
+    }
+}
+
+/// Enables controllers for the groups below one.
+#[derive(Debug)]
+pub struct EnableControllers {
+    /// The group above.
+    pub group: Group,
+    /// The controllers, in v2's words.
+    pub controllers: Vec<String>,
+}
+
+impl Step for EnableControllers {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        let names: Vec<&str> = self.controllers.iter().map(String::as_str).collect();
+        self.group.enable(&names)
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        let words: Vec<String> = self.controllers.iter().map(|c| format!("+{c}")).collect();
+        Explanation::new(
+            format!("write({:?}, \"{}\")", self.group.shown().join("cgroup.subtree_control"), words.join(" ")),
+            "in v2 a controller works in a group only if every group above hands it down",
+            "the group below would not have the controller's files: writing a limit fails with EACCES",
+            "cgroup-v2.rst, \"Enabling and Disabling\"",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
+    }
+}
+
+/// Sets a limit.
+#[derive(Debug)]
+pub struct SetLimit {
+    /// The group.
+    pub group: Group,
+    /// What to set, in the words of v2 or v1.
+    pub setting: Setting,
+}
+
+impl Step for SetLimit {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        self.group.set(&self.setting).map(drop)
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        let written = self.group.words_for(&self.setting).unwrap_or_else(|_| vec![self.setting.clone()]);
+        let calls: Vec<String> = written
+            .iter()
+            .map(|one| format!("write({:?}, {:?})", self.group.shown().join(&one.name), one.value))
+            .collect();
+        Explanation::new(
+            calls.join(", "),
+            "sets the limit before the program is in the group, so that all it does counts",
+            "the program would use what it likes",
+            man(&self.group),
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Option {
+            applet: "cgexec",
+            words: vec!["-r".into(), format!("{}={}", self.setting.name, self.setting.value).into()],
+        }
+    }
+}
+
+/// Moves the process into the group.
+#[derive(Debug)]
+pub struct JoinGroup {
+    /// The group.
+    pub group: Group,
+}
+
+impl Step for JoinGroup {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        self.group.join()
+    }
+
+    fn explain(&self) -> Explanation {
+        let file = if self.group.hierarchy.version == Version::V1 { "tasks" } else { "cgroup.procs" };
+        Explanation::new(
+            format!("write({:?}, \"0\")", self.group.shown().join(file)),
+            "joins before the program starts: all it allocates is charged here, all its children are born here",
+            "the program would run outside the limits; moved in later, its memory stays charged where it was",
+            man(&self.group),
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
+    }
+}
