@@ -61,6 +61,7 @@ impl Args {
         if self.fork {
             plan.fork(Fork {
                 namespaces: nix::sched::CloneFlags::empty(),
+                cgroup: None,
                 why: "the program is to be a child: the first one is PID 1 of a new PID namespace".into(),
                 without: "unshare itself would become the program, and stay in its old PID namespace".into(),
             });

@@ -30,7 +30,10 @@ pub struct Group {
 impl Group {
     /// The group at `path`, which need not exist yet.
     pub fn new(hierarchy: &Rc<Hierarchy>, path: impl Into<PathBuf>) -> Self {
-        Self { hierarchy: Rc::clone(hierarchy), path: path.into() }
+        Self {
+            hierarchy: Rc::clone(hierarchy),
+            path: path.into(),
+        }
     }
 
     /// The group above; the root's is the root.
@@ -40,7 +43,11 @@ impl Group {
 
     /// The groups from the root down to this one.
     pub fn levels(&self) -> Vec<Self> {
-        let mut all: Vec<Self> = self.path.ancestors().map(|path| Self::new(&self.hierarchy, path)).collect();
+        let mut all: Vec<Self> = self
+            .path
+            .ancestors()
+            .map(|path| Self::new(&self.hierarchy, path))
+            .collect();
         all.reverse();
         all
     }
@@ -52,7 +59,9 @@ impl Group {
 
     /// Whether it is there.
     pub fn exists(&self) -> bool {
-        self.hierarchy.open(&self.path, OFlag::O_PATH | OFlag::O_DIRECTORY).is_ok()
+        self.hierarchy
+            .open(&self.path, OFlag::O_PATH | OFlag::O_DIRECTORY)
+            .is_ok()
     }
 
     /// Its directory.
@@ -60,7 +69,9 @@ impl Group {
     /// # Errors
     /// The kernel's answer, as "cannot open".
     pub fn open(&self) -> Result<OwnedFd> {
-        self.hierarchy.open(&self.path, OFlag::O_PATH | OFlag::O_DIRECTORY).doing_to("cannot open", self.shown())
+        self.hierarchy
+            .open(&self.path, OFlag::O_PATH | OFlag::O_DIRECTORY)
+            .doing_to("cannot open", self.shown())
     }
 
     /// Makes the directory; its parent must be there. Tells whether it was made now.
@@ -68,11 +79,15 @@ impl Group {
     /// # Errors
     /// The kernel's answer; it being there already is none.
     pub fn make(&self) -> Result<bool> {
-        let Some(name) = self.path.file_name() else { return Ok(false) };
+        let Some(name) = self.path.file_name() else {
+            return Ok(false);
+        };
         let parent = self.parent().open()?;
         match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
             Err(Errno::EEXIST) => return Ok(false),
-            other => other.doing_to("cannot make cgroup", self.shown()).map_err(|e| explain_refusal(e, self))?,
+            other => other
+                .doing_to("cannot make cgroup", self.shown())
+                .map_err(|e| explain_refusal(e, self))?,
         }
         if self.hierarchy.version == Version::V1 && self.hierarchy.holds("cpuset") {
             self.inherit_cpuset()?;
@@ -101,7 +116,9 @@ impl Group {
         };
         let parent = self.parent().open()?;
         let removed = unlinkat(&parent, name, UnlinkatFlags::RemoveDir);
-        removed.doing_to("cannot remove cgroup", self.shown()).map_err(|e| explain_refusal(e, self))
+        removed
+            .doing_to("cannot remove cgroup", self.shown())
+            .map_err(|e| explain_refusal(e, self))
     }
 
     /// The whole text of one of its files.
@@ -110,9 +127,14 @@ impl Group {
     /// The kernel's answer, as "cannot read".
     pub fn read(&self, file: &str) -> Result<String> {
         let shown = || self.shown().join(file);
-        let fd = self.hierarchy.open(&self.path.join(file), OFlag::O_RDONLY).doing_to("cannot read", shown())?;
+        let fd = self
+            .hierarchy
+            .open(&self.path.join(file), OFlag::O_RDONLY)
+            .doing_to("cannot read", shown())?;
         let mut text = String::new();
-        File::from(fd).read_to_string(&mut text).doing_to("cannot read", shown())?;
+        File::from(fd)
+            .read_to_string(&mut text)
+            .doing_to("cannot read", shown())?;
         Ok(text)
     }
 
@@ -124,8 +146,13 @@ impl Group {
         let shown = self.shown().join(file);
         let doing = format!("cannot write '{value}' to");
         let open = self.hierarchy.open(&self.path.join(file), OFlag::O_WRONLY);
-        let fd = open.doing_to(doing.clone(), &shown).map_err(|e| explain_missing(e, self, file))?;
-        File::from(fd).write_all(value.as_bytes()).doing_to(doing, shown).map_err(|e| explain_refusal(e, self))
+        let fd = open
+            .doing_to(doing.clone(), &shown)
+            .map_err(|e| explain_missing(e, self, file))?;
+        File::from(fd)
+            .write_all(value.as_bytes())
+            .doing_to(doing, shown)
+            .map_err(|e| explain_refusal(e, self))
     }
 
     /// The processes in it, without those of groups below.
@@ -134,7 +161,11 @@ impl Group {
     /// The kernel's answer, as "cannot read".
     pub fn processes(&self) -> Result<Vec<Pid>> {
         let text = self.read("cgroup.procs")?;
-        Ok(text.lines().filter_map(|line| line.parse().ok()).map(Pid::from_raw).collect())
+        Ok(text
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            .map(Pid::from_raw)
+            .collect())
     }
 
     /// The groups right below it, by name.
@@ -142,7 +173,9 @@ impl Group {
     /// # Errors
     /// The kernel's answer, as "cannot list".
     pub fn children(&self) -> Result<Vec<String>> {
-        let fd = self.hierarchy.open(&self.path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
+        let fd = self
+            .hierarchy
+            .open(&self.path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
         let fd = fd.doing_to("cannot list", self.shown())?;
         let mut dir = nix::dir::Dir::from_fd(fd).doing_to("cannot list", self.shown())?;
         let mut names = Vec::new();
@@ -163,7 +196,11 @@ impl Group {
     /// # Errors
     /// The kernel's answer, with the processes and controllers in the way on v2.
     pub fn join(&self) -> Result<()> {
-        let file = if self.hierarchy.version == Version::V1 { "tasks" } else { "cgroup.procs" };
+        let file = if self.hierarchy.version == Version::V1 {
+            "tasks"
+        } else {
+            "cgroup.procs"
+        };
         self.write(file, "0")
     }
 
@@ -196,7 +233,10 @@ impl Group {
         match self.hierarchy.version {
             Version::V2 => Ok(vec![setting]),
             Version::V1 => {
-                let limit = self.read("memory.limit_in_bytes").ok().and_then(|text| bytes(text.trim()).ok());
+                let limit = self
+                    .read("memory.limit_in_bytes")
+                    .ok()
+                    .and_then(|text| bytes(text.trim()).ok());
                 to_v1(&setting, limit.unwrap_or(Limit::Max))
             }
         }
@@ -213,7 +253,11 @@ impl Group {
             .filter(|controller| !on.split_whitespace().any(|word| word == **controller))
             .map(|controller| format!("+{controller}"))
             .collect();
-        if missing.is_empty() { Ok(()) } else { self.write("cgroup.subtree_control", &missing.join(" ")) }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            self.write("cgroup.subtree_control", &missing.join(" "))
+        }
     }
 }
 
@@ -222,7 +266,12 @@ fn explain_refusal(error: Error, group: &Group) -> Error {
     if error.errno() != Some(Errno::EBUSY) {
         return error;
     }
-    let pids: Vec<String> = group.processes().unwrap_or_default().iter().map(ToString::to_string).collect();
+    let pids: Vec<String> = group
+        .processes()
+        .unwrap_or_default()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let below = group.children().unwrap_or_default();
     if !pids.is_empty() {
         return error.hint(format!("processes sit in it: {}", pids.join(" ")));
@@ -243,7 +292,9 @@ fn explain_missing(error: Error, group: &Group, file: &str) -> Error {
     }
     let controller = super::setting::controller_of(file);
     let there = group.read("cgroup.controllers").unwrap_or_default();
-    if group.hierarchy.version == Version::V2 && controller != "cgroup" && !there.split_whitespace().any(|c| c == controller)
+    if group.hierarchy.version == Version::V2
+        && controller != "cgroup"
+        && !there.split_whitespace().any(|c| c == controller)
     {
         return error.hint(format!("the controller '{controller}' is off in this group: its parent's cgroup.subtree_control must have it"));
     }
@@ -255,10 +306,17 @@ fn explain_missing(error: Error, group: &Group, file: &str) -> Error {
 ///
 /// # Errors
 /// For a controller that nothing holds.
-pub fn groups(all: &Hierarchies, controllers: &[&str], path: &Path) -> Result<Vec<(Group, Vec<String>)>> {
+pub fn groups(
+    all: &Hierarchies,
+    controllers: &[&str],
+    path: &Path,
+) -> Result<Vec<(Group, Vec<String>)>> {
     let mut found: Vec<(Group, Vec<String>)> = Vec::new();
     let mut add = |hierarchy: &Rc<Hierarchy>, wanted: &[String]| {
-        let at = found.iter().position(|(group, _)| Rc::ptr_eq(&group.hierarchy, hierarchy)).unwrap_or(found.len());
+        let at = found
+            .iter()
+            .position(|(group, _)| Rc::ptr_eq(&group.hierarchy, hierarchy))
+            .unwrap_or(found.len());
         if at == found.len() {
             found.push((Group::new(hierarchy, path), Vec::new()));
         }
@@ -266,7 +324,11 @@ pub fn groups(all: &Hierarchies, controllers: &[&str], path: &Path) -> Result<Ve
     };
     for controller in controllers {
         match *controller {
-            "*" => all.all().iter().filter(|h| !h.controllers.is_empty()).for_each(|h| add(h, &h.controllers)),
+            "*" => all
+                .all()
+                .iter()
+                .filter(|h| !h.controllers.is_empty())
+                .for_each(|h| add(h, &h.controllers)),
             "cgroup" => add(all.of("cgroup")?, &[]),
             one => add(all.of(v2_word(one))?, &[v2_word(one).to_owned()]),
         }

@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode as FileMode;
 
+use super::group::Group;
 use crate::error::{Doing, Error, Result};
 use crate::sys::mount::{openat2, resolve};
 
@@ -83,9 +84,27 @@ impl Hierarchy {
     /// # Errors
     /// The kernel's answer; `EXDEV` or `ELOOP` for a path that would leave.
     pub fn open(&self, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
-        const INSIDE: u64 = resolve::BENEATH | resolve::NO_SYMLINKS | resolve::NO_MAGICLINKS | resolve::NO_XDEV;
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        const INSIDE: u64 =
+            resolve::BENEATH | resolve::NO_SYMLINKS | resolve::NO_MAGICLINKS | resolve::NO_XDEV;
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
         openat2(self.fd(), path, flags.bits(), 0, INSIDE)
+    }
+
+    /// The group that this process is in.
+    ///
+    /// # Errors
+    /// Where `/proc/self/cgroup` cannot be read or has no line for it.
+    pub fn own(self: &Rc<Self>) -> Result<Group> {
+        const OWN: &str = "/proc/self/cgroup";
+        let text = fs::read_to_string(OWN).doing_to("cannot read", OWN)?;
+        let path = text.lines().find_map(|line| membership(line, self));
+        let path =
+            path.ok_or_else(|| Error::new("this process has no group in").on(&self.mount))?;
+        Ok(Group::new(self, below(&path, &self.root)))
     }
 
     /// The whole path of a group, for people.
@@ -116,9 +135,13 @@ impl Hierarchies {
         let mounts = fs::read_to_string(MOUNTINFO).doing_to("cannot read", MOUNTINFO)?;
         let mut all: Vec<Rc<Hierarchy>> = Vec::new();
         for line in mounts.lines() {
-            let Some(found) = Mounted::parse(line) else { continue };
+            let Some(found) = Mounted::parse(line) else {
+                continue;
+            };
             // A hierarchy that is mounted twice is one hierarchy.
-            let same = |other: &Rc<Hierarchy>| found.version == other.version && found.v1_set() == other.v1_set();
+            let same = |other: &Rc<Hierarchy>| {
+                found.version == other.version && found.v1_set() == other.v1_set()
+            };
             if let (false, Some(hierarchy)) = (all.iter().any(same), found.open()) {
                 all.push(Rc::new(hierarchy));
             }
@@ -137,12 +160,17 @@ impl Hierarchies {
 
     /// The v2 hierarchy.
     pub fn v2(&self) -> Option<&Rc<Hierarchy>> {
-        self.0.iter().find(|hierarchy| hierarchy.version == Version::V2)
+        self.0
+            .iter()
+            .find(|hierarchy| hierarchy.version == Version::V2)
     }
 
     /// How they are mounted.
     pub fn layout(&self) -> Layout {
-        let v1 = self.0.iter().any(|hierarchy| hierarchy.version == Version::V1);
+        let v1 = self
+            .0
+            .iter()
+            .any(|hierarchy| hierarchy.version == Version::V1);
         match (v1, self.v2().is_some()) {
             (true, true) => Layout::Hybrid,
             (true, false) => Layout::Legacy,
@@ -159,28 +187,28 @@ impl Hierarchies {
         let found = match controller {
             "cgroup" => self.v2(),
             // On v1 freezing is a controller; on v2 every group has the file.
-            "freezer" => self.0.iter().find(|h| h.holds("freezer")).or_else(|| self.v2()),
+            "freezer" => self
+                .0
+                .iter()
+                .find(|h| h.holds("freezer"))
+                .or_else(|| self.v2()),
             _ => self.0.iter().find(|hierarchy| hierarchy.holds(controller)),
         };
         found.ok_or_else(|| {
-            let mut there: Vec<&str> = self.0.iter().flat_map(|h| h.controllers.iter().map(String::as_str)).collect();
+            let mut there: Vec<&str> = self
+                .0
+                .iter()
+                .flat_map(|h| h.controllers.iter().map(String::as_str))
+                .collect();
             there.sort_unstable();
             Error::new("no cgroup hierarchy here holds the controller")
                 .on(controller)
-                .hint(format!("this machine is {}, and has: {}", self.layout().name(), there.join(" ")))
+                .hint(format!(
+                    "this machine is {}, and has: {}",
+                    self.layout().name(),
+                    there.join(" ")
+                ))
         })
-    }
-
-    /// The group that this process is in, in one hierarchy, as a path below that hierarchy's root here.
-    ///
-    /// # Errors
-    /// Where `/proc/self/cgroup` cannot be read or has no line for it.
-    pub fn own(&self, hierarchy: &Hierarchy) -> Result<PathBuf> {
-        const OWN: &str = "/proc/self/cgroup";
-        let text = fs::read_to_string(OWN).doing_to("cannot read", OWN)?;
-        let path = text.lines().find_map(|line| membership(line, hierarchy));
-        let path = path.ok_or_else(|| Error::new("this process has no group in").on(&hierarchy.mount))?;
-        Ok(below(&path, &hierarchy.root))
     }
 }
 
@@ -190,10 +218,12 @@ pub(crate) fn membership(line: &str, hierarchy: &Hierarchy) -> Option<PathBuf> {
     let (controllers, path) = (parts.next()?, parts.next()?);
     let ours = match hierarchy.version {
         Version::V2 => controllers.is_empty(),
-        Version::V1 => controllers.split(',').any(|word| match word.strip_prefix("name=") {
-            Some(name) => hierarchy.name.as_deref() == Some(name),
-            None => hierarchy.holds(v2_word(word)),
-        }),
+        Version::V1 => controllers
+            .split(',')
+            .any(|word| match word.strip_prefix("name=") {
+                Some(name) => hierarchy.name.as_deref() == Some(name),
+                None => hierarchy.holds(v2_word(word)),
+            }),
     };
     ours.then(|| PathBuf::from(path))
 }
@@ -273,8 +303,21 @@ impl Mounted {
             let text = fs::read_to_string(file).ok()?;
             self.controllers = text.split_whitespace().map(str::to_owned).collect();
         }
-        let Self { version, mount, root, controllers, name } = self;
-        Some(Hierarchy { version, controllers, name, mount, root, fd })
+        let Self {
+            version,
+            mount,
+            root,
+            controllers,
+            name,
+        } = self;
+        Some(Hierarchy {
+            version,
+            controllers,
+            name,
+            mount,
+            root,
+            fd,
+        })
     }
 }
 
@@ -289,8 +332,20 @@ impl Hierarchy {
 
 fn is_v1_controller(word: &str) -> bool {
     const ALL: [&str; 14] = [
-        "cpu", "cpuacct", "cpuset", "memory", "blkio", "pids", "devices", "freezer", "hugetlb", "net_cls", "net_prio",
-        "perf_event", "rdma", "misc",
+        "cpu",
+        "cpuacct",
+        "cpuset",
+        "memory",
+        "blkio",
+        "pids",
+        "devices",
+        "freezer",
+        "hugetlb",
+        "net_cls",
+        "net_prio",
+        "perf_event",
+        "rdma",
+        "misc",
     ];
     ALL.contains(&word)
 }
@@ -301,12 +356,16 @@ fn unescape(path: &str) -> String {
     let mut rest = path;
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
-        let code = rest.get(at + 1..at + 4).and_then(|octal| u8::from_str_radix(octal, 8).ok());
+        let code = rest
+            .get(at + 1..at + 4)
+            .and_then(|octal| u8::from_str_radix(octal, 8).ok());
         match code {
             Some(code) => out.push(char::from(code)),
             None => out.push('\\'),
         }
-        rest = rest.get(at + if code.is_some() { 4 } else { 1 }..).unwrap_or_default();
+        rest = rest
+            .get(at + if code.is_some() { 4 } else { 1 }..)
+            .unwrap_or_default();
     }
     out + rest
 }
@@ -316,15 +375,20 @@ fn unescape(path: &str) -> String {
 /// # Errors
 /// For `..`, empty components, control characters and components over 255 bytes.
 pub fn group_path(typed: &OsStr) -> Result<PathBuf> {
-    let text = typed.to_str().ok_or_else(|| Error::new("not the path of a cgroup").on(typed).because("not UTF-8"))?;
+    let text = typed.to_str().ok_or_else(|| {
+        Error::new("not the path of a cgroup")
+            .on(typed)
+            .because("not UTF-8")
+    })?;
     let trimmed = text.strip_prefix('/').unwrap_or(text).trim_end_matches('/');
     let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.len() > 255;
     if !trimmed.is_empty() && trimmed.split('/').any(bad) || trimmed.chars().any(char::is_control) {
-        return Err(Error::new("not the path of a cgroup").on(typed).because("no '..', no empty names, no control characters"));
+        return Err(Error::new("not the path of a cgroup")
+            .on(typed)
+            .because("no '..', no empty names, no control characters"));
     }
     Ok(trimmed.into())
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -332,15 +396,28 @@ mod tests {
 
     #[test]
     fn mounts_are_recognised() {
-        let v1 = "30 23 0:26 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct";
+        let v1 =
+            "30 23 0:26 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct";
         let found = Mounted::parse(v1).unwrap();
-        assert_eq!((found.version, found.controllers), (Version::V1, vec!["cpu".to_owned()]));
+        assert_eq!(
+            (found.version, found.controllers),
+            (Version::V1, vec!["cpu".to_owned()])
+        );
         let v2 = "31 23 0:27 /a\\040b /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate";
         let found = Mounted::parse(v2).unwrap();
-        assert_eq!((found.version, found.root), (Version::V2, PathBuf::from("/a b")));
+        assert_eq!(
+            (found.version, found.root),
+            (Version::V2, PathBuf::from("/a b"))
+        );
         let named = "32 23 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd";
-        assert_eq!(Mounted::parse(named).unwrap().name.as_deref(), Some("systemd"));
-        assert_eq!(Mounted::parse("36 35 98:0 / /mnt rw - ext3 /dev/root rw"), None);
+        assert_eq!(
+            Mounted::parse(named).unwrap().name.as_deref(),
+            Some("systemd")
+        );
+        assert_eq!(
+            Mounted::parse("36 35 98:0 / /mnt rw - ext3 /dev/root rw"),
+            None
+        );
         assert_eq!(Mounted::parse(""), None);
     }
 

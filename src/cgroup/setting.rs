@@ -27,7 +27,10 @@ pub struct Setting {
 impl Setting {
     /// A setting of a file.
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), value: value.into() }
+        Self {
+            name: name.into(),
+            value: value.into(),
+        }
     }
 
     /// From `NAME=VALUE`.
@@ -35,10 +38,14 @@ impl Setting {
     /// # Errors
     /// For a text without `=`, and for a name that is no plain file name of a controller.
     pub fn parse(text: &str) -> Result<Self> {
-        let (name, value) = text.split_once('=').ok_or_else(|| Error::new("no NAME=VALUE").on(text))?;
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| Error::new("no NAME=VALUE").on(text))?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         if !name.contains('.') || name.starts_with('.') || !name.bytes().all(plain) {
-            return Err(Error::new("not the name of a setting").on(name).because("names look like memory.max"));
+            return Err(Error::new("not the name of a setting")
+                .on(name)
+                .because("names look like memory.max"));
         }
         Ok(Self::new(name, value))
     }
@@ -59,8 +66,10 @@ pub fn controller_of(name: &str) -> &str {
 }
 
 /// The files that are the same but for their name, and whose value is a size.
-const SIZES: [(&str, &str); 2] =
-    [("memory.max", "memory.limit_in_bytes"), ("memory.low", "memory.soft_limit_in_bytes")];
+const SIZES: [(&str, &str); 2] = [
+    ("memory.max", "memory.limit_in_bytes"),
+    ("memory.low", "memory.soft_limit_in_bytes"),
+];
 
 /// The v1 files of `io.max`, by the key of v2.
 const THROTTLES: [(&str, &str); 4] = [
@@ -80,38 +89,50 @@ pub fn to_v2(given: &Setting) -> Result<Setting> {
         return Ok(Setting::new(*v2, bytes(value)?.to_string()));
     }
     if let Some((key, _)) = THROTTLES.iter().find(|(_, v1)| v1 == name) {
-        let (device, limit) = value.split_once(' ').ok_or_else(|| Error::new("no DEVICE VALUE").on(value))?;
-        let limit = if limit == "0" { Limit::Max } else { bytes(limit)? };
+        let (device, limit) = value
+            .split_once(' ')
+            .ok_or_else(|| Error::new("no DEVICE VALUE").on(value))?;
+        let limit = if limit == "0" {
+            Limit::Max
+        } else {
+            bytes(limit)?
+        };
         return Ok(Setting::new("io.max", format!("{device} {key}={limit}")));
     }
     match name.as_str() {
-        "memory.max" | "memory.high" | "memory.low" | "memory.min" | "memory.swap.max" | "memory.swap.high" => {
-            Ok(Setting::new(name, bytes(value)?.to_string()))
-        }
+        "memory.max" | "memory.high" | "memory.low" | "memory.min" | "memory.swap.max"
+        | "memory.swap.high" => Ok(Setting::new(name, bytes(value)?.to_string())),
         "pids.max" => Ok(Setting::new(name, count(value)?.to_string())),
         "cpu.max" => {
             let (quota, period) = cpu_quota(value)?;
             Ok(Setting::new(name, format!("{quota} {period}")))
         }
-        "cpu.shares" => Ok(Setting::new("cpu.weight", weight_of_shares(number(value)?).to_string())),
+        "cpu.shares" => Ok(Setting::new(
+            "cpu.weight",
+            weight_of_shares(number(value)?).to_string(),
+        )),
         "cpu.weight" => {
             let weight = number(value)?;
             if !(1..=10_000).contains(&weight) {
-                return Err(Error::new("not a weight").on(value).because("a weight is 1 to 10000"));
+                return Err(Error::new("not a weight")
+                    .on(value)
+                    .because("a weight is 1 to 10000"));
             }
             Ok(given.clone())
         }
         "freezer.state" => match value.as_str() {
             "FROZEN" => Ok(Setting::new("cgroup.freeze", "1")),
             "THAWED" => Ok(Setting::new("cgroup.freeze", "0")),
-            _ => Err(Error::new("not a state of the freezer").on(value).because("FROZEN or THAWED")),
+            _ => Err(Error::new("not a state of the freezer")
+                .on(value)
+                .because("FROZEN or THAWED")),
         },
-        "cpu.cfs_quota_us" | "cpu.cfs_period_us" => {
-            Err(Error::new("v2 has no").on(name).because("quota and period are one setting: cpu.max='QUOTA PERIOD'"))
-        }
-        "memory.memsw.limit_in_bytes" => {
-            Err(Error::new("v2 has no").on(name).because("memory and swap are limited apart: memory.swap.max"))
-        }
+        "cpu.cfs_quota_us" | "cpu.cfs_period_us" => Err(Error::new("v2 has no")
+            .on(name)
+            .because("quota and period are one setting: cpu.max='QUOTA PERIOD'")),
+        "memory.memsw.limit_in_bytes" => Err(Error::new("v2 has no")
+            .on(name)
+            .because("memory and swap are limited apart: memory.swap.max")),
         _ => Ok(given.clone()),
     }
 }
@@ -129,7 +150,10 @@ pub fn to_v1(setting: &Setting, memory_limit: Limit) -> Result<Vec<Setting>> {
     }
     let one = |file: &str, value: String| Ok(vec![Setting::new(file, value)]);
     match name.as_str() {
-        "memory.swap.max" => one("memory.memsw.limit_in_bytes", v1_limit(sum(memory_limit, bytes(value)?))),
+        "memory.swap.max" => one(
+            "memory.memsw.limit_in_bytes",
+            v1_limit(sum(memory_limit, bytes(value)?)),
+        ),
         "cpu.max" => {
             let (quota, period) = cpu_quota(value)?;
             // The period first: a quota is checked against it.
@@ -140,9 +164,14 @@ pub fn to_v1(setting: &Setting, memory_limit: Limit) -> Result<Vec<Setting>> {
         }
         "cpu.weight" => one("cpu.shares", shares_of_weight(number(value)?).to_string()),
         "io.max" => throttles(value),
-        "cgroup.freeze" => one("freezer.state", if value == "1" { "FROZEN" } else { "THAWED" }.into()),
-        "memory.high" | "memory.min" | "memory.oom.group" | "cpu.max.burst" | "cpu.idle" | "io.weight" | "io.latency"
-        | "memory.reclaim" => Err(Error::new("cgroup v1 has no").on(name)),
+        "cgroup.freeze" => one(
+            "freezer.state",
+            if value == "1" { "FROZEN" } else { "THAWED" }.into(),
+        ),
+        "memory.high" | "memory.min" | "memory.oom.group" | "cpu.max.burst" | "cpu.idle"
+        | "io.weight" | "io.latency" | "memory.reclaim" => {
+            Err(Error::new("cgroup v1 has no").on(name))
+        }
         _ if name.starts_with("cgroup.") => Err(Error::new("cgroup v1 has no").on(name)),
         _ => Ok(vec![setting.clone()]),
     }
@@ -150,7 +179,9 @@ pub fn to_v1(setting: &Setting, memory_limit: Limit) -> Result<Vec<Setting>> {
 
 fn throttles(value: &str) -> Result<Vec<Setting>> {
     let mut words = value.split_whitespace();
-    let device = words.next().ok_or_else(|| Error::new("io.max names no device"))?;
+    let device = words
+        .next()
+        .ok_or_else(|| Error::new("io.max names no device"))?;
     words
         .map(|word| {
             let (key, limit) = word.split_once('=').unwrap_or((word, ""));
@@ -200,7 +231,11 @@ pub fn weight_of_shares(shares: u64) -> u64 {
     #[allow(clippy::cast_precision_loss, reason = "below 2^18")]
     let l = (shares as f64).log2();
     let weight = 10_f64.powf((l * l + 125.0 * l) / 612.0 - 7.0 / 34.0).ceil();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 10000")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 1 and 10000"
+    )]
     let weight = weight as u64;
     weight.clamp(1, 10_000)
 }
@@ -210,7 +245,11 @@ pub fn shares_of_weight(weight: u64) -> u64 {
     let (mut low, mut high) = (2, 262_144);
     while low < high {
         let middle = u64::midpoint(low, high + 1);
-        if weight_of_shares(middle) > weight { high = middle - 1 } else { low = middle }
+        if weight_of_shares(middle) > weight {
+            high = middle - 1
+        } else {
+            low = middle
+        }
     }
     low
 }
@@ -220,25 +259,39 @@ mod tests {
     use super::*;
 
     fn v2(name: &str, value: &str) -> Option<(String, String)> {
-        to_v2(&Setting::new(name, value)).ok().map(|s| (s.name, s.value))
+        to_v2(&Setting::new(name, value))
+            .ok()
+            .map(|s| (s.name, s.value))
     }
 
     #[test]
     fn v1_words_are_understood() {
         let cases = [
-            ("memory.limit_in_bytes", "512M", Some(("memory.max", "536870912"))),
+            (
+                "memory.limit_in_bytes",
+                "512M",
+                Some(("memory.max", "536870912")),
+            ),
             ("memory.limit_in_bytes", "-1", Some(("memory.max", "max"))),
             ("memory.max", "100M", Some(("memory.max", "104857600"))),
             ("cpu.max", "20%", Some(("cpu.max", "20000 100000"))),
             ("freezer.state", "FROZEN", Some(("cgroup.freeze", "1"))),
-            ("blkio.throttle.read_bps_device", "8:0 1M", Some(("io.max", "8:0 rbps=1048576"))),
+            (
+                "blkio.throttle.read_bps_device",
+                "8:0 1M",
+                Some(("io.max", "8:0 rbps=1048576")),
+            ),
             ("pids.max", "10", Some(("pids.max", "10"))),
             ("pids.max", "ten", None),
             ("cpu.weight", "0", None),
             ("cpu.cfs_quota_us", "1000", None),
         ];
         for (name, value, want) in cases {
-            assert_eq!(v2(name, value), want.map(|(n, v)| (n.into(), v.into())), "{name}={value}");
+            assert_eq!(
+                v2(name, value),
+                want.map(|(n, v)| (n.into(), v.into())),
+                "{name}={value}"
+            );
         }
     }
 
@@ -247,20 +300,39 @@ mod tests {
         let v1 = |name: &str, value: &str| {
             to_v1(&Setting::new(name, value), Limit::At(100))
                 .ok()
-                .map(|all| all.iter().map(|s| format!("{}={}", s.name, s.value)).collect::<Vec<_>>().join(" "))
+                .map(|all| {
+                    all.iter()
+                        .map(|s| format!("{}={}", s.name, s.value))
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                })
         };
         let cases = [
             ("memory.max", "max", Some("memory.limit_in_bytes=-1")),
-            ("memory.swap.max", "0", Some("memory.memsw.limit_in_bytes=100")),
-            ("memory.swap.max", "max", Some("memory.memsw.limit_in_bytes=-1")),
-            ("cpu.max", "max 100000", Some("cpu.cfs_period_us=100000 cpu.cfs_quota_us=-1")),
+            (
+                "memory.swap.max",
+                "0",
+                Some("memory.memsw.limit_in_bytes=100"),
+            ),
+            (
+                "memory.swap.max",
+                "max",
+                Some("memory.memsw.limit_in_bytes=-1"),
+            ),
+            (
+                "cpu.max",
+                "max 100000",
+                Some("cpu.cfs_period_us=100000 cpu.cfs_quota_us=-1"),
+            ),
             ("cpu.weight", "100", Some("cpu.shares=1024")),
             ("cpuset.cpus", "0-1", Some("cpuset.cpus=0-1")),
             ("memory.high", "1M", None),
             (
                 "io.max",
                 "8:0 rbps=1M wiops=max",
-                Some("blkio.throttle.read_bps_device=8:0 1048576 blkio.throttle.write_iops_device=8:0 0"),
+                Some(
+                    "blkio.throttle.read_bps_device=8:0 1048576 blkio.throttle.write_iops_device=8:0 0",
+                ),
             ),
         ];
         for (name, value, want) in cases {

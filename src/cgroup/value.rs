@@ -39,10 +39,20 @@ pub fn bytes(text: &str) -> Result<Limit> {
     if matches!(text, "max" | "-1") {
         return Ok(Limit::Max);
     }
-    let wrong = || Error::new("not a size").on(text).because("write bytes, or a number with K, M, G, T, or max");
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let wrong = || {
+        Error::new("not a size")
+            .on(text)
+            .because("write bytes, or a number with K, M, G, T, or max")
+    };
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let shift = match unit.to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
+    let shift = match unit
+        .to_ascii_uppercase()
+        .trim_end_matches('B')
+        .trim_end_matches('I')
+    {
         "" => 0,
         "K" => 10,
         "M" => 20,
@@ -61,7 +71,10 @@ pub fn bytes(text: &str) -> Result<Limit> {
 pub fn count(text: &str) -> Result<Limit> {
     match text {
         "max" | "-1" => Ok(Limit::Max),
-        _ => scaled(text, 1).filter(|_| !text.contains('.')).map(Limit::At).ok_or_else(|| Error::new("not a number").on(text)),
+        _ => scaled(text, 1)
+            .filter(|_| !text.contains('.'))
+            .map(Limit::At)
+            .ok_or_else(|| Error::new("not a number").on(text)),
     }
 }
 
@@ -71,10 +84,16 @@ pub fn count(text: &str) -> Result<Limit> {
 /// # Errors
 /// For anything else, and for less than the kernel's least quota, a thousand microseconds.
 pub fn cpu_quota(text: &str) -> Result<(Limit, u64)> {
-    let wrong = || Error::new("not a share of CPU time").on(text).because("write CPUs (1.5), a percentage (20%) or max");
+    let wrong = || {
+        Error::new("not a share of CPU time")
+            .on(text)
+            .because("write CPUs (1.5), a percentage (20%) or max")
+    };
     let quota = match text.split_once(' ') {
         Some((quota, period)) => {
-            let period = scaled(period, 1).filter(|n| (1_000..=1_000_000).contains(n)).ok_or_else(wrong)?;
+            let period = scaled(period, 1)
+                .filter(|n| (1_000..=1_000_000).contains(n))
+                .ok_or_else(wrong)?;
             return Ok((count(quota)?, period));
         }
         None if matches!(text, "max" | "-1") => return Ok((Limit::Max, CPU_PERIOD_USEC)),
@@ -99,14 +118,21 @@ fn scaled(number: &str, unit: u64) -> Option<u64> {
     }
     let mut total = u128::from(whole.parse::<u64>().ok()?) * u128::from(unit);
     if !part.is_empty() {
-        total += u128::from(part.parse::<u64>().ok()?) * u128::from(unit) / 10_u128.pow(u32::try_from(part.len()).ok()?);
+        total += u128::from(part.parse::<u64>().ok()?) * u128::from(unit)
+            / 10_u128.pow(u32::try_from(part.len()).ok()?);
     }
     u64::try_from(total).ok().filter(|n| *n <= 1 << 63)
 }
 
 /// A number of bytes for people: `99.0M`, `512K`, `17`.
 pub fn human(bytes: u64) -> String {
-    const UNITS: [(u64, char); 5] = [(1 << 50, 'P'), (1 << 40, 'T'), (1 << 30, 'G'), (1 << 20, 'M'), (1 << 10, 'K')];
+    const UNITS: [(u64, char); 5] = [
+        (1 << 50, 'P'),
+        (1 << 40, 'T'),
+        (1 << 30, 'G'),
+        (1 << 20, 'M'),
+        (1 << 10, 'K'),
+    ];
     match UNITS.into_iter().find(|(unit, _)| bytes >= *unit) {
         None => bytes.to_string(),
         Some((unit, letter)) if bytes.is_multiple_of(unit) => format!("{}{letter}", bytes / unit),
@@ -165,7 +191,13 @@ mod tests {
 
     #[test]
     fn sizes_for_people() {
-        let cases = [(17, "17"), (1024, "1K"), (1_536, "1.5K"), (104_857_600, "100M"), (103_809_024, "99M")];
+        let cases = [
+            (17, "17"),
+            (1024, "1K"),
+            (1_536, "1.5K"),
+            (104_857_600, "100M"),
+            (103_809_024, "99M"),
+        ];
         for (bytes, want) in cases {
             assert_eq!(human(bytes), want);
         }

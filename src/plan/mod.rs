@@ -109,6 +109,8 @@ pub enum Entry {
 pub struct Fork {
     /// The namespaces that are made with the child, in one clone3(2).
     pub namespaces: CloneFlags,
+    /// The cgroup it is born in (v2; the directory is in this slot). Joining one later costs a wait.
+    pub cgroup: Option<Slot>,
     /// Why there is a child at all, for `--explain`.
     pub why: Text,
     /// What breaks without it.
@@ -125,6 +127,8 @@ pub struct Context {
     /// The process on its way to the program, as the performing side sees it.
     program: Pid,
     slots: Vec<Option<OwnedFd>>,
+    /// The entries that this process has performed, to be taken back where a later one fails.
+    done: Vec<usize>,
     /// The child's end of the line to its parent, which hangs up when the parent dies.
     parent: Option<OwnedFd>,
 }
@@ -134,6 +138,7 @@ impl Context {
         Self {
             program: Pid::this(),
             slots: (0..plan.slots).map(|_| None).collect(),
+            done: Vec::new(),
             parent: None,
         }
     }
@@ -179,6 +184,7 @@ impl Context {
 #[derive(Debug)]
 pub struct Plan {
     entries: Vec<Entry>,
+    temporary: Vec<usize>,
     exec: Exec,
     wait: Wait,
     slots: usize,
@@ -189,6 +195,7 @@ impl Plan {
     pub fn new(exec: Exec) -> Self {
         Self {
             entries: Vec::new(),
+            temporary: Vec::new(),
             exec,
             wait: Wait::default(),
             slots: 0,
@@ -200,6 +207,13 @@ impl Plan {
         self.entries
             .push(Entry::Step(Side::Program, Box::new(step)));
         self
+    }
+
+    /// Adds a step whose effect is to last as long as the program: it is undone when the program has ended. Only in a
+    /// plan that forks, before the fork.
+    pub fn during(&mut self, step: impl Step + 'static) -> &mut Self {
+        self.temporary.push(self.entries.len());
+        self.then(step)
     }
 
     /// Adds a step that a process which stayed outside performs while the program side waits for it.

@@ -85,8 +85,11 @@ impl Plan {
             Outside::Here
         };
         let started = self.start(&mut cx, &outside, observer);
-        if let (Err(error), Outside::Line(line)) = (&started, &outside) {
-            line.failed(error);
+        if let Err(error) = &started {
+            if let Outside::Line(line) = &outside {
+                line.failed(error);
+            }
+            self.undo(&mut cx, |_| true);
         }
         // The helper goes when the last end of its line is closed: the child's, by its exec.
         drop(outside);
@@ -98,7 +101,9 @@ impl Plan {
         } = started?;
         cx.program = child;
         self.serve_child(&line, &mut cx, observer)?;
-        process::supervise(child, &pidfd, &guard)
+        let outcome = process::supervise(child, &pidfd, &guard);
+        self.undo(&mut cx, |index| self.temporary.contains(&index));
+        outcome
     }
 
     /// The caller's part up to the fork. Comes back with a child, or with an error; a plan that does not fork
@@ -124,7 +129,8 @@ impl Plan {
         let (program_end, line) = link::pair()?;
         let guard = process::before_fork(&self.wait)?;
         observer.before(self, end);
-        let forked = fork(how.namespaces, None)
+        let cgroup = how.cgroup.map(|slot| cx.get(slot)).transpose()?;
+        let forked = fork(how.namespaces, cgroup)
             .map_err(|errno| crate::probe::clone_failed(how.namespaces, errno));
         if !matches!(forked, Ok(Forked::Child)) {
             observer.after(self, end, &forked.as_ref().map(drop).map_err(Clone::clone));
@@ -168,6 +174,8 @@ impl Plan {
         let mut life = || -> Result<Error> {
             guard.release()?;
             cx.program = Pid::this();
+            // What was done before the fork is the parent's to take back.
+            cx.done.clear();
             if let Outside::Line(line) = &parent {
                 cx.parent = Some(line.try_clone_fd()?);
             }
@@ -206,6 +214,9 @@ impl Plan {
         observer.before(self, index);
         let result = step.perform(cx);
         observer.after(self, index, &result);
+        if result.is_ok() {
+            cx.done.push(index);
+        }
         result
     }
 
@@ -235,27 +246,22 @@ impl Plan {
     /// Performs what the program side asks for. Ends well when the program side executed its program (or died
     /// without a word, which its parent sees for itself), with its error when it failed.
     fn serve(&self, line: &OutsideEnd, cx: &mut Context, observer: &dyn Observer) -> Result<()> {
-        let mut done: Vec<usize> = Vec::new();
         let mut executing = false;
         loop {
             match line.listen()? {
                 (Said::Perform(index), speaker) => {
                     cx.program = speaker;
-                    let result = self.perform(index, cx, observer);
-                    if result.is_ok() {
-                        done.push(index);
-                    }
-                    line.answer(&result);
+                    line.answer(&self.perform(index, cx, observer));
                 }
                 (Said::Executing, _) => executing = true,
                 (Said::Failed(error), _) => {
-                    self.undo(&done, cx);
+                    self.undo(cx, |_| true);
                     line.answer(&Ok(()));
                     return Err(error);
                 }
                 (Said::Closed, _) => {
                     if !executing {
-                        self.undo(&done, cx);
+                        self.undo(cx, |_| true);
                     }
                     return Ok(());
                 }
@@ -263,9 +269,14 @@ impl Plan {
         }
     }
 
-    fn undo(&self, done: &[usize], cx: &mut Context) {
-        for index in done.iter().rev() {
-            if let Some(Entry::Step(_, step)) = self.entries.get(*index) {
+    /// Takes back what this process has done, last first, as far as `which` says.
+    fn undo(&self, cx: &mut Context, which: impl Fn(usize) -> bool) {
+        for index in std::mem::take(&mut cx.done)
+            .into_iter()
+            .rev()
+            .filter(|index| which(*index))
+        {
+            if let Some(Entry::Step(_, step)) = self.entries.get(index) {
                 step.undo(cx);
             }
         }

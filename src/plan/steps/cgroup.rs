@@ -1,5 +1,6 @@
 //! Control groups: making one, limiting it, joining it.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use crate::cgroup::{Group, Setting, Version};
@@ -20,6 +21,19 @@ pub struct MakeGroup {
     pub group: Group,
     /// Where its directory is left for a fork into it (v2).
     pub slot: Option<Slot>,
+    /// Whether this step made it, and so may take it away.
+    made: Cell<bool>,
+}
+
+impl MakeGroup {
+    /// Makes `group`, and leaves its directory in `slot` where one is given.
+    pub fn new(group: Group, slot: Option<Slot>) -> Self {
+        Self {
+            group,
+            slot,
+            made: Cell::new(false),
+        }
+    }
 }
 
 impl fmt::Debug for MakeGroup {
@@ -30,7 +44,7 @@ impl fmt::Debug for MakeGroup {
 
 impl Step for MakeGroup {
     fn perform(&self, cx: &mut Context) -> Result<()> {
-        self.group.make()?;
+        self.made.set(self.group.make()?);
         if let Some(slot) = self.slot {
             cx.put(slot, self.group.open()?);
         }
@@ -38,8 +52,10 @@ impl Step for MakeGroup {
     }
 
     fn undo(&self, _: &mut Context) {
-        // A group that others have come to use meanwhile is busy, and stays.
-        let _ = self.group.remove();
+        if self.made.get() {
+            // A group that others have come to use meanwhile is busy, and stays.
+            let _ = self.group.remove();
+        }
     }
 
     fn moves(&self) -> bool {
@@ -82,7 +98,11 @@ impl Step for EnableControllers {
     fn explain(&self) -> Explanation {
         let words: Vec<String> = self.controllers.iter().map(|c| format!("+{c}")).collect();
         Explanation::new(
-            format!("write({:?}, \"{}\")", self.group.shown().join("cgroup.subtree_control"), words.join(" ")),
+            format!(
+                "write({:?}, \"{}\")",
+                self.group.shown().join("cgroup.subtree_control"),
+                words.join(" ")
+            ),
             "in v2 a controller works in a group only if every group above hands it down",
             "the group below would not have the controller's files: writing a limit fails with EACCES",
             "cgroup-v2.rst, \"Enabling and Disabling\"",
@@ -113,10 +133,19 @@ impl Step for SetLimit {
     }
 
     fn explain(&self) -> Explanation {
-        let written = self.group.words_for(&self.setting).unwrap_or_else(|_| vec![self.setting.clone()]);
+        let written = self
+            .group
+            .words_for(&self.setting)
+            .unwrap_or_else(|_| vec![self.setting.clone()]);
         let calls: Vec<String> = written
             .iter()
-            .map(|one| format!("write({:?}, {:?})", self.group.shown().join(&one.name), one.value))
+            .map(|one| {
+                format!(
+                    "write({:?}, {:?})",
+                    self.group.shown().join(&one.name),
+                    one.value
+                )
+            })
             .collect();
         Explanation::new(
             calls.join(", "),
@@ -129,7 +158,10 @@ impl Step for SetLimit {
     fn shell(&self) -> Shell {
         Shell::Option {
             applet: "cgexec",
-            words: vec!["-r".into(), format!("{}={}", self.setting.name, self.setting.value).into()],
+            words: vec![
+                "-r".into(),
+                format!("{}={}", self.setting.name, self.setting.value).into(),
+            ],
         }
     }
 }
@@ -139,15 +171,38 @@ impl Step for SetLimit {
 pub struct JoinGroup {
     /// The group.
     pub group: Group,
+    /// Where it came from, to go back to if a later step fails: a group with a process in it cannot be removed.
+    came_from: RefCell<Option<Group>>,
+}
+
+impl JoinGroup {
+    /// Joins `group`.
+    pub fn new(group: Group) -> Self {
+        Self {
+            group,
+            came_from: RefCell::new(None),
+        }
+    }
 }
 
 impl Step for JoinGroup {
     fn perform(&self, _: &mut Context) -> Result<()> {
+        self.came_from.replace(self.group.hierarchy.own().ok());
         self.group.join()
     }
 
+    fn undo(&self, _: &mut Context) {
+        if let Some(group) = self.came_from.take() {
+            let _ = group.join();
+        }
+    }
+
     fn explain(&self) -> Explanation {
-        let file = if self.group.hierarchy.version == Version::V1 { "tasks" } else { "cgroup.procs" };
+        let file = if self.group.hierarchy.version == Version::V1 {
+            "tasks"
+        } else {
+            "cgroup.procs"
+        };
         Explanation::new(
             format!("write({:?}, \"0\")", self.group.shown().join(file)),
             "joins before the program starts: all it allocates is charged here, all its children are born here",
