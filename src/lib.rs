@@ -9,7 +9,7 @@
     doc = "| [`oci`] | an OCI runtime `Spec`, and its compiler to a plan |"
 )]
 //! | [`plan`] | Step, Plan, and its three readers: run, explain, script |
-//! | [`namespace`], [`idmap`], [`credentials`], [`process`], [`own_binary`] | one kernel subject each |
+//! | [`namespace`], [`idmap`], [`credentials`], [`capability`], [`securebits`], [`rlimit`], [`process`], [`own_binary`] | one kernel subject each |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
 //! | [`sys`] | the only room with `unsafe`: system calls that nix has not |
 //! | [`error`], [`json`] | the one error; JSON text |
@@ -17,6 +17,7 @@
 //! The library has no argv, prints nothing, never exits (but in a child that it forked) and reads no
 //! environment: whoever calls it hands these in.
 
+pub mod capability;
 pub mod cgroup;
 pub mod credentials;
 pub mod error;
@@ -27,4 +28,6 @@ pub mod own_binary;
 pub mod plan;
 pub mod probe;
 pub mod process;
+pub mod rlimit;
+pub mod securebits;
 pub mod sys;

@@ -1,0 +1,289 @@
+//! What a process hands on to its program besides who it is: limits, umask, working directory, death signal,
+//! tracer, label.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::sys::resource::{getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::chdir;
+
+use crate::error::{Doing, Error, Result};
+use crate::plan::{Context, Explanation, Shell, Step};
+use crate::rlimit::Limit;
+use crate::sys::task;
+
+/// Asks for a signal when the parent dies (`PR_SET_PDEATHSIG`). A change of credentials and the exec of a
+/// set-id file clear it: it comes late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParentDeathSignal {
+    /// The signal; 0 asks for none.
+    pub signal: i32,
+}
+
+impl Step for ParentDeathSignal {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let signal = u64::try_from(self.signal).unwrap_or(0);
+        task::prctl(libc::PR_SET_PDEATHSIG, [signal, 0, 0, 0])
+            .doing("set parent death signal failed")?;
+        // A parent that died before the request will not die again.
+        if signal != 0 && cx.parent_died() {
+            return Err(Error::new("the parent died before its child was ready"));
+        }
+        Ok(())
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("prctl(PR_SET_PDEATHSIG, {})", self.signal),
+            "the kernel sends this signal when the parent dies",
+            "the program would outlive a parent that is killed",
+            "prctl(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        let word = match self.signal {
+            0 => "--pdeathsig=clear".into(),
+            signal => format!("--pdeathsig={signal}"),
+        };
+        Shell::option("setpriv", word)
+    }
+}
+
+/// Who may trace this process where Yama restricts tracing to ancestors (`PR_SET_PTRACER`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracer {
+    /// Nobody but ancestors.
+    None,
+    /// Anybody.
+    Any,
+    /// This process and its descendants.
+    Process(u32),
+}
+
+impl Step for Tracer {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        let who = match self {
+            Self::None => 0,
+            Self::Any => u64::MAX,
+            Self::Process(pid) => (*pid).into(),
+        };
+        let done = task::prctl(libc::PR_SET_PTRACER, [who, 0, 0, 0]);
+        done.map(drop).map_err(|errno| {
+            let yama = std::path::Path::new("/proc/sys/kernel/yama").exists();
+            let hint = (errno == Errno::EINVAL).then_some(if yama {
+                "there is no process of that number"
+            } else {
+                "this kernel has no Yama, so that nothing restricts tracing to ancestors"
+            });
+            Error::new("set ptracer").errno_is(errno).hint_maybe(hint)
+        })
+    }
+
+    fn explain(&self) -> Explanation {
+        let who = match self {
+            Self::None => "0".into(),
+            Self::Any => "PR_SET_PTRACER_ANY".into(),
+            Self::Process(pid) => pid.to_string(),
+        };
+        Explanation::new(
+            format!("prctl(PR_SET_PTRACER, {who})"),
+            "names who may trace this process where Yama (ptrace_scope 1) lets only ancestors do it",
+            "a debugger that is no ancestor could not attach, or one could that was allowed before",
+            "PR_SET_PTRACER(2const)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        let who = match self {
+            Self::None => "none".into(),
+            Self::Any => "any".into(),
+            Self::Process(pid) => pid.to_string(),
+        };
+        Shell::option("setpriv", format!("--ptracer={who}"))
+    }
+}
+
+/// Sets the file mode creation mask (umask(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Umask {
+    /// The permission bits that new files do not get.
+    pub mask: u32,
+}
+
+impl Step for Umask {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        umask(Mode::from_bits_truncate(self.mask as libc::mode_t));
+        Ok(())
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("umask({:#05o})", self.mask),
+            "new files are made without these permissions",
+            "the caller's mask would decide who may read the program's files",
+            "umask(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::option("setpriv", format!("--umask={:04o}", self.mask))
+    }
+}
+
+/// Sets a resource limit (setrlimit(2)). Raising the hard limit needs `CAP_SYS_RESOURCE` in the first user
+/// namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetLimit(pub Limit);
+
+impl Step for SetLimit {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        let Limit {
+            resource,
+            soft,
+            hard,
+        } = self.0;
+        setrlimit(resource, soft, hard).map_err(|errno| {
+            let now = getrlimit(resource).ok().filter(|(_, now)| hard > *now);
+            let hint = now.filter(|_| errno == Errno::EPERM).map(|(soft, hard)| {
+                let now = Limit {
+                    resource,
+                    soft,
+                    hard,
+                };
+                format!("raising a hard limit needs CAP_SYS_RESOURCE; it is {now}")
+            });
+            Error::new("setrlimit failed")
+                .on(self.0.name())
+                .errno_is(errno)
+                .hint_maybe(hint)
+        })
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("setrlimit(RLIMIT_{})", self.0),
+            "limits this process and what it starts, each process by itself",
+            "the caller's limit would hold",
+            "setrlimit(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::option("setpriv", format!("--rlimit={}", self.0))
+    }
+}
+
+/// Sets how readily the kernel kills this process when memory runs out (proc_pid_oom_score_adj(5)). Going below
+/// what a privileged process has set needs `CAP_SYS_RESOURCE`; done before ids change, after which the file
+/// belongs to somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OomScoreAdjust {
+    /// -1000 (never) to 1000 (first).
+    pub value: i16,
+}
+
+impl Step for OomScoreAdjust {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        write_own(
+            "/proc/self/oom_score_adj",
+            self.value.to_string().as_bytes(),
+        )
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("write(\"/proc/self/oom_score_adj\", \"{}\")", self.value),
+            "weighs this program when memory runs out",
+            "it would be as likely to be killed as its parent",
+            "proc_pid_oom_score_adj(5)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::option("setpriv", format!("--oom-score-adj={}", self.value))
+    }
+}
+
+/// Asks AppArmor to confine the program by this profile from its exec on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppArmorProfile {
+    /// The profile's name.
+    pub profile: std::ffi::OsString,
+}
+
+impl Step for AppArmorProfile {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        if !std::path::Path::new("/sys/kernel/security/apparmor").exists() {
+            return Err(Error::new("AppArmor is not running"));
+        }
+        // Kernels since 5.8 have a directory of AppArmor's own; the other file may be another module's.
+        let word = [b"exec ", self.profile.as_bytes()].concat();
+        match write_own("/proc/self/attr/apparmor/exec", &word) {
+            Err(error) if error.errno() == Some(Errno::ENOENT) => {
+                write_own("/proc/self/attr/exec", &word)
+            }
+            other => other,
+        }
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!(
+                "write(\"/proc/self/attr/apparmor/exec\", \"exec {}\")",
+                self.profile.display()
+            ),
+            "the program is confined by this profile",
+            "the program would keep the caller's confinement, which is mostly none",
+            "apparmor(7)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        let mut word = std::ffi::OsString::from("--apparmor-profile=");
+        word.push(&self.profile);
+        Shell::option("setpriv", word)
+    }
+}
+
+/// Changes the working directory (chdir(2)), with the rights the process then has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeDirectory {
+    /// Where to.
+    pub path: PathBuf,
+}
+
+impl Step for ChangeDirectory {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        chdir(&self.path).doing_to("cannot change directory to", &self.path)
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("chdir({:?})", self.path),
+            "the program starts in this directory",
+            "it would start in the caller's",
+            "chdir(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        let mut word = std::ffi::OsString::from("--chdir=");
+        word.push(&self.path);
+        Shell::option("setpriv", word)
+    }
+}
+
+/// Writes to a file of this process below `/proc`, in one write.
+fn write_own(path: &str, text: &[u8]) -> Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).custom_flags(libc::O_CLOEXEC).open(path);
+    file.doing_to("cannot open", path)?
+        .write_all(text)
+        .doing_to("cannot write", path)
+}
