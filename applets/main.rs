@@ -11,10 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use isobox::error::{Error, Result};
 
-use cli::Exit;
-
-/// What a shell gives for a command that is not there; busybox and toybox do for an applet.
-const NO_SUCH_APPLET: u8 = 127;
+use cli::front::{BOX, no_such_applet};
+use cli::{Entry, Exit};
 
 #[cfg(not(test))]
 isobox::entry!(start);
@@ -26,10 +24,13 @@ isobox::entry!(start);
 )]
 fn start(args: &[OsString]) -> u8 {
     let called = args.first().map(|arg| base_name(arg)).unwrap_or_default();
-    let (name, result) = match table::find(&called) {
-        Some(applet) => (applet.name, (applet.run)(applet, &args[1..])),
-        None => front(args.get(1..).unwrap_or_default()),
+    let rest = args.get(1..).unwrap_or_default();
+    let (entry, rest) = match table::find(&called) {
+        Some(applet) => (Ok(applet), rest),
+        None => front(&called, rest),
     };
+    let name = entry.as_ref().map_or(BOX.name, |entry| entry.name);
+    let result = entry.and_then(|entry| (entry.run)(entry, rest));
     match result {
         Ok(exit) => end(exit),
         Err(error) => {
@@ -46,25 +47,25 @@ fn base_name(arg: &OsStr) -> String {
     String::from_utf8_lossy(base.strip_prefix(b"-").unwrap_or(base)).into_owned()
 }
 
-/// `isobox APPLET ARGS`, and the options of the box itself.
-fn front(args: &[OsString]) -> (&'static str, Result<Exit>) {
-    let Some(first) = args.first() else {
-        return ("isobox", cli::front::help());
+/// `isobox APPLET ARGS`, and the options of the box itself. A name that is neither the box's nor an applet's is
+/// taken for the box where what follows makes sense then, so that a renamed binary works.
+fn front<'a>(called: &str, args: &'a [OsString]) -> (Result<&'static Entry>, &'a [OsString]) {
+    let is_box = called.is_empty() || called.starts_with(BOX.name);
+    let Some((first, rest)) = args.split_first() else {
+        let result = if is_box {
+            Ok(&BOX)
+        } else {
+            Err(no_such_applet(called))
+        };
+        return (result, args);
     };
     let first = first.to_string_lossy();
-    if let Some(applet) = table::find(&first) {
-        return (applet.name, (applet.run)(applet, &args[1..]));
+    match table::find(&first) {
+        Some(applet) => (Ok(applet), rest),
+        None if first.starts_with('-') => (Ok(&BOX), args),
+        None if is_box => (Err(no_such_applet(&first)), args),
+        None => (Err(no_such_applet(called)), args),
     }
-    if first.starts_with('-') {
-        return ("isobox", cli::front::option(&first, &args[1..]));
-    }
-    let error = Error::new("applet not found")
-        .on(&*first)
-        .status(NO_SUCH_APPLET);
-    (
-        "isobox",
-        Err(error.hint("isobox --list shows what there is")),
-    )
 }
 
 /// Prints an error: `applet: doing subject: reason`, and a hint where there is one.

@@ -46,3 +46,147 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Entry> {
 pub(crate) fn find(name: &str) -> Option<&'static Entry> {
     all().find(|entry| entry.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::front::BOX;
+    use crate::cli::{gnu, help, man};
+    use argh::{CommandInfoWithArgs, FlagInfoKind};
+    use std::collections::HashSet;
+
+    /// A description: a phrase in lower case, without a full stop, in plain ASCII.
+    fn is_phrase(text: &str) -> bool {
+        let lower = |c: char| !c.is_uppercase();
+        // A name such as UTS may start one.
+        let name = text.split(' ').next().unwrap_or_default();
+        !text.is_empty()
+            && text.is_ascii()
+            && !text.ends_with('.')
+            && text == text.trim()
+            && (text.starts_with(lower) || name.chars().skip(1).any(char::is_uppercase))
+    }
+
+    /// `file`, `[=file]`, `[file]`, `always|never`: what help, completions and the parser understand.
+    fn is_value_name(name: &str) -> bool {
+        let inner = name
+            .strip_prefix('[')
+            .and_then(|n| n.strip_suffix(']'))
+            .map_or(name, |n| n.strip_prefix('=').unwrap_or(n));
+        !inner.is_empty()
+            && !inner.starts_with('=')
+            && inner.is_ascii()
+            && !inner.contains([' ', '<', '>'])
+    }
+
+    fn check(name: &str, info: &CommandInfoWithArgs) {
+        assert!(
+            is_phrase(info.description),
+            "{name}: {:?}",
+            info.description
+        );
+        let mut names = HashSet::new();
+        for flag in info.flags {
+            let option = help::option(flag);
+            assert!(
+                is_phrase(flag.description),
+                "{name} {option}: {:?}",
+                flag.description
+            );
+            let long = gnu::long_of(flag);
+            assert!(names.insert(long.to_owned()), "{name} {option}: twice");
+            if let Some(letter) = flag.short {
+                assert!(
+                    names.insert(letter.to_string()),
+                    "{name} {option}: letter twice"
+                );
+                assert!(
+                    !"hV".contains(letter),
+                    "{name} {option}: the frame's letter"
+                );
+            }
+            assert!(long != "version", "{name} {option}: the frame's option");
+            if let FlagInfoKind::Option { arg_name } = flag.kind {
+                assert!(
+                    is_value_name(arg_name),
+                    "{name} {option}: value {arg_name:?}"
+                );
+            }
+        }
+        for code in info.error_codes {
+            assert!(is_phrase(code.description), "{name}: status {}", code.code);
+        }
+        for verb in &info.commands {
+            check(&format!("{name} {}", verb.name), &verb.command);
+        }
+        let help = help::text(name, info);
+        for line in help
+            .lines()
+            .filter(|line| !info.examples.contains(&line.trim_start()))
+        {
+            assert!(line.len() <= 80, "{name} --help is too wide: {line}");
+        }
+    }
+
+    #[test]
+    fn every_applet_is_well_declared() {
+        let mut seen = HashSet::new();
+        for entry in all().chain([&BOX]) {
+            assert!(
+                seen.insert(entry.name),
+                "{} is twice in the table",
+                entry.name
+            );
+            assert!(
+                matches!(entry.section, 1 | 8),
+                "{}: section {}",
+                entry.name,
+                entry.section
+            );
+            let mut info = (entry.info)();
+            assert_eq!(info.name, entry.name);
+            assert!(!info.examples.is_empty(), "{} has no example", entry.name);
+            for example in info.examples {
+                assert!(example.contains(entry.name), "{}: {example}", entry.name);
+            }
+            if entry.name == BOX.name {
+                info.commands.clear();
+            }
+            check(entry.name, &info);
+        }
+    }
+
+    #[test]
+    fn every_manual_page_is_roff() {
+        for entry in all().chain([&BOX]) {
+            let page = man::page(entry);
+            assert!(page.is_ascii(), "{}: not ASCII", entry.name);
+            for line in page.lines().filter(|line| line.starts_with(['.', '\''])) {
+                let request = line.split(' ').next().unwrap_or_default();
+                let known = [
+                    ".TH", ".SH", ".SS", ".TP", ".PP", ".BR", ".br", ".EX", ".EE",
+                ];
+                assert!(known.contains(&request), "{}: {line}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_applet_is_run_by_a_test() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+        let tests: String = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+            .map(|path| std::fs::read_to_string(path).unwrap())
+            .collect();
+        for entry in all() {
+            let run = format!("\"{} ", entry.name);
+            assert!(
+                tests.contains(&run),
+                "no line of tests/*.rs runs {}",
+                entry.name
+            );
+        }
+    }
+}

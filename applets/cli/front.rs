@@ -1,47 +1,144 @@
-//! The box itself: `isobox --list`, `--install`, `--help`, `--version`.
+//! The box itself, declared as an applet is: `isobox --list`, `--install`, `--man`, `--completions`.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::path::Path;
 
-use isobox::error::{Error, Result};
+use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs, SubCommandInfo};
+use isobox::error::{Doing, Error, Result};
 
-use super::Exit;
-use super::help::print_all;
-use crate::{install, table};
+use super::raw::{Raw, words};
+use super::{Applet, Entry, Exit, complete, help, launch, man};
+use crate::install::{self, Link};
+use crate::table;
 
-/// `isobox` alone, and `isobox --help`.
-pub(crate) fn help() -> Result<Exit> {
-    let mut text = format!(
-        "isobox {}: isolates processes by hand.\n\nUsage:\n isobox APPLET [argument...]\n or APPLET [argument...], through a link of that name\n\n\
-         Options:\n --list               the applets\n --install [-s] DIR   make a link for each applet in DIR (-s: symbolic)\n \
-         --help, --version\n\nApplets:\n",
-        env!("CARGO_PKG_VERSION")
-    );
-    for entry in table::all() {
-        let _ = writeln!(text, " {:<14} {}", entry.name, (entry.info)().description);
-    }
-    text.push_str("\n'APPLET --help' tells more.\n");
-    print_all(&text)
+/// many small tools that isolate processes, in one file
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "isobox",
+    example = "isobox --install -s /usr/local/bin",
+    example = "isobox unshare -r id -u",
+    example = "isobox --man unshare | man -l -",
+    example = ". <(isobox --completions bash)",
+    note = "An applet is called by its own name through a link to isobox, or as a word behind isobox. One that is named as the command of another applet runs inside whatever root that one leads into, where no such file need be.",
+    note = "No output is coloured, so NO_COLOR has nothing to switch off.",
+    error_code(1, "a failure of isobox itself"),
+    error_code(127, "there is no such applet")
+)]
+pub(crate) struct Args {
+    /// list the applets
+    #[argh(switch)]
+    list: bool,
+    /// make a link to isobox for each applet in the directory that follows; names that are taken are skipped
+    #[argh(switch)]
+    install: bool,
+    /// with --install: make symbolic links
+    #[argh(switch, short = 's')]
+    symbolic: bool,
+    /// print the manual page of the applet that follows, or of isobox, for man -l
+    #[argh(switch)]
+    man: bool,
+    /// write all manual pages below this directory, as man1/unshare.1
+    #[argh(option, arg_name = "dir")]
+    man_dir: Option<Raw>,
+    /// print the completions for this shell
+    #[argh(option, arg_name = "bash|zsh|fish")]
+    completions: Option<String>,
+    /// what may stand in place of the last of these words: the completions ask this
+    #[argh(switch, hidden_help)]
+    complete: bool,
+    /// what an option applies to
+    #[argh(positional, hidden_help)]
+    operand: Vec<Raw>,
 }
 
-/// An option of the box.
-pub(crate) fn option(name: &str, args: &[OsString]) -> Result<Exit> {
-    match name {
-        "-h" | "--help" => help(),
-        "-V" | "--version" => print_all(&format!("isobox {}\n", env!("CARGO_PKG_VERSION"))),
-        "--list" => print_all(
-            &table::all()
-                .map(|entry| format!("{}\n", entry.name))
-                .collect::<String>(),
-        ),
-        "--install" => match args {
-            [flag, dir] if flag == "-s" => {
-                install::install(Path::new(dir), install::Link::Symbolic)
-            }
-            [dir] => install::install(Path::new(dir), install::Link::Hard),
-            _ => Err(Error::new("--install takes [-s] and one directory")),
-        },
-        _ => Err(Error::new(format!("unrecognized option '{name}'")).hint("try 'isobox --help'")),
+/// The box's own entry. It stands beside the table: no link of its name is made.
+pub(crate) const BOX: Entry = Entry {
+    name: "isobox",
+    usage_status: 1,
+    section: 1,
+    info: declaration,
+    run: launch::<Args>,
+};
+
+/// The box's declaration, its applets as its verbs.
+fn declaration() -> CommandInfoWithArgs {
+    let commands = table::all().map(|entry| SubCommandInfo {
+        name: entry.name,
+        command: (entry.info)(),
+    });
+    CommandInfoWithArgs {
+        commands: commands.collect(),
+        ..Args::get_args_info()
     }
+}
+
+impl Applet for Args {
+    fn run(self) -> Result<Exit> {
+        let operands = words(self.operand);
+        let actions = [self.list, self.install, self.man, self.complete];
+        let asked = actions.iter().filter(|asked| **asked).count()
+            + usize::from(self.man_dir.is_some())
+            + usize::from(self.completions.is_some());
+        if asked > 1 || (self.symbolic && !self.install) {
+            return Err(misuse("these options do not go together"));
+        }
+        match (&operands[..], self.completions, self.man_dir) {
+            ([dir], ..) if self.install && self.symbolic => {
+                install::install(dir.as_ref(), Link::Symbolic)
+            }
+            ([dir], ..) if self.install => install::install(dir.as_ref(), Link::Hard),
+            _ if self.install => Err(misuse("--install takes one directory")),
+            (typed, ..) if self.complete => help::print_all(&complete::answer(typed)),
+            ([], ..) if self.man => help::print_all(&man::page(&BOX)),
+            ([name], ..) if self.man => help::print_all(&man::page(known(name)?)),
+            ([extra, ..], ..) => Err(misuse(format!(
+                "unexpected argument '{}'",
+                extra.to_string_lossy().escape_debug()
+            ))),
+            ([], Some(shell), _) => help::print_all(&complete::script(&shell)?),
+            ([], None, Some(dir)) => write_pages(&dir.into_path()),
+            ([], None, None) if self.list => help::print_all(&list()),
+            ([], None, None) => help::print(&BOX, None),
+        }
+    }
+}
+
+fn misuse(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(text.into()).hint("try 'isobox --help' for more information")
+}
+
+/// One name a line.
+fn list() -> String {
+    table::all()
+        .flat_map(|entry| [entry.name, "\n"])
+        .collect::<String>()
+}
+
+fn known(name: &OsString) -> Result<&'static Entry> {
+    let name = name.to_string_lossy();
+    table::find(&name)
+        .or((name == BOX.name).then_some(&BOX))
+        .ok_or_else(|| no_such_applet(&name))
+}
+
+/// What is said, and with which status, where there is no applet of this name.
+pub(crate) fn no_such_applet(name: &str) -> Error {
+    Error::new("applet not found")
+        .on(name)
+        .status(NO_SUCH_APPLET)
+        .hint("isobox --list shows what there is")
+}
+
+/// What a shell gives for a command that is not there; busybox and toybox do for an applet.
+const NO_SUCH_APPLET: u8 = 127;
+
+/// Writes every manual page below `dir`, where man(1) looks for it.
+fn write_pages(dir: &std::path::Path) -> Result<Exit> {
+    for entry in table::all().chain([&BOX]) {
+        let section = dir.join(format!("man{}", entry.section));
+        std::fs::create_dir_all(&section).doing_to("cannot make", &section)?;
+        let file = section.join(format!("{}.{}", entry.name, entry.section));
+        std::fs::write(&file, man::page(entry)).doing_to("cannot write", &file)?;
+    }
+    Ok(Exit::OK)
 }

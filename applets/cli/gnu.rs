@@ -27,8 +27,8 @@ pub(crate) type Flag = FlagInfo<'static>;
 /// What was typed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Parsed {
-    /// `--help`
-    Help,
+    /// `--help`, of the applet or of the verb named
+    Help(Option<&'static str>),
     /// `--version`
     Version,
     /// Words for argh: options, `--`, operands.
@@ -69,16 +69,20 @@ pub(crate) fn long_of(flag: &Flag) -> &'static str {
 
 /// Answered by the frame for every applet.
 const FRAME: [(&str, u8, Parsed); 2] = [
-    ("help", b'h', Parsed::Help),
+    ("help", b'h', Parsed::Help(None)),
     ("version", b'V', Parsed::Version),
 ];
 
 /// What has been understood so far.
-struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     info: &'a CommandInfoWithArgs,
     /// Long name of each option seen, and its value.
     seen: Vec<(&'a Flag, Option<String>)>,
-    operands: Vec<&'a OsStr>,
+    pub(crate) operands: Vec<&'a OsStr>,
+    /// Whether no more options follow.
+    pub(crate) ended: bool,
+    /// The option whose value the arguments ended before.
+    pub(crate) wants: Option<&'a Flag>,
     answer: Option<Parsed>,
 }
 
@@ -87,44 +91,76 @@ struct Walk<'a> {
 /// # Errors
 /// What getopt_long(3) would say.
 pub(crate) fn canonical(info: &CommandInfoWithArgs, args: &[OsString]) -> Result<Parsed, String> {
-    let mut walk = Walk {
-        info,
-        seen: Vec::new(),
-        operands: Vec::new(),
-        answer: None,
-    };
-    // An applet that runs a command, or that has verbs, stops reading options at the first operand.
-    let runs_command = info
-        .positionals
-        .iter()
-        .any(|p| p.optionality == Optionality::Greedy);
-    let stops = runs_command || !info.commands.is_empty();
-    let mut rest = args.iter().map(OsString::as_os_str);
-    while let Some(arg) = rest.next() {
-        match arg.as_bytes() {
-            b"--" => {
-                walk.operands.extend(&mut rest);
-                break;
-            }
-            [b'-', b'-', long @ ..] => walk.long(long, &mut rest)?,
-            [b'-', letters @ ..] if !letters.is_empty() => walk.letters(letters, &mut rest)?,
-            _ => {
-                walk.operands.push(arg);
-                if stops {
-                    walk.operands.extend(&mut rest);
-                }
-            }
-        }
-        if let Some(answer) = walk.answer {
-            return Ok(answer);
-        }
+    let mut walk = Walk::new(info);
+    walk.read(args)?;
+    match walk.answer {
+        Some(answer) => Ok(answer),
+        None => walk.finish(),
     }
-    walk.finish()
 }
 
 type Rest<'a, 'b> = &'b mut dyn Iterator<Item = &'a OsStr>;
 
 impl<'a> Walk<'a> {
+    /// Nothing read yet.
+    pub(crate) fn new(info: &'a CommandInfoWithArgs) -> Self {
+        Self {
+            info,
+            seen: Vec::new(),
+            operands: Vec::new(),
+            ended: false,
+            wants: None,
+            answer: None,
+        }
+    }
+
+    /// Reads arguments up to one that the frame answers.
+    pub(crate) fn read(&mut self, args: &'a [OsString]) -> Result<(), String> {
+        // An applet that runs a command, or that has verbs, stops reading options at the first operand.
+        let runs_command = self
+            .info
+            .positionals
+            .iter()
+            .any(|p| p.optionality == Optionality::Greedy);
+        let stops = runs_command || !self.info.commands.is_empty();
+        let mut rest = args.iter().map(OsString::as_os_str);
+        while let Some(arg) = rest.next() {
+            match arg.as_bytes() {
+                b"--" => {
+                    self.ended = true;
+                    self.operands.extend(&mut rest);
+                }
+                [b'-', b'-', long @ ..] => self.long(long, &mut rest)?,
+                [b'-', letters @ ..] if !letters.is_empty() => self.letters(letters, &mut rest)?,
+                _ => {
+                    self.operands.push(arg);
+                    if stops {
+                        self.ended = true;
+                        self.operands.extend(&mut rest);
+                    }
+                }
+            }
+            if self.answer.is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an option was read that the frame answers.
+    pub(crate) fn answered(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    /// The next argument, as the value of this option.
+    fn value(&mut self, flag: &'a Flag, rest: Rest<'a, '_>) -> Option<String> {
+        let next = rest.next().map(encode);
+        if next.is_none() {
+            self.wants = Some(flag);
+        }
+        next
+    }
+
     fn long(&mut self, typed: &'a [u8], rest: Rest<'a, '_>) -> Result<(), String> {
         let (name, value) = match typed.iter().position(|b| *b == b'=') {
             Some(at) => (&typed[..at], Some(OsStr::from_bytes(&typed[at + 1..]))),
@@ -142,12 +178,10 @@ impl<'a> Walk<'a> {
                 ));
             }
             (Value::None, None) => None,
-            (Value::Required, None) => {
-                let next = rest.next();
-                Some(encode(next.ok_or_else(|| {
-                    format!("option '--{}' requires an argument", long_of(flag))
-                })?))
-            }
+            (Value::Required, None) => Some(
+                self.value(flag, rest)
+                    .ok_or_else(|| format!("option '--{}' requires an argument", long_of(flag)))?,
+            ),
             (_, value) => Some(encode(value.unwrap_or_default())),
         };
         self.seen.push((flag, value));
@@ -223,11 +257,9 @@ impl<'a> Walk<'a> {
                         .unwrap_or(attached.as_bytes()),
                 ))),
                 Value::Required if attached.is_empty() => {
-                    let next = rest.next();
                     let letter = char::from(*letter);
-                    Some(encode(next.ok_or_else(|| {
-                        format!("option requires an argument -- '{letter}'")
-                    })?))
+                    let missing = || format!("option requires an argument -- '{letter}'");
+                    Some(self.value(flag, rest).ok_or_else(missing)?)
                 }
                 Value::Required => Some(encode(attached)),
             };
@@ -294,6 +326,7 @@ impl<'a> Walk<'a> {
                 words.extend(inner);
                 Ok(Parsed::Words(words))
             }
+            Parsed::Help(None) => Ok(Parsed::Help(Some(command.name))),
             answer => Ok(answer),
         }
     }
@@ -395,7 +428,7 @@ mod tests {
             };
             assert_eq!(got.join(" "), want, "{typed}");
         }
-        assert_eq!(words("-f --hel"), Ok(Parsed::Help));
+        assert_eq!(words("-f --hel"), Ok(Parsed::Help(None)));
         assert_eq!(words("-fV"), Ok(Parsed::Version));
     }
 

@@ -6,17 +6,32 @@ use std::io::{Write as _, stdout};
 use argh::{CommandInfoWithArgs, Optionality};
 use isobox::error::{Doing, Result};
 
+use super::front::BOX;
 use super::gnu::{Flag, Value, long_of, value_of};
 use super::{Entry, Exit};
 
 /// Widest line of a help text.
 const WIDTH: usize = 80;
-/// Where descriptions start.
+/// Where descriptions start, at the most.
 const COLUMN: usize = 28;
 
-/// Prints an applet's help on standard output.
-pub(crate) fn print(entry: &Entry) -> Result<Exit> {
-    print_all(&text(entry.name, &(entry.info)()))
+/// The options that the frame answers for every applet: letter, name, description.
+pub(crate) const FRAME: [(char, &str, &str); 2] = [
+    ('h', "help", "display this help"),
+    ('V', "version", "display version"),
+];
+
+/// Prints an applet's help on standard output, or that of one of its verbs.
+pub(crate) fn print(entry: &Entry, verb: Option<&str>) -> Result<Exit> {
+    let info = (entry.info)();
+    let verb = info
+        .commands
+        .iter()
+        .find(|command| Some(command.name) == verb);
+    print_all(&match verb {
+        Some(verb) => text(&format!("{} {}", entry.name, verb.name), &verb.command),
+        None => text(entry.name, &info),
+    })
 }
 
 /// Prints an applet's version: the package's.
@@ -41,56 +56,98 @@ pub(crate) fn print_all(text: &str) -> Result<Exit> {
 
 /// The whole help text of an applet or a verb.
 pub(crate) fn text(name: &str, info: &CommandInfoWithArgs) -> String {
-    let mut out = format!(
-        "Usage:\n {}\n\n{}.\n",
-        usage(name, info),
-        capitalised(info.description)
-    );
+    let usage = synopsis(name, info).join("\n ");
+    let about = capitalised(info.description);
+    let mut out = format!("Usage:\n {usage}\n\n{about}.\n");
+    let column = column(info);
     if !info.commands.is_empty() {
-        out.push_str("\nCommands:\n");
+        out.push_str(if name == BOX.name {
+            "\nApplets:\n"
+        } else {
+            "\nCommands:\n"
+        });
         for command in &info.commands {
-            describe(
-                &mut out,
-                &format!(" {}", command.name),
-                command.command.description,
-            );
+            let term = format!(" {}", command.name);
+            describe(&mut out, column, &term, command.command.description);
         }
     }
     out.push_str("\nOptions:\n");
-    for flag in info
-        .flags
-        .iter()
-        .filter(|flag| !flag.hidden && long_of(flag) != "help")
-    {
-        describe(&mut out, &option(flag), flag.description);
+    for flag in shown(info) {
+        describe(&mut out, column, &option(flag), flag.description);
     }
-    describe(&mut out, " -h, --help", "display this help");
-    describe(&mut out, " -V, --version", "display version");
-    section(&mut out, "Examples", info.examples);
-    section(&mut out, "Notes", info.notes);
+    for (short, long, description) in FRAME {
+        describe(
+            &mut out,
+            column,
+            &format!(" -{short}, --{long}"),
+            description,
+        );
+    }
     if !info.error_codes.is_empty() {
         out.push_str("\nExit status:\n");
         for code in info.error_codes {
-            describe(&mut out, &format!(" {}", code.code), code.description);
+            describe(
+                &mut out,
+                column,
+                &format!(" {}", code.code),
+                code.description,
+            );
         }
+    }
+    for (at, note) in info.notes.iter().enumerate() {
+        out.push_str(if at == 0 { "\nNotes:\n" } else { "" });
+        describe(&mut out, 1, "", note);
+    }
+    for (at, example) in info.examples.iter().enumerate() {
+        let title = if at == 0 { "\nExamples:\n" } else { "" };
+        let _ = writeln!(out, "{title} {example}");
     }
     out
 }
 
-/// The usage line: `unshare [options] [program [argument...]]`.
-pub(crate) fn usage(name: &str, info: &CommandInfoWithArgs) -> String {
+/// The options that are shown.
+pub(crate) fn shown<'a>(info: &'a CommandInfoWithArgs) -> impl Iterator<Item = &'a Flag> {
+    info.flags
+        .iter()
+        .filter(|flag| !flag.hidden && long_of(flag) != "help")
+}
+
+/// Where the descriptions of this text start: behind the widest term that is not too wide.
+fn column(info: &CommandInfoWithArgs) -> usize {
+    let options = shown(info).map(|flag| option(flag).len());
+    let verbs = info.commands.iter().map(|command| command.name.len() + 1);
+    options
+        .chain(verbs)
+        .map(|width| width + 2)
+        .filter(|width| *width <= COLUMN)
+        .max()
+        .unwrap_or(0)
+        .max(" -V, --version  ".len())
+}
+
+/// The usage lines: `unshare [options] [<program> [<argument>...]]`.
+pub(crate) fn synopsis(name: &str, info: &CommandInfoWithArgs) -> Vec<String> {
+    if name == BOX.name {
+        return vec![
+            format!("{name} <applet> [<argument>...]"),
+            "<applet> [<argument>...]  (through a link of that name)".into(),
+            format!("{name} [options]"),
+        ];
+    }
     let mut line = format!("{name} [options]");
     if !info.commands.is_empty() {
-        line.push_str(" command [argument...]");
+        line.push_str(" <command> [<argument>...]");
     }
     for operand in info.positionals.iter().filter(|p| !p.hidden) {
+        let name = operand.name;
         let _ = match operand.optionality {
-            Optionality::Required => write!(line, " {}", operand.name),
-            Optionality::Optional => write!(line, " [{}]", operand.name),
-            Optionality::Repeating | Optionality::Greedy => write!(line, " [{}...]", operand.name),
+            Optionality::Required => write!(line, " <{name}>"),
+            Optionality::Optional => write!(line, " [<{name}>]"),
+            Optionality::Repeating => write!(line, " [<{name}>...]"),
+            Optionality::Greedy => write!(line, " [<{name}> [<argument>...]]"),
         };
     }
-    line
+    vec![line]
 }
 
 /// An option with its value, as it may be typed.
@@ -110,30 +167,19 @@ pub(crate) fn option(flag: &Flag) -> String {
     }
 }
 
-fn section(out: &mut String, title: &str, lines: &[&str]) {
-    if lines.is_empty() {
-        return;
-    }
-    let _ = write!(out, "\n{title}:\n");
-    for line in lines {
-        let _ = writeln!(out, " {line}");
-    }
-}
-
 /// A term and its description, wrapped and aligned.
-fn describe(out: &mut String, term: &str, description: &str) {
-    let mut line = format!("{term:COLUMN$}");
-    if term.chars().count() + 1 >= COLUMN {
+fn describe(out: &mut String, column: usize, term: &str, description: &str) {
+    let mut line = format!("{term:column$}");
+    if !term.is_empty() && term.chars().count() + 1 >= column {
         let _ = writeln!(out, "{term}");
-        line = " ".repeat(COLUMN);
+        line = " ".repeat(column);
     }
-    let indent = " ".repeat(COLUMN);
     for word in description.split_whitespace() {
         if line.chars().count() + word.chars().count() + 1 > WIDTH {
             let _ = writeln!(out, "{}", line.trim_end());
-            line.clone_from(&indent);
+            line = " ".repeat(column);
         }
-        if line.chars().count() > COLUMN {
+        if line.chars().count() > column {
             line.push(' ');
         }
         line.push_str(word);

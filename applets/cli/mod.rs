@@ -1,8 +1,10 @@
 //! The frame around every applet: options as GNU has them, help, man pages, completions, lists, plans.
 
+pub(crate) mod complete;
 pub(crate) mod front;
 pub(crate) mod gnu;
 pub(crate) mod help;
+pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod raw;
 
@@ -53,7 +55,7 @@ pub(crate) struct Entry {
 pub(crate) fn launch<T: Applet>(entry: &Entry, args: &[OsString]) -> Result<Exit> {
     let words =
         match gnu::canonical(&T::get_args_info(), args).map_err(|text| usage(entry, text))? {
-            Parsed::Help => return help::print(entry),
+            Parsed::Help(verb) => return help::print(entry, verb),
             Parsed::Version => return help::print_version(entry),
             Parsed::Words(words) => words,
         };
