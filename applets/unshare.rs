@@ -65,7 +65,7 @@ impl Args {
                 why: "the program is to be a child: the first one is PID 1 of a new PID namespace".into(),
                 without: "unshare itself would become the program, and stay in its old PID namespace".into(),
             });
-            plan.wait(Wait { signals: Signals::Hold });
+            plan.wait(Wait { signals: Signals::Hold, ..Wait::default() });
         }
         if kinds.contains(&Kind::Mount) {
             plan.then(Propagation { kind: MsFlags::MS_PRIVATE });

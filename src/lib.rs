@@ -10,6 +10,7 @@
 )]
 //! | [`plan`] | Step, Plan, and its three readers: run, explain, script |
 //! | [`namespace`], [`idmap`], [`credentials`], [`capability`], [`securebits`], [`rlimit`], [`process`], [`own_binary`] | one kernel subject each |
+//! | [`proxy`], [`terminal`] | a parent that stands in for its child: signals, stops, the terminal |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
 //! | [`sys`] | the only room with `unsafe`: system calls that nix has not |
 //! | [`error`], [`json`] | the one error; JSON text |
@@ -28,6 +29,8 @@ pub mod own_binary;
 pub mod plan;
 pub mod probe;
 pub mod process;
+pub mod proxy;
 pub mod rlimit;
 pub mod securebits;
 pub mod sys;
+pub mod terminal;

@@ -11,7 +11,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::unistd::Pid;
 
 use crate::error::{Doing, Error, Result};
-use crate::plan::Outcome;
+use crate::plan::{Outcome, Slot};
+use crate::proxy::{self, Line};
 use crate::sys::clone::{Change, pidfd_send_signal, wait};
 use crate::sys::signal;
 
@@ -25,6 +26,8 @@ pub enum Signals {
     Hold,
     /// `SIGINT` and `SIGTERM` are sent on to the child.
     Forward,
+    /// All are sent on, and the child's terminal is relayed: see [`crate::proxy`].
+    Proxy,
 }
 
 /// How a parent waits for its child.
@@ -32,6 +35,19 @@ pub enum Signals {
 pub struct Wait {
     /// What becomes of signals.
     pub signals: Signals,
+    /// A terminal that the child will send us ([`Signals::Proxy`] only).
+    pub terminal: Option<Terminal>,
+}
+
+/// Where the two ends of the line lie over which a child sends the terminal that it made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terminal {
+    /// The parent's end.
+    pub ours: Slot,
+    /// The child's end, which the parent closes after the fork.
+    pub theirs: Slot,
+    /// Whether the parent's standard input goes to it.
+    pub input: bool,
 }
 
 /// The signal mask as it was before the fork.
@@ -53,6 +69,7 @@ pub fn before_fork(how: &Wait) -> Result<Guard> {
         Signals::Natural => {}
         Signals::Hold => blocked.extend([Signal::SIGINT, Signal::SIGTERM]),
         Signals::Forward => blocked.extend([Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]),
+        Signals::Proxy => blocked = proxy::signals(),
     }
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), Some(&mut before))
@@ -78,8 +95,22 @@ impl Guard {
 ///
 /// # Errors
 /// Those of waitid(2).
-pub fn supervise(child: Pid, pidfd: &OwnedFd, guard: &Guard) -> Result<Outcome> {
-    let outcome = loop {
+pub fn supervise(
+    child: Pid,
+    pidfd: &OwnedFd,
+    guard: &Guard,
+    line: Option<Line>,
+) -> Result<Outcome> {
+    let outcome = match guard.signals {
+        Signals::Proxy => proxy::attend(child, pidfd, line)?,
+        _ => await_end(child, pidfd, guard)?,
+    };
+    guard.release()?;
+    Ok(outcome)
+}
+
+fn await_end(child: Pid, pidfd: &OwnedFd, guard: &Guard) -> Result<Outcome> {
+    loop {
         if guard.signals == Signals::Forward {
             forward_next(pidfd)?;
         }
@@ -89,8 +120,8 @@ pub fn supervise(child: Pid, pidfd: &OwnedFd, guard: &Guard) -> Result<Outcome> 
             0
         };
         match wait(child, libc::WEXITED | libc::WSTOPPED | options) {
-            Ok(Change::Exited(status)) => break Outcome::Exited(status),
-            Ok(Change::Killed(signal)) => break Outcome::Killed(signal),
+            Ok(Change::Exited(status)) => return Ok(Outcome::Exited(status)),
+            Ok(Change::Killed(signal)) => return Ok(Outcome::Killed(signal)),
             Ok(Change::Stopped(_)) => {
                 // Stop as the child did; the shell continues this process, and it continues the child.
                 kill(Pid::this(), Signal::SIGSTOP).doing("cannot stop with the child")?;
@@ -100,9 +131,7 @@ pub fn supervise(child: Pid, pidfd: &OwnedFd, guard: &Guard) -> Result<Outcome> 
             Ok(Change::Continued | Change::None) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno).doing("cannot wait for the child"),
         }
-    };
-    guard.release()?;
-    Ok(outcome)
+    }
 }
 
 /// Takes the next blocked signal; sends it on unless it only says that the child changed.

@@ -26,6 +26,7 @@ use super::link::{self, OutsideEnd, ProgramEnd, Said};
 use super::{Context, Entry, Plan, Side};
 use crate::error::{Doing, Error, Result};
 use crate::process;
+use crate::proxy;
 use crate::sys::clone::{Change, Forked, fork, wait};
 use crate::sys::{signal, task};
 
@@ -101,7 +102,15 @@ impl Plan {
         } = started?;
         cx.program = child;
         self.serve_child(&line, &mut cx, observer)?;
-        let outcome = process::supervise(child, &pidfd, &guard);
+        let line = self.wait.terminal.and_then(|terminal| {
+            drop(cx.take(terminal.theirs));
+            let socket = cx.take(terminal.ours)?;
+            Some(proxy::Line {
+                socket,
+                input: terminal.input,
+            })
+        });
+        let outcome = process::supervise(child, &pidfd, &guard, line);
         self.undo(&mut cx, |index| self.temporary.contains(&index));
         outcome
     }

@@ -38,6 +38,8 @@ pub enum Shell {
         /// The words.
         words: Vec<OsString>,
     },
+    /// The shell itself does it: `</dev/null`.
+    Redirection(&'static str),
     /// The applet that another step names does this by itself.
     Implied,
 }
@@ -64,17 +66,22 @@ impl Plan {
     pub fn script(&self) -> String {
         let mut row: Vec<Link> = Vec::new();
         let mut program = Vec::new();
+        let mut redirections = String::new();
         for shell in self.shells() {
             match shell {
                 Shell::Option { applet, words } => link(&mut row, applet).options.extend(words),
                 Shell::Operand { applet, word } => link(&mut row, applet).operands.push(word),
                 Shell::Command { words } => program = words,
+                Shell::Redirection(word) => redirections.extend([" ", word]),
                 Shell::Implied => {}
             }
         }
         let mut lines: Vec<String> = row.iter().map(Link::line).collect();
         lines.push(words(&program));
-        format!("#!/bin/sh\nexec {}\n", lines.join(" \\\n    "))
+        format!(
+            "#!/bin/sh\nexec {}{redirections}\n",
+            lines.join(" \\\n    ")
+        )
     }
 }
 

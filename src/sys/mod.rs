@@ -12,6 +12,9 @@ pub mod net;
 pub mod signal;
 pub mod start;
 pub mod task;
+pub mod terminal;
+
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -22,4 +25,18 @@ fn result(ret: libc::c_long) -> Result<libc::c_long, Errno> {
     } else {
         Ok(ret)
     }
+}
+
+/// Standard input and output of this process, which are open from its start to its end (`start.rs`).
+pub const STANDARD: (BorrowedFd<'static>, BorrowedFd<'static>) = (standard(0), standard(1));
+
+const fn standard(fd: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: called with 0 and 1 only, which the start of the process has opened and nothing closes.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// A descriptor that came with a message (`SCM_RIGHTS`), which nix hands out as a number.
+pub(crate) fn owned_from_message(fd: RawFd) -> OwnedFd {
+    // SAFETY: the kernel made this descriptor for us with the message, and nix gives it away once.
+    unsafe { OwnedFd::from_raw_fd(fd) }
 }

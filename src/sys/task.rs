@@ -1,6 +1,6 @@
 //! What a process says of itself: prctl(2), exit, close_range(2), descriptors handed on.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -41,4 +41,32 @@ pub fn set_cloexec(fd: BorrowedFd<'_>, on: bool) -> Result<(), Errno> {
     let flags = if on { libc::FD_CLOEXEC } else { 0 };
     // SAFETY: the fd is borrowed for the call, F_SETFD takes an int.
     result(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, flags) }.into()).map(drop)
+}
+
+/// Leaves `fd` open over exec as number `number`.
+///
+/// # Errors
+/// `EBUSY` where that number is open already.
+pub fn hand_down(fd: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
+    // SAFETY: F_GETFD takes nothing and fails where the number is not open.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0 {
+        return Err(Errno::EBUSY);
+    }
+    // SAFETY: the number is free, so nobody's descriptor is replaced.
+    result(unsafe { libc::dup2(fd.as_raw_fd(), number) }.into()).map(drop)
+}
+
+/// Takes up descriptor `number`, which the program that executed this one handed down, and lets it survive no
+/// further exec.
+///
+/// # Errors
+/// `EBADF` where there is none.
+pub fn take_up(number: RawFd) -> Result<OwnedFd, Errno> {
+    if number < 3 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: F_SETFD takes an int and fails where the number is not open.
+    result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) }.into())?;
+    // SAFETY: the number is open, and what was inherited belongs to nobody in this process.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

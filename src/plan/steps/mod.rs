@@ -8,3 +8,4 @@ pub mod credentials;
 pub mod mounts;
 pub mod namespaces;
 pub mod own_binary;
+pub mod terminal;
