@@ -78,13 +78,13 @@ pub fn attend(child: Pid, pidfd: &OwnedFd, line: Option<Line>) -> Result<Outcome
         relay: None,
     };
     loop {
-        if proxy.wait()? {
-            if let Some(outcome) = proxy.signal()? {
-                if let Some(relay) = &mut proxy.relay {
-                    relay.finish();
-                }
-                return Ok(outcome);
+        if proxy.wait()?
+            && let Some(outcome) = proxy.signal()?
+        {
+            if let Some(relay) = &mut proxy.relay {
+                relay.finish();
             }
+            return Ok(outcome);
         }
     }
 }

@@ -244,10 +244,10 @@ impl Relay {
             End::Keys => self.read_keys(),
             End::Screen => self.screen.drain(OURS.1),
             End::Master => {
-                if events.contains(PollFlags::POLLOUT) {
-                    if let Some(keys) = &mut self.keys {
-                        keys.drain(self.master.as_fd());
-                    }
+                if events.contains(PollFlags::POLLOUT)
+                    && let Some(keys) = &mut self.keys
+                {
+                    keys.drain(self.master.as_fd());
                 }
                 if self.screen.is_empty() && !self.screen.ended {
                     self.read_screen();
