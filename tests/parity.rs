@@ -77,7 +77,10 @@ fn side(case: &Case, tools: Tools) -> Seen {
             t.tool(name, script);
         }
     }
-    let mut cmd = t.cmd(&case.line);
+    // (what is `alone` dies with its PID namespace; its pids mean nothing out here)
+    let targets = case.line.contains("target ") && !case.line.contains("alone ");
+    let line = format!("{}{}", if targets { END_TARGETS } else { "" }, case.line);
+    let mut cmd = t.cmd(&line);
     if matches!(tools, Tools::Host) {
         cmd = cmd.host();
     }
@@ -90,6 +93,11 @@ fn side(case: &Case, tools: Tools) -> Seen {
     let ran = cmd.run();
     Seen::of(&ran, &t)
 }
+
+/// Ends what `target` started, and is gone itself when they are; the line's status stays.
+const END_TARGETS: &str = r#"trap 's=$?; set -- $(cat "$HOME"/.target-*); kill -KILL "$@"
+for p; do while grep -qs "^State:[^Z]*$" /proc/$p/status; do sleep 0.01; done; done; exit $s' EXIT
+"#;
 
 /// Words the cases share. They stand for neither side: what they call is the host's by path.
 const TOOLS: [(&str, &str); 7] = [
@@ -148,19 +156,16 @@ sleeper() {
 }
 for i in $(seq 500); do pid=$(sleeper) && [ -n "$pid" ] && break; sleep 0.01; done
 own() { [ "$(readlink /proc/self/ns/$1)" != "$(readlink "/proc/$pid/ns/$1")" ]; }
-own user && user=-U
+own user && user='-U --preserve-credentials'
 own uts && /usr/bin/nsenter -t "$pid" $user -u hostname target-host
 own mnt && /usr/bin/nsenter -t "$pid" $user -m mount -t tmpfs target /mnt
-echo "$pid"
+echo "$pid" | tee "$HOME/.target-$pid"
 "#,
     ),
     (
-        "end", // end PID...: kills, also what is PID 1 somewhere, and waits
+        "alone", // alone LINE: in a PID namespace with its own /proc, where lsns finds nobody else
         r#"#!/bin/sh
-for pid; do
-  kill -KILL "$pid"
-  while grep -qs '^State:[^Z]*$' "/proc/$pid/status"; do sleep 0.01; done
-done
+exec /usr/bin/unshare -pf --kill-child --mount-proc sh -c "$1"
 "#,
     ),
     (

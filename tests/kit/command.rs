@@ -3,7 +3,7 @@
 //! Output goes to unlinked files rather than pipes: a background process that outlives the line
 //! keeps a pipe open and would make its reader wait; it cannot hold a file.
 
-use super::{Ran, Sandbox, is_root};
+use super::{Ran, Sandbox, World, is_root};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::ffi::{OsStr, OsString};
@@ -82,7 +82,7 @@ impl<'t> Cmd<'t> {
     /// When it outlives its time limit; its whole process group is killed first.
     #[track_caller]
     pub fn run(self) -> Ran<'t> {
-        let before = self.sandbox.world();
+        let before = World::glance(self.sandbox);
         let (mut out, mut err) = (self.scratch("out"), self.scratch("err"));
         let mut child = self.shell(&out, &err).spawn().unwrap();
         let status = wait(&mut child, self.limit);

@@ -32,15 +32,18 @@ pub struct World {
 }
 
 impl World {
+    /// Everything.
     pub(super) fn look(sandbox: &Sandbox) -> Self {
+        let mut world = Self::glance(sandbox);
+        world.facts.insert("cgroup", cgroups(sandbox));
+        world
+    }
+
+    /// Everything but the cgroups: there may be thousands, and this is done for every command.
+    pub(super) fn glance(sandbox: &Sandbox) -> Self {
         let facts = [
             ("mount", mounts(sandbox)),
-            (
-                "link",
-                lines_of("/proc/thread-self/net/dev", |line| {
-                    line.split_once(':').map(|(name, _)| name.trim().into())
-                }),
-            ),
+            ("link", lines_of("/proc/thread-self/net/dev", link)),
             (
                 "hostname",
                 lines_of("/proc/sys/kernel/hostname", |line| Some(line.into())),
@@ -48,7 +51,6 @@ impl World {
             ("shared memory", sysv("shm")),
             ("message queue", sysv("msg")),
             ("semaphores", sysv("sem")),
-            ("cgroup", cgroups(sandbox)),
             ("/dev/null", dev_null()),
             (
                 "process",
@@ -82,11 +84,20 @@ impl World {
         compared("file", &before.files, &self.files)
     }
 
+    /// Compares what both have looked at.
     fn difference(&self, before: &Self) -> String {
-        self.facts
-            .iter()
-            .map(|(topic, now)| compared(topic, &before.facts[topic], now))
-            .collect()
+        let mut text = String::new();
+        for (topic, now) in &self.facts {
+            match before.facts.get(topic) {
+                // A neighbour may tidy up meanwhile: only a new cgroup counts.
+                Some(before) if *topic == "cgroup" => {
+                    text += &compared(topic, &(before & now), now)
+                }
+                Some(before) => text += &compared(topic, before, now),
+                None => {}
+            }
+        }
+        text
     }
 }
 
@@ -128,6 +139,11 @@ fn mounts(sandbox: &Sandbox) -> BTreeSet<String> {
     lines_of("/proc/thread-self/mountinfo", |line| {
         ours(line).then(|| line.into())
     })
+}
+
+/// The name of a link, from a line of /proc/net/dev.
+fn link(line: &str) -> Option<String> {
+    line.split_once(':').map(|(name, _)| name.trim().into())
 }
 
 fn sysv(kind: &str) -> BTreeSet<String> {
@@ -201,14 +217,18 @@ fn cgroups(sandbox: &Sandbox) -> BTreeSet<String> {
             }
             let path = entry.path();
             let shown = path.to_string_lossy().into_owned();
-            let named = shown.contains("isobox") || shown.contains(&sandbox.id);
+            let ours = shown.contains("isobox") && !shown.contains("isobox-bench");
+            let named = ours || shown.contains(&sandbox.id);
             let empty = || {
                 fs::read_to_string(path.join("cgroup.procs")).is_ok_and(|procs| procs.is_empty())
             };
             if named && empty() {
                 found.insert(shown);
             }
-            left.push(path);
+            // Two links and one for each child: no need to open the leaves.
+            if entry.metadata().is_ok_and(|meta| meta.nlink() > 2) {
+                left.push(path);
+            }
         }
     }
     found

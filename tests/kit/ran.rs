@@ -125,7 +125,7 @@ impl Ran<'_> {
             .sandbox
             .world()
             .settled_difference(&self.before, self.sandbox);
-        let files = self.sandbox.world().files_difference(&self.before);
+        let files = World::glance(self.sandbox).files_difference(&self.before);
         assert!(
             difference.is_empty() && files.is_empty(),
             "something was left behind:\n{difference}{files}{self}"
