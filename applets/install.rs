@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use isobox::error::{Doing, Error, Result};
+use nix::errno::Errno;
+use nix::unistd::geteuid;
 
 use crate::cli::{Exit, say};
 use crate::table;
@@ -43,7 +45,13 @@ pub(crate) fn install(dir: &Path, kind: Link) -> Result<Exit> {
                 ));
                 skipped += 1;
             }
-            other => other.doing_to("cannot make", &name)?,
+            Err(e) => {
+                let error = Err::<(), _>(e).doing_to("cannot make", &name);
+                return error
+                    .map_err(|error| advise(error, kind, &binary))
+                    .map(|()| Exit::OK);
+            }
+            Ok(()) => {}
         }
     }
     if skipped > 0 {
@@ -53,6 +61,23 @@ pub(crate) fn install(dir: &Path, kind: Link) -> Result<Exit> {
         )));
     }
     Ok(Exit::OK)
+}
+
+/// Says what helps where the kernel refuses a hard link that a symbolic one could replace.
+fn advise(error: Error, kind: Link, binary: &Path) -> Error {
+    let protected = || {
+        fs::read("/proc/sys/fs/protected_hardlinks").is_ok_and(|flag| flag.starts_with(b"1"))
+            && fs::metadata(binary).is_ok_and(|file| file.uid() != geteuid().as_raw())
+    };
+    match (kind, error.errno()) {
+        (Link::Hard, Some(Errno::EXDEV)) => error.hint(
+            "hard links do not cross file systems: --install -s makes symbolic ones",
+        ),
+        (Link::Hard, Some(Errno::EPERM)) if protected() => error.hint(
+            "fs.protected_hardlinks forbids links to other users' files: --install -s makes symbolic ones",
+        ),
+        _ => error,
+    }
 }
 
 /// Where a symbolic link in `dir` should lead.

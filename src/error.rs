@@ -181,7 +181,7 @@ impl fmt::Display for Error {
             write!(f, " {}", printable(subject))?;
         }
         match &self.cause {
-            Some(Cause::Errno(errno)) => write!(f, ": {}", errno.desc()),
+            Some(Cause::Errno(errno)) => write!(f, ": {}", reason(*errno)),
             Some(Cause::Text(text)) => write!(f, ": {text}"),
             None => Ok(()),
         }
@@ -189,6 +189,30 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// The sentence of an errno, as strerror(3) of the GNU C library says it: people look for these words, and the
+/// tools we replace print them. nix has the kernel's own comments, which mostly are the same.
+pub fn reason(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EAGAIN => "Resource temporarily unavailable",
+        Errno::EBADF => "Bad file descriptor",
+        Errno::EDEADLK => "Resource deadlock avoided",
+        Errno::EDQUOT => "Disk quota exceeded",
+        Errno::EIO => "Input/output error",
+        Errno::ELOOP => "Too many levels of symbolic links",
+        Errno::ENFILE => "Too many open files in system",
+        Errno::ENODATA => "No data available",
+        Errno::ENOLCK => "No locks available",
+        Errno::ENOMEM => "Cannot allocate memory",
+        Errno::ENOTTY => "Inappropriate ioctl for device",
+        Errno::EOPNOTSUPP => "Operation not supported",
+        Errno::EOVERFLOW => "Value too large for defined data type",
+        Errno::ERANGE => "Numerical result out of range",
+        Errno::ESTALE => "Stale file handle",
+        Errno::EXDEV => "Invalid cross-device link",
+        other => other.desc(),
+    }
+}
 
 /// A name with control characters escaped, for people to read.
 pub fn printable(name: &OsStr) -> String {

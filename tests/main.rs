@@ -26,6 +26,7 @@
 #[macro_use]
 mod kit;
 
+mod frame;
 mod parity;
 
 #[test]

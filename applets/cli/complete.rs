@@ -33,9 +33,10 @@ pub(crate) fn script(shell: &str) -> Result<String> {
         "zsh" => include_str!("complete.zsh"),
         "fish" => include_str!("complete.fish"),
         _ => {
-            return Err(Error::new("no completions for this shell")
-                .on(shell)
-                .hint("there are some for bash, zsh and fish"));
+            return Err(
+                Error::new(format!("no completions for this shell: {shell}"))
+                    .hint("there are some for bash, zsh and fish"),
+            );
         }
     };
     let names: Vec<&str> = table::all().chain([&BOX]).map(|entry| entry.name).collect();

@@ -123,8 +123,7 @@ fn known(name: &OsString) -> Result<&'static Entry> {
 
 /// What is said, and with which status, where there is no applet of this name.
 pub(crate) fn no_such_applet(name: &str) -> Error {
-    Error::new("applet not found")
-        .on(name)
+    Error::new(format!("applet not found: {name}"))
         .status(NO_SUCH_APPLET)
         .hint("isobox --list shows what there is")
 }

@@ -1,10 +1,12 @@
 //! `--help` and `--version`, from an applet's declaration.
 
 use std::fmt::Write as _;
-use std::io::{Write as _, stdout};
+use std::io::stdout;
 
 use argh::{CommandInfoWithArgs, Optionality};
 use isobox::error::{Doing, Result};
+use nix::errno::Errno;
+use nix::unistd::write;
 
 use super::front::BOX;
 use super::gnu::{Flag, Value, long_of, value_of};
@@ -36,22 +38,26 @@ pub(crate) fn print(entry: &Entry, verb: Option<&str>) -> Result<Exit> {
 
 /// Prints an applet's version: the package's.
 pub(crate) fn print_version(entry: &Entry) -> Result<Exit> {
-    print_all(&format!(
-        "{} from isobox {}\n",
-        entry.name,
-        env!("CARGO_PKG_VERSION")
-    ))
+    let version = env!("CARGO_PKG_VERSION");
+    print_all(&match entry.name {
+        "isobox" => format!("isobox {version}\n"),
+        name => format!("{name} from isobox {version}\n"),
+    })
 }
 
-/// Writes text to standard output; a reader that went away is no failure.
+/// Writes text to standard output; a reader that went away is no failure. Not through std's own stdout, which
+/// takes a descriptor that cannot be written to for one that may be silently ignored.
 pub(crate) fn print_all(text: &str) -> Result<Exit> {
-    match stdout()
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout().flush())
-    {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::OK),
-        other => other.doing("write error").map(|()| Exit::OK),
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match write(stdout(), rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EPIPE) => break,
+            Err(errno) => return Err(errno).doing("write error"),
+        }
     }
+    Ok(Exit::OK)
 }
 
 /// The whole help text of an applet or a verb.

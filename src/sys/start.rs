@@ -57,7 +57,8 @@ pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString
 }
 
 /// Opens `/dev/null` in place of a standard descriptor that the caller closed, so that no file opened later can
-/// be taken for it.
+/// be taken for it. It is opened the wrong way round: reading and writing still fail with EBADF, here and in the
+/// program that inherits it, as they did before.
 pub fn standard_descriptors() {
     let mut fds = [0, 1, 2].map(|fd| libc::pollfd {
         fd,
@@ -70,7 +71,12 @@ pub fn standard_descriptors() {
     }
     for fd in fds.iter().filter(|fd| fd.revents & libc::POLLNVAL != 0) {
         // The lowest free number is the first closed one; where there is no /dev/null, any directory keeps it taken.
-        let opened = open("/dev/null", OFlag::O_RDWR, Mode::empty())
+        let unusable = if fd.fd == 0 {
+            OFlag::O_WRONLY
+        } else {
+            OFlag::O_RDONLY
+        };
+        let opened = open("/dev/null", unusable, Mode::empty())
             .or_else(|_| open("/", OFlag::O_PATH, Mode::empty()));
         match opened.map(IntoRawFd::into_raw_fd) {
             Ok(number) if number == fd.fd => {}
