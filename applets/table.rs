@@ -24,6 +24,7 @@ macro_rules! entries {
 }
 
 applets! {
+    "pivot.rs" pivot: 1, 8, [Args];
     "unshare.rs" unshare: 1, 1, [Args];
 }
 

@@ -11,6 +11,7 @@
 //! | [`plan`] | Step, Plan, and its three readers: run, explain, script |
 //! | [`namespace`], [`idmap`], [`credentials`], [`capability`], [`securebits`], [`rlimit`], [`process`], [`own_binary`] | one kernel subject each |
 //! | [`proxy`], [`terminal`] | a parent that stands in for its child: signals, stops, the terminal |
+//! | [`mount`], [`mountinfo`], [`root`], [`pivot`] | mounts as data, what is mounted, a tree by descriptor, the change of root |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
 //! | [`sys`] | the only room with `unsafe`: system calls that nix has not |
 //! | [`error`], [`json`] | the one error; JSON text |
@@ -24,13 +25,17 @@ pub mod credentials;
 pub mod error;
 pub mod idmap;
 pub mod json;
+pub mod mount;
+pub mod mountinfo;
 pub mod namespace;
 pub mod own_binary;
+pub mod pivot;
 pub mod plan;
 pub mod probe;
 pub mod process;
 pub mod proxy;
 pub mod rlimit;
+pub mod root;
 pub mod securebits;
 pub mod sys;
 pub mod terminal;

@@ -11,6 +11,7 @@ pub mod mount;
 pub mod net;
 pub mod signal;
 pub mod start;
+pub mod stat;
 pub mod task;
 pub mod terminal;
 

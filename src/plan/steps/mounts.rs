@@ -1,9 +1,20 @@
 //! Mounting and propagation.
 
+use std::ffi::{OsStr, OsString};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::libc;
 use nix::mount::{MsFlags, mount};
 
-use crate::error::{Doing, Result};
-use crate::plan::{Context, Explanation, Shell, Step};
+use crate::error::{Doing, Error, Result};
+use crate::mount::{Options, detached_bind, fstab_line, mount_new, open_source, place_for};
+use crate::plan::{Context, Explanation, Shell, Slot, Step};
+use crate::root::Root;
+use crate::sys::mount::move_mount;
+use crate::sys::stat::place;
 
 /// Sets the propagation of every mount from `/` down (mount_namespaces(7), "Shared subtrees").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,5 +57,276 @@ impl Step for Propagation {
             return Shell::Implied;
         }
         Shell::option("unshare", format!("--propagation={}", self.name()))
+    }
+}
+
+/// Mounts a new file system in the new root; what is missing of the place is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The tree it goes into.
+    pub root: Slot,
+    /// The device, or the name to give it.
+    pub source: OsString,
+    /// Where in that tree.
+    pub target: PathBuf,
+    /// The type of file system.
+    pub fstype: OsString,
+    /// How.
+    pub options: Options,
+}
+
+impl Step for Mount {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let root = Root::new(cx.get(self.root)?);
+        let place = place_for(root, &self.target, &self.fstype, true)?;
+        mount_new(
+            &self.fstype,
+            &self.source,
+            &self.options,
+            place.as_fd(),
+            &self.target,
+        )
+    }
+
+    fn explain(&self) -> Explanation {
+        let (why, without, man) = purpose(&self.fstype);
+        Explanation::new(
+            format!(
+                "fsopen({:?}), fsconfig({:?}), fsmount(), move_mount(ROOT{})",
+                self.fstype,
+                self.options.to_list(),
+                self.target.display()
+            ),
+            why,
+            without,
+            man,
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        mount_option(
+            &self.source,
+            &self.target,
+            &self.fstype,
+            &self.options.to_list(),
+        )
+    }
+}
+
+impl Mount {
+    /// A mount from literals.
+    fn of(root: Slot, fstype: &str, target: &str, options: &[&str]) -> Result<Self> {
+        Ok(Self {
+            root,
+            source: fstype.into(),
+            target: target.into(),
+            fstype: fstype.into(),
+            options: Options::new(options.iter().copied())?,
+        })
+    }
+
+    /// `/proc`.
+    pub fn proc(root: Slot) -> Result<Self> {
+        Self::of(root, "proc", "/proc", &["nosuid", "nodev", "noexec"])
+    }
+
+    /// `/sys`, read-only: what can be changed there is the machine's.
+    pub fn sys(root: Slot) -> Result<Self> {
+        Self::of(root, "sysfs", "/sys", &["ro", "nosuid", "nodev", "noexec"])
+    }
+
+    /// `/dev` and what is mounted in it. The nodes and links are steps of their own.
+    pub fn dev(root: Slot) -> Result<[Self; 4]> {
+        let pts = [
+            "nosuid",
+            "noexec",
+            "newinstance",
+            "ptmxmode=0666",
+            "mode=0620",
+        ];
+        let mqueue = ["nosuid", "nodev", "noexec"];
+        Ok([
+            Self::of(
+                root,
+                "tmpfs",
+                "/dev",
+                &["nosuid", "noexec", "mode=755", "size=1m", "nr_inodes=512"],
+            )?,
+            Self::of(root, "devpts", "/dev/pts", &pts)?,
+            Self::of(
+                root,
+                "tmpfs",
+                "/dev/shm",
+                &["nosuid", "nodev", "noexec", "mode=1777", "size=64m"],
+            )?,
+            Self::of(root, "mqueue", "/dev/mqueue", &mqueue)?,
+        ])
+    }
+}
+
+/// What a file system of this type is for, what is missing without it, and where to read on.
+fn purpose(fstype: &OsStr) -> (&'static str, &'static str, &'static str) {
+    match fstype.as_bytes() {
+        b"proc" => (
+            "shows the processes of this PID namespace, and only them",
+            "ps, and everything that reads /proc, would find nothing",
+            "proc(5)",
+        ),
+        b"sysfs" => (
+            "shows the devices that this network namespace may see",
+            "programs that look for devices or their queues would find nothing",
+            "sysfs(5)",
+        ),
+        b"devpts" => (
+            "terminals of its own, numbered from 0",
+            "opening a terminal would fail, or take one of the host's",
+            "pts(4)",
+        ),
+        b"mqueue" => (
+            "shows the message queues of this IPC namespace",
+            "mq_open(3) works, but nobody can list the queues",
+            "mq_overview(7)",
+        ),
+        b"tmpfs" => (
+            "memory that is gone with the mount namespace",
+            "the directory would be that of the root below it, and changes would stay",
+            "tmpfs(5)",
+        ),
+        b"overlay" => (
+            "a lower tree that is only read, and an upper one that takes the changes",
+            "changes would go into the tree itself",
+            "mount(8)",
+        ),
+        b"cgroup2" | b"cgroup" => (
+            "shows the part of the cgroup tree that is its own",
+            "programs could not read their limits",
+            "cgroups(7)",
+        ),
+        _ => (
+            "a file system that was asked for",
+            "the directory would be that of the root below it",
+            "mount(2)",
+        ),
+    }
+}
+
+/// Where the source of a bind comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A path outside, opened when the step is performed. Absolute: the working directory may have moved.
+    Path(PathBuf),
+    /// What an earlier step left.
+    Slot(Slot),
+}
+
+/// Shows a directory or file of the outside in the new root. Read-only and all other flags are set before
+/// anybody can see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// The tree it goes into.
+    pub root: Slot,
+    /// What is shown.
+    pub source: Source,
+    /// Where in that tree.
+    pub target: PathBuf,
+    /// How: `ro`, `nosuid` ...; `rbind` for the mounts below it too.
+    pub options: Options,
+}
+
+impl Step for Bind {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let opened;
+        let source = match &self.source {
+            Source::Path(path) => {
+                opened = open_source(path)?;
+                opened.as_fd()
+            }
+            Source::Slot(slot) => cx.get(*slot)?,
+        };
+        if let Some((option, _)) = self.options.data.first() {
+            return Err(Error::new("unknown option for a bind").on(option));
+        }
+        let is_directory = place(source, c"")
+            .doing("cannot look at the source of a bind")?
+            .is(libc::S_IFDIR);
+        let to = place_for(
+            Root::new(cx.get(self.root)?),
+            &self.target,
+            OsStr::new("none"),
+            is_directory,
+        )?;
+        let mount = detached_bind(source, &self.options)
+            .map_err(|errno| bind_refused(&self.target, errno))?;
+        move_mount(mount.as_fd(), to.as_fd()).map_err(|errno| bind_refused(&self.target, errno))
+    }
+
+    fn explain(&self) -> Explanation {
+        let recursive = if self.options.bind == Some(true) {
+            "|AT_RECURSIVE"
+        } else {
+            ""
+        };
+        Explanation::new(
+            format!(
+                "open_tree({}, OPEN_TREE_CLONE{recursive}), mount_setattr({:?}), move_mount(ROOT{})",
+                self.source_name().display(),
+                self.options.to_list(),
+                self.target.display()
+            ),
+            "shows a part of the host inside, with the flags already on it when it appears",
+            "the program would not find it; flags set afterwards would leave a moment without them",
+            "open_tree(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        let list = self.options.to_list();
+        let has_word = list
+            .as_bytes()
+            .split(|b| *b == b',')
+            .any(|word| word == b"bind" || word == b"rbind");
+        let options = match (has_word, list.is_empty()) {
+            (true, _) => list,
+            (false, true) => "bind".into(),
+            (false, false) => [OsStr::new("bind,"), &list].into_iter().collect(),
+        };
+        mount_option(
+            self.source_name().as_os_str(),
+            &self.target,
+            OsStr::new("none"),
+            &options,
+        )
+    }
+}
+
+impl Bind {
+    fn source_name(&self) -> &Path {
+        match &self.source {
+            Source::Path(path) => path,
+            Source::Slot(_) => Path::new("FD"),
+        }
+    }
+}
+
+fn bind_refused(target: &Path, errno: Errno) -> Error {
+    let error = Error::new("cannot bind on").on(target).errno_is(errno);
+    match errno {
+        Errno::EPERM if !crate::probe::is_admin() => {
+            error.hint("this needs CAP_SYS_ADMIN: be root, or start with unshare -r -m")
+        }
+        Errno::EINVAL => error.hint(
+            "in a user namespace a bind must take the mounts below its source along: say rbind",
+        ),
+        _ => error.hint_maybe(crate::mount::why_refused(OsStr::new("none"), errno)),
+    }
+}
+
+fn mount_option(source: &OsStr, target: &Path, fstype: &OsStr, options: &OsStr) -> Shell {
+    Shell::Option {
+        applet: "pivot",
+        words: vec![
+            "--mount".into(),
+            fstab_line(source, target, fstype, options),
+        ],
     }
 }
