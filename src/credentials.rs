@@ -1,11 +1,14 @@
-//! Users, groups, capabilities: who a process is (credentials(7), capabilities(7)).
+//! Who a process is to become: ids and names as people type them (credentials(7)).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::unistd::Uid;
+
+use crate::accounts::{Accounts, User};
+use crate::error::{Error, Result};
 
 /// The shell for a command that was not given: `$SHELL` (handed in), else that of the user in `/etc/passwd`,
 /// else `/bin/sh`.
@@ -13,15 +16,154 @@ pub fn login_shell(from_environment: Option<OsString>) -> OsString {
     if let Some(shell) = from_environment.filter(|shell| !shell.is_empty()) {
         return shell;
     }
-    // A static binary cannot load the C library's name services, so the file itself is read.
-    let passwd = fs::read("/etc/passwd").unwrap_or_default();
-    let uid = Uid::current().to_string();
-    let shell = passwd.split(|b| *b == b'\n').find_map(|line| {
-        let fields: Vec<&[u8]> = line.split(|b| *b == b':').collect();
-        (fields.len() == 7 && fields[2] == uid.as_bytes() && !fields[6].is_empty())
-            .then(|| fields[6].to_vec())
-    });
-    shell.map_or_else(|| "/bin/sh".into(), OsString::from_vec)
+    let user = Accounts::here().and_then(|mut here| here.user_of(Uid::current().as_raw()));
+    let shell = user.ok().flatten().map(|user| user.shell);
+    shell
+        .filter(|shell| !shell.is_empty())
+        .unwrap_or_else(|| "/bin/sh".into())
+}
+
+/// What a user or a group was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typed {
+    /// By this number.
+    Id(u32),
+    /// By a number that no id can have: too large, negative. Never looked up as a name, or an image could
+    /// define a user `4294967296` and so become whoever it likes.
+    NoId,
+    /// By a name.
+    Name,
+}
+
+/// Whether `text` is a number, as strtol(3) would read it: blanks and a sign may stand before the digits.
+///
+/// ```
+/// use isobox::credentials::{Typed, typed};
+/// assert_eq!(typed("1000".as_ref()), Typed::Id(1000));
+/// assert_eq!(typed("4294967295".as_ref()), Typed::NoId);
+/// assert_eq!(typed("nobody".as_ref()), Typed::Name);
+/// ```
+pub fn typed(text: &OsStr) -> Typed {
+    let bare = text.as_bytes().trim_ascii();
+    let (sign, digits) = match bare {
+        [sign @ (b'+' | b'-'), digits @ ..] => (Some(*sign), digits),
+        digits => (None, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Typed::Name;
+    }
+    let trailing = text.as_bytes().last().is_some_and(u8::is_ascii_whitespace);
+    let value = std::str::from_utf8(digits).ok();
+    let value = value.and_then(|digits| digits.parse().ok());
+    match value {
+        Some(id) if sign != Some(b'-') && !trailing && id != u32::MAX => Typed::Id(id),
+        _ => Typed::NoId,
+    }
+}
+
+/// Whom a container's process is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user id.
+    pub uid: u32,
+    /// The group id.
+    pub gid: u32,
+    /// The supplementary groups, the group id not among them.
+    pub groups: Vec<u32>,
+    /// The user's line, where there is one.
+    pub user: Option<User>,
+}
+
+/// Reads `USER[:GROUP]` of an image or of `--user` by the accounts of the container's root. Nothing given is user
+/// and group 0; a user alone brings the login group and the supplementary groups; a group that is named
+/// takes the place of all of them.
+///
+/// Numbers are written plainly: `0`, or digits without a leading zero.
+///
+/// # Errors
+/// A name that is not there, a number that is no id.
+pub fn identity(spec: &OsStr, accounts: &mut Accounts) -> Result<Identity> {
+    let mut parts = spec.as_bytes().splitn(2, |b| *b == b':');
+    let user = OsStr::from_bytes(parts.next().unwrap_or_default());
+    let group = parts.next().map(OsStr::from_bytes).unwrap_or_default();
+    let (uid, entry) = match plainly(user, "user")? {
+        _ if user.is_empty() => (0, accounts.user_of(0)?),
+        Typed::Id(uid) => (uid, accounts.user_of(uid)?),
+        _ => {
+            let entry = accounts.user(user)?.ok_or_else(|| unknown("user", user))?;
+            (entry.uid, Some(entry))
+        }
+    };
+    let (gid, groups) = match (plainly(group, "group")?, &entry) {
+        (_, Some(entry)) if group.is_empty() => {
+            let mut groups = accounts.groups_of(&entry.name, entry.gid)?;
+            groups.remove(0);
+            (entry.gid, groups)
+        }
+        (_, None) if group.is_empty() => (0, Vec::new()),
+        (Typed::Id(gid), _) => (gid, Vec::new()),
+        _ => {
+            let found = accounts.group(group)?;
+            (found.ok_or_else(|| unknown("group", group))?, Vec::new())
+        }
+    };
+    Ok(Identity {
+        uid,
+        gid,
+        groups,
+        user: entry,
+    })
+}
+
+fn unknown(kind: &str, name: &OsStr) -> Error {
+    Error::new(format!("unable to find {kind}"))
+        .on(name)
+        .because(format!(
+            "no such name in the root's /etc/{}",
+            if kind == "user" { "passwd" } else { "group" }
+        ))
+}
+
+/// What was typed, where a number must be written as it would be printed.
+fn plainly(text: &OsStr, kind: &str) -> Result<Typed> {
+    let typed = typed(text);
+    let plain = match typed {
+        Typed::Name => true,
+        Typed::NoId => false,
+        Typed::Id(id) => text == OsStr::new(&id.to_string()),
+    };
+    plain.then_some(typed).ok_or_else(|| {
+        Error::new(format!("invalid {kind} id"))
+            .on(text)
+            .because("not a number from 0 to 4294967294")
+    })
+}
+
+/// The environment of a fresh login, as `setpriv --reset-env` makes it: `TERM` is kept, the rest is the
+/// user's.
+pub fn login_environment(user: &User, term: Option<OsString>) -> Vec<OsString> {
+    let shell = Some(user.shell.clone()).filter(|shell| !shell.is_empty());
+    let path = match user.uid {
+        0 => "/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin",
+        _ => "/usr/local/bin:/bin:/usr/bin",
+    };
+    let variables = [
+        ("TERM=", term),
+        ("SHELL=", Some(shell.unwrap_or_else(|| "/bin/sh".into()))),
+        ("HOME=", Some(user.home.clone())),
+        ("USER=", Some(user.name.clone())),
+        ("LOGNAME=", Some(user.name.clone())),
+        ("PATH=", Some(path.into())),
+    ];
+    let joined = |(name, value): (&str, OsString)| {
+        let mut entry = OsString::from(name);
+        entry.push(value);
+        entry
+    };
+    variables
+        .into_iter()
+        .filter_map(|(name, value)| Some(joined((name, value?))))
+        .collect()
 }
 
 /// Why setgroups(2) was refused: looked up in this user namespace.
@@ -50,6 +192,6 @@ pub fn is_mapped(kind: &str, id: u32) -> bool {
             .map(|field| field.parse().unwrap_or(0u64));
         let (inside, _, count) = (fields.next(), fields.next(), fields.next());
         let (inside, count) = (inside.unwrap_or(0), count.unwrap_or(0));
-        (inside..inside + count).contains(&id.into())
+        (inside..inside.saturating_add(count)).contains(&id.into())
     })
 }

@@ -9,7 +9,7 @@
     doc = "| [`oci`] | an OCI runtime `Spec`, and its compiler to a plan |"
 )]
 //! | [`plan`] | Step, Plan, and its three readers: run, explain, script |
-//! | [`namespace`], [`idmap`], [`credentials`], [`capability`], [`securebits`], [`rlimit`], [`process`], [`own_binary`] | one kernel subject each |
+//! | [`namespace`], [`idmap`], [`credentials`], [`accounts`], [`capability`], [`securebits`], [`landlock`], [`seccomp`], [`rlimit`], [`process`], [`own_binary`] | one kernel subject each |
 //! | [`proxy`], [`terminal`] | a parent that stands in for its child: signals, stops, the terminal |
 //! | [`mount`], [`mountinfo`], [`root`], [`pivot`] | mounts as data, what is mounted, a tree by descriptor, the change of root |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
@@ -19,6 +19,7 @@
 //! The library has no argv, prints nothing, never exits (but in a child that it forked) and reads no
 //! environment: whoever calls it hands these in.
 
+pub mod accounts;
 pub mod capability;
 pub mod cgroup;
 pub mod credentials;
@@ -27,6 +28,7 @@ pub mod idmap;
 pub mod json;
 pub mod mount;
 pub mod mountinfo;
+pub mod landlock;
 pub mod namespace;
 pub mod own_binary;
 pub mod pivot;
@@ -36,6 +38,7 @@ pub mod process;
 pub mod proxy;
 pub mod rlimit;
 pub mod root;
+pub mod seccomp;
 pub mod securebits;
 pub mod sys;
 pub mod terminal;

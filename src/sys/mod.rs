@@ -7,8 +7,10 @@
 
 pub mod caps;
 pub mod clone;
+pub mod landlock;
 pub mod mount;
 pub mod net;
+pub mod seccomp;
 pub mod signal;
 pub mod start;
 pub mod stat;

@@ -16,6 +16,14 @@ pub fn prctl(operation: i32, args: [u64; 4]) -> Result<i64, Errno> {
     result(unsafe { libc::syscall(libc::SYS_prctl, operation, a, b, c, d) })
 }
 
+/// The signal that this process asked to get when its parent dies (`PR_GET_PDEATHSIG`); 0 for none.
+pub fn parent_death_signal() -> Result<i32, Errno> {
+    let mut signal: libc::c_int = 0;
+    // SAFETY: this operation writes one int, for which signal has room.
+    result(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_PDEATHSIG, &raw mut signal) })?;
+    Ok(signal)
+}
+
 /// Ends this process at once, without running anything that the parent would run too (buffers, hooks).
 pub fn exit_now(status: u8) -> ! {
     // SAFETY: _exit has no precondition.
