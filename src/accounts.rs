@@ -233,3 +233,107 @@ fn read_bounded(root: BorrowedFd<'_>, path: &Path, longest_line: usize) -> Resul
     }
     Ok(text)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_lines_are_users() {
+        let cases: [(&str, &[(&str, u32, u32)]); 12] = [
+            ("a:x:5:6:g:/h:/s", &[("a", 5, 6)]),
+            ("a:x:5:6:g:/h:/s\r\n", &[("a", 5, 6)]),
+            ("a:x:5:6::/h:\nb:x:7:8:::\n", &[("a", 5, 6), ("b", 7, 8)]),
+            ("# a:x:5:6:::\n\n+::::::\n-b::1:1:::\n:x:0:0:::", &[]),
+            ("4294967296:x:0:0", &[]),
+            ("a:x:4294967296:0:::", &[]),
+            ("a:x:4294967295:0:::", &[]),
+            ("a:x:-1:0:::", &[]),
+            ("a:x:0x0:0:::", &[]),
+            ("a:x: 0:0:::", &[]),
+            ("a:x:0:0:::::", &[]),
+            ("a\0:x:0:0:::", &[]),
+        ];
+        for (text, want) in cases {
+            let got: Vec<_> = users(text.as_bytes())
+                .map(|user| (user.name.into_string().unwrap(), user.uid, user.gid))
+                .collect();
+            let got: Vec<_> = got
+                .iter()
+                .map(|(name, uid, gid)| (name.as_str(), *uid, *gid))
+                .collect();
+            assert_eq!(got, want, "{text:?}");
+        }
+    }
+
+    /// Accounts of a root that holds these two files.
+    pub(crate) fn accounts(name: &str, passwd: &str, group: &str) -> Accounts {
+        let root = std::env::temp_dir().join(format!("isobox-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("etc")).unwrap();
+        std::fs::write(root.join("etc/passwd"), passwd).unwrap();
+        std::fs::write(root.join("etc/group"), group).unwrap();
+        let mut accounts = Accounts::of_root(File::open(&root).unwrap().into());
+        // Both are read now, so that nothing needs to stay.
+        accounts.passwd().unwrap();
+        accounts.groups().unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        accounts
+    }
+
+    #[test]
+    fn the_first_of_a_name_and_every_group_of_a_user_count() {
+        let group = "g:x:5:\ng:x:6:\nh:x:7:a,b\ni:x:8:b,ab\nj:x:9:a\nk:x:9:a\n";
+        let mut accounts = accounts("first", "a:x:1:1:::\na:x:0:0:::\n", group);
+        assert_eq!(accounts.user("a".as_ref()).unwrap().unwrap().uid, 1);
+        assert_eq!(accounts.user("b".as_ref()).unwrap(), None);
+        assert_eq!(accounts.group("g".as_ref()).unwrap(), Some(5));
+        assert_eq!(accounts.groups_of("a".as_ref(), 5).unwrap(), [5, 7, 9]);
+        assert_eq!(accounts.groups_of("a".as_ref(), 7).unwrap(), [7, 9]);
+    }
+
+    #[test]
+    fn what_is_no_ordinary_file_is_refused_at_once() {
+        let root = std::env::temp_dir().join(format!("isobox-etc-{}", std::process::id()));
+        let passwd = root.join("etc/passwd");
+        std::fs::create_dir_all(root.join("etc")).unwrap();
+        let user = |name: &str| {
+            let root = File::open(&root).unwrap();
+            Accounts::of_root(root.into()).user(name.as_ref())
+        };
+        // None: nothing there, or what leads out of the root leads to nothing.
+        assert_eq!(user("root"), Ok(None));
+        std::os::unix::fs::symlink("../../../../../etc/passwd-", &passwd).unwrap();
+        assert_eq!(user("root"), Ok(None));
+        std::fs::remove_file(&passwd).unwrap();
+
+        let refused = |what: &str| {
+            let error = user("root").expect_err(what).to_string();
+            let name = std::fs::symlink_metadata(&passwd).unwrap();
+            match name.is_dir() {
+                true => std::fs::remove_dir(&passwd).unwrap(),
+                false => std::fs::remove_file(&passwd).unwrap(),
+            }
+            error
+        };
+        nix::unistd::mkfifo(&passwd, Mode::S_IRWXU).unwrap();
+        assert_eq!(
+            refused("fifo"),
+            "cannot use /etc/passwd: not a regular file"
+        );
+        std::fs::create_dir(&passwd).unwrap();
+        assert_eq!(refused("dir"), "cannot use /etc/passwd: not a regular file");
+        std::os::unix::fs::symlink("passwd", &passwd).unwrap();
+        assert!(refused("loop").starts_with("cannot open /etc/passwd: "));
+        File::create(&passwd).unwrap().set_len(2 << 30).unwrap();
+        assert_eq!(
+            refused("sparse"),
+            "cannot use /etc/passwd: larger than 1 MiB"
+        );
+        std::fs::write(&passwd, [b'a'; 5000]).unwrap();
+        assert_eq!(
+            refused("line"),
+            "cannot use /etc/passwd: it has a line that is too long"
+        );
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+}

@@ -195,3 +195,73 @@ pub fn is_mapped(kind: &str, id: u32) -> bool {
         (inside..inside.saturating_add(count)).contains(&id.into())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::tests::accounts;
+
+    #[test]
+    fn numbers_are_never_names() {
+        let cases = [
+            ("0", Typed::Id(0)),
+            ("00", Typed::Id(0)),
+            ("010", Typed::Id(10)),
+            ("+1", Typed::Id(1)),
+            (" 5", Typed::Id(5)),
+            ("4294967294", Typed::Id(4_294_967_294)),
+            ("4294967295", Typed::NoId),
+            ("4294967296", Typed::NoId),
+            ("99999999999999999999999", Typed::NoId),
+            ("-1", Typed::NoId),
+            ("-0", Typed::NoId),
+            ("1 ", Typed::NoId),
+            ("", Typed::Name),
+            ("+", Typed::Name),
+            ("1e3", Typed::Name),
+            ("0x0", Typed::Name),
+            ("1x", Typed::Name),
+            ("root", Typed::Name),
+        ];
+        for (text, want) in cases {
+            assert_eq!(typed(text.as_ref()), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn identities_follow_the_rules_of_images() {
+        let passwd =
+            "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:\n4294967296:x:0:0:::\n00:x:0:0:::\n";
+        let group = "root:x:0:\nweb:x:34:\nlog:x:4:web\n";
+        let mut accounts = accounts("identity", passwd, group);
+        let cases: [(&str, Result<(u32, u32, &[u32]), &str>); 17] = [
+            ("", Ok((0, 0, &[]))),
+            ("web", Ok((33, 34, &[4]))),
+            ("33", Ok((33, 34, &[4]))),
+            ("web:log", Ok((33, 4, &[]))),
+            ("web:", Ok((33, 34, &[4]))),
+            ("7", Ok((7, 0, &[]))),
+            ("7:8", Ok((7, 8, &[]))),
+            ("1:2", Ok((1, 2, &[]))),
+            (":2", Ok((0, 2, &[]))),
+            ("4294967296", Err("invalid user id")),
+            ("-1", Err("invalid user id")),
+            ("+1", Err("invalid user id")),
+            ("00", Err("invalid user id")),
+            ("0x0", Err("unable to find user")),
+            ("1e3", Err("unable to find user")),
+            ("0:4294967296", Err("invalid group id")),
+            ("web:nosuch", Err("unable to find group")),
+        ];
+        for (spec, want) in cases {
+            let got = identity(spec.as_ref(), &mut accounts);
+            match (want, got) {
+                (Ok(want), Ok(got)) => {
+                    assert_eq!(want, (got.uid, got.gid, got.groups.as_slice()), "{spec}");
+                }
+                (Err(want), Err(got)) => assert!(got.to_string().starts_with(want), "{got}"),
+                (want, got) => panic!("{spec}: {want:?} {got:?}"),
+            }
+        }
+    }
+}

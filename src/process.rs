@@ -205,3 +205,18 @@ pub fn signal_number(name: &str) -> Option<i32> {
         .filter(|n| (RT.0..=RT.1).contains(n))
         .or(alias.map(|signal| signal as i32))
 }
+
+/// A signal as setpriv(1) and kill(1) read it: `TERM`, `RTMIN+3`.
+///
+/// ```
+/// use isobox::process::signal_word;
+/// assert_eq!(signal_word(9), "KILL");
+/// assert_eq!(signal_word(37), "RTMIN+3");
+/// ```
+pub fn signal_word(number: i32) -> String {
+    match Signal::try_from(number) {
+        Ok(signal) => signal.as_str().trim_start_matches("SIG").to_owned(),
+        Err(_) if number >= 34 => format!("RTMIN+{}", number - 34),
+        Err(_) => number.to_string(),
+    }
+}

@@ -51,7 +51,7 @@ impl Filter {
     /// See [`Filter::from_file`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let bad = |reason: &'static str| Err(Error::new("invalid filter").because(reason));
-        if bytes.len() % SIZE != 0 {
+        if !bytes.len().is_multiple_of(SIZE) {
             return bad("not a whole number of 8-byte instructions");
         }
         if bytes.len() > LONGEST * SIZE {

@@ -14,6 +14,7 @@ use nix::unistd::chdir;
 
 use crate::error::{Doing, Error, Result};
 use crate::plan::{Context, Explanation, Shell, Step};
+use crate::process::signal_word;
 use crate::rlimit::Limit;
 use crate::sys::task;
 
@@ -49,7 +50,7 @@ impl Step for ParentDeathSignal {
     fn shell(&self) -> Shell {
         let word = match self.signal {
             0 => "--pdeathsig=clear".into(),
-            signal => format!("--pdeathsig={signal}"),
+            signal => format!("--pdeathsig={}", signal_word(signal)),
         };
         Shell::option("setpriv", word)
     }
