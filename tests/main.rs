@@ -28,6 +28,7 @@ mod kit;
 
 mod frame;
 mod parity;
+mod unshare;
 
 #[test]
 fn every_file_is_in_the_suite() {

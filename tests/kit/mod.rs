@@ -95,6 +95,15 @@ impl Sandbox {
         User(self)
     }
 
+    /// The uid that commands of [`Sandbox::user`] run as.
+    pub fn ordinary(&self) -> u32 {
+        if is_root() {
+            ORDINARY
+        } else {
+            nix::unistd::getuid().as_raw()
+        }
+    }
+
     /// The directory commands run in, writable to all.
     pub fn work(&self) -> PathBuf {
         self.dir.join("work")
