@@ -35,27 +35,45 @@ struct Facts {
     flag_name: &'static str,
     man: &'static str,
     since: &'static str,
+    gives: &'static str,
+    without: &'static str,
 }
 
 /// The table, in the order of [`Kind`].
 #[rustfmt::skip]
 static FACTS: [Facts; 8] = [
     Facts { option: "user", letter: 'U', proc: "user", flag: CloneFlags::CLONE_NEWUSER, flag_name: "CLONE_NEWUSER",
-            man: "user_namespaces(7)", since: "3.8" },
+            man: "user_namespaces(7)", since: "3.8",
+            gives: "user and group ids, and capabilities that count in here only",
+            without: "outside of it the kernel wants privilege for all the others" },
     Facts { option: "cgroup", letter: 'C', proc: "cgroup", flag: CloneFlags::CLONE_NEWCGROUP, flag_name: "CLONE_NEWCGROUP",
-            man: "cgroup_namespaces(7)", since: "4.6" },
+            man: "cgroup_namespaces(7)", since: "4.6",
+            gives: "the root of /proc/self/cgroup",
+            without: "the program would see where in the host's cgroup tree it is" },
     Facts { option: "ipc", letter: 'i', proc: "ipc", flag: CloneFlags::CLONE_NEWIPC, flag_name: "CLONE_NEWIPC",
-            man: "ipc_namespaces(7)", since: "2.6.19" },
+            man: "ipc_namespaces(7)", since: "2.6.19",
+            gives: "System V IPC objects and POSIX message queues",
+            without: "shared memory and queues of the host could be attached by key" },
     Facts { option: "uts", letter: 'u', proc: "uts", flag: CloneFlags::CLONE_NEWUTS, flag_name: "CLONE_NEWUTS",
-            man: "uts_namespaces(7)", since: "2.6.19" },
+            man: "uts_namespaces(7)", since: "2.6.19",
+            gives: "host name and NIS domain name",
+            without: "sethostname(2) would rename the host" },
     Facts { option: "net", letter: 'n', proc: "net", flag: CloneFlags::CLONE_NEWNET, flag_name: "CLONE_NEWNET",
-            man: "network_namespaces(7)", since: "2.6.29" },
+            man: "network_namespaces(7)", since: "2.6.29",
+            gives: "network devices, addresses, routes, ports and abstract sockets",
+            without: "the program would use the host's network" },
     Facts { option: "pid", letter: 'p', proc: "pid", flag: CloneFlags::CLONE_NEWPID, flag_name: "CLONE_NEWPID",
-            man: "pid_namespaces(7)", since: "2.6.24" },
+            man: "pid_namespaces(7)", since: "2.6.24",
+            gives: "process ids, for its children: the first is PID 1",
+            without: "the program could see and signal every process of its user" },
     Facts { option: "mount", letter: 'm', proc: "mnt", flag: CloneFlags::CLONE_NEWNS, flag_name: "CLONE_NEWNS",
-            man: "mount_namespaces(7)", since: "2.4.19" },
+            man: "mount_namespaces(7)", since: "2.4.19",
+            gives: "the list of mounts",
+            without: "what it mounts would be mounted on the host" },
     Facts { option: "time", letter: 'T', proc: "time", flag: CLONE_NEWTIME, flag_name: "CLONE_NEWTIME",
-            man: "time_namespaces(7)", since: "5.6" },
+            man: "time_namespaces(7)", since: "5.6",
+            gives: "the offsets of the monotonic and boot clocks, for its children",
+            without: "it would see how long the host has been up" },
 ];
 
 /// `CLONE_NEWTIME` (linux/sched.h), which nix does not name: it shares its bit with the signal mask of
@@ -122,6 +140,16 @@ impl Kind {
     /// The first kernel that has it.
     pub fn since(self) -> &'static str {
         self.facts().since
+    }
+
+    /// What a process has of its own in a new one.
+    pub fn gives(self) -> &'static str {
+        self.facts().gives
+    }
+
+    /// What happens to a program without one of its own.
+    pub fn without(self) -> &'static str {
+        self.facts().without
     }
 
     /// The kind that lsns(8) and `/proc/PID/ns` call `name`.

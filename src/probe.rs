@@ -3,25 +3,55 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::geteuid;
 
 use crate::error::Error;
-use crate::namespace::flag_names;
-use crate::sys::caps;
+use crate::idmap::{self, Ids, Range};
+use crate::namespace::{Kind, flag_names, kinds};
+use crate::sys::clone::Change;
+use crate::sys::{caps, task};
 
 /// The bit of `CAP_SYS_ADMIN` (linux/capability.h).
 const CAP_SYS_ADMIN: u64 = 1 << 21;
+/// The bit of `CAP_SETFCAP`.
+const CAP_SETFCAP: u64 = 1 << 31;
 
 /// Whether this process has `CAP_SYS_ADMIN` in its user namespace.
 pub fn is_admin() -> bool {
-    caps::get().is_ok_and(|sets| sets.effective & CAP_SYS_ADMIN != 0)
+    has(CAP_SYS_ADMIN)
+}
+
+/// Whether this process may write a map of any ids for a child of its user namespace.
+pub fn may_map(ids: Ids) -> bool {
+    match ids {
+        Ids::Group => has(1 << 6),
+        Ids::User => has(1 << 7),
+    }
+}
+
+fn has(capability: u64) -> bool {
+    caps::get().is_ok_and(|sets| sets.effective & capability != 0)
 }
 
 /// A sysctl as a number; `None` where this kernel does not have it.
 fn sysctl(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// A field of `/proc/self/status`.
+fn status(field: &str) -> Option<String> {
+    let text = fs::read_to_string("/proc/self/status").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    Some(line.trim().to_owned())
 }
 
 /// The error of an unshare(2) with these flags.
@@ -50,9 +80,22 @@ fn namespace_refused(flags: CloneFlags, errno: Errno) -> Option<String> {
         Errno::EPERM if !user && !flags.is_empty() && !is_admin() => {
             Some("this needs CAP_SYS_ADMIN: be root, or add -r (--map-root-user) to do it in a user namespace".into())
         }
-        Errno::EPERM | Errno::ENOSPC | Errno::EACCES if user => userns_refused(),
+        Errno::EPERM | Errno::EACCES if user => userns_refused().or_else(filtered),
+        Errno::EPERM | Errno::EACCES if !flags.is_empty() => filtered(),
+        Errno::ENOSPC | Errno::EUSERS => limit_reached(flags),
+        Errno::EINVAL => kinds(flags).into_iter().find(|kind| !is_known(*kind)).map(|kind| {
+            format!("this kernel has no {} namespaces (Linux {} brought them)", kind.option(), kind.since())
+        }),
+        Errno::ENOMEM if flags.is_empty() => {
+            Some("PID 1 of the PID namespace has died, and with it the namespace".into())
+        }
         _ => None,
     }
+}
+
+/// Whether this kernel has this kind of namespace.
+pub fn is_known(kind: Kind) -> bool {
+    Path::new(&format!("/proc/self/ns/{}", kind.proc_name())).exists()
 }
 
 /// Which switch keeps this process from making user namespaces.
@@ -68,7 +111,242 @@ fn userns_refused() -> Option<String> {
             "user.max_user_namespaces is 0: sysctl -w user.max_user_namespaces=15000".into(),
         );
     }
+    let euid = geteuid().as_raw();
+    if !crate::credentials::is_mapped("uid", euid) {
+        return Some(format!(
+            "uid {euid} is not mapped in this user namespace, so it cannot own another: see /proc/self/uid_map"
+        ));
+    }
+    if is_chrooted() {
+        return Some(
+            "this process is in a chroot, where the kernel makes no user namespaces: pivot into the root instead"
+                .into(),
+        );
+    }
+    apparmor()
+}
+
+/// Whether the root of this process is no mount: so it is that of a chroot(2). A chroot into a mount shows in
+/// nothing a process may read.
+fn is_chrooted() -> bool {
+    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else {
+        return false;
+    };
+    mount_points(&mounts).all(|(point, _)| point != "/")
+}
+
+/// The limit on the number of namespaces that is in the way.
+fn limit_reached(flags: CloneFlags) -> Option<String> {
+    let limit = |kind: Kind| {
+        let name = format!("max_{}_namespaces", kind.proc_name());
+        Some((sysctl(&format!("/proc/sys/user/{name}"))?, name))
+    };
+    let (most, name) = kinds(flags).into_iter().filter_map(limit).min()?;
+    Some(format!(
+        "user.{name} is {most}; that many per user and user namespace, or 32 levels of nesting, are the most"
+    ))
+}
+
+/// Whether AppArmor takes the powers from new user namespaces (Ubuntu since 23.10). It lets them be made, and
+/// then refuses what is done in them.
+fn apparmor() -> Option<String> {
+    if sysctl("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") != Some(1) {
+        return None;
+    }
+    let confined = fs::read_to_string("/proc/self/attr/current").ok()?;
+    let moved = confined.starts_with("unprivileged_userns");
+    (moved || !is_admin()).then(|| {
+        "AppArmor gives the user namespaces of programs without a profile no capabilities: \
+         sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile with 'userns,' for this program"
+            .into()
+    })
+}
+
+/// Whether a seccomp filter is in force, as in most containers.
+fn filtered() -> Option<String> {
+    if status("Seccomp")? != "2" {
+        return None;
+    }
+    let container = ["/.dockerenv", "/run/.containerenv"]
+        .iter()
+        .any(|mark| Path::new(mark).exists());
+    Some(if container {
+        "this container's seccomp filter may be what refuses it: docker run --security-opt seccomp=unconfined".into()
+    } else {
+        "a seccomp filter is in force (Seccomp: 2 in /proc/self/status), and may be what refuses it"
+            .into()
+    })
+}
+
+/// Why a map could not be written.
+pub fn map_refused(ids: Ids, ranges: &[Range], errno: Errno) -> Option<String> {
+    match errno {
+        Errno::EINVAL => {
+            let (a, b) = idmap::overlap(ranges)?;
+            Some(format!("'{a}' and '{b}' (inside, outside, count) overlap"))
+        }
+        Errno::EPERM => apparmor().or_else(|| map_not_permitted(ids, ranges)),
+        _ => None,
+    }
+}
+
+/// What the writer of a map lacks, as far as it can see from its own user namespace.
+fn map_not_permitted(ids: Ids, ranges: &[Range]) -> Option<String> {
+    let own = fs::read_to_string(format!("/proc/self/{}", ids.file())).ok()?;
+    let known = idmap::read(&own);
+    if known.is_empty() {
+        // Written from inside: the map is still empty, and there is nothing to compare with.
+        return None;
+    }
+    let id = ids.letter();
+    if let Some(range) = ranges.iter().find(|range| !idmap::covers(&known, range)) {
+        return Some(format!(
+            "{id}ids {} to {} outside are not all mapped in the user namespace we are in: see /proc/self/{}",
+            range.outside,
+            u64::from(range.outside) + u64::from(range.count) - 1,
+            ids.file()
+        ));
+    }
+    if ranges.iter().any(|range| range.outside == 0) && ids == Ids::User && !has(CAP_SETFCAP) {
+        return Some("mapping uid 0 of outside needs CAP_SETFCAP".into());
+    }
     None
+}
+
+/// Why newuidmap(1) or newgidmap(1) could not do it.
+pub fn mapper_refused(ids: Ids, end: Change) -> Option<String> {
+    let mapper = ids.mapper();
+    if end == Change::Exited(127) {
+        return Some(format!(
+            "{mapper} comes with the package uidmap (Debian, Ubuntu) or shadow-utils; \
+             without it one's own id can be mapped: -r or -c alone"
+        ));
+    }
+    if task::prctl(libc::PR_GET_NO_NEW_PRIVS, [0; 4]) == Ok(1) {
+        return Some(format!(
+            "no_new_privs is set, so {mapper} does not get its privilege"
+        ));
+    }
+    let file = ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/sbin"]
+        .iter()
+        .map(|directory| PathBuf::from(directory).join(mapper))
+        .find(|file| file.exists())?;
+    let meta = fs::metadata(&file).ok()?;
+    let set_id = meta.uid() == 0 && meta.permissions().mode() & 0o4000 != 0;
+    let shown = file.display();
+    if !set_id && !has_file_capabilities(&file) {
+        return Some(format!(
+            "{shown} is neither set-user-id root nor has file capabilities: chmod u+s {shown}"
+        ));
+    }
+    if statvfs(&file).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_NOSUID)) {
+        return Some(format!(
+            "{shown} lies on a file system mounted nosuid, so it does not get its privilege"
+        ));
+    }
+    Some(format!(
+        "{} says which {}ids a user may map",
+        ids.database(),
+        ids.letter()
+    ))
+}
+
+fn has_file_capabilities(file: &Path) -> bool {
+    crate::sys::xattr::has(file, c"security.capability")
+}
+
+/// Why `/proc/PID/setgroups` could not be written.
+pub fn setgroups_control_refused(allow: bool, errno: Errno) -> Option<String> {
+    if errno != Errno::EPERM {
+        return None;
+    }
+    let now = fs::read_to_string("/proc/self/setgroups").ok()?;
+    let mapped = fs::read_to_string("/proc/self/gid_map").is_ok_and(|map| !map.is_empty());
+    match (allow, now.starts_with("deny"), mapped) {
+        (true, true, _) => {
+            Some("once denied it stays denied, in here and in every namespace below".into())
+        }
+        (false, true, true) => {
+            Some("mapping a group has denied it already: leave the option out".into())
+        }
+        (false, false, true) => {
+            Some("a gid_map is in force, after which it cannot be denied any more".into())
+        }
+        _ => apparmor(),
+    }
+}
+
+/// Why a proc file system could not be mounted.
+pub fn proc_refused(errno: Errno) -> Option<String> {
+    if errno != Errno::EPERM {
+        return None;
+    }
+    if !is_admin() {
+        return Some("mounting needs CAP_SYS_ADMIN: be root, or add -r (--map-root-user)".into());
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let Some((proc, _)) = mount_points(&mounts).find(|(_, fstype)| *fstype == "proc") else {
+        return Some("no proc file system is visible here, and the kernel gives a new one only to who sees one".into());
+    };
+    let below = format!("{}/", proc.trim_end_matches('/'));
+    let hidden: Vec<&str> = mount_points(&mounts)
+        .map(|(point, _)| point)
+        .filter(|point| point.starts_with(&below))
+        .collect();
+    if hidden.is_empty() {
+        return apparmor().or_else(filtered);
+    }
+    Some(format!(
+        "a new proc would show what is covered in the {proc} we see: {} (locked mounts; in docker: --security-opt systempaths=unconfined)",
+        hidden.join(", ")
+    ))
+}
+
+/// Mount point and file system type of each line of a mountinfo file.
+fn mount_points(mountinfo: &str) -> impl Iterator<Item = (&str, &str)> {
+    mountinfo.lines().filter_map(|line| {
+        let (mount, fs) = line.split_once(" - ")?;
+        Some((mount.split(' ').nth(4)?, fs.split(' ').next()?))
+    })
+}
+
+/// Why a namespace could not be pinned on `file`.
+pub fn pin_refused(kind: Kind, file: &Path, errno: Errno) -> Option<String> {
+    match errno {
+        Errno::EPERM if !is_admin() => {
+            Some("pinning is a mount outside, which needs CAP_SYS_ADMIN there: -r does not give it".into())
+        }
+        Errno::EINVAL if kind == Kind::Mount => {
+            shared_mount_of(file).map(|point| {
+                format!(
+                    "{} lies on the shared mount {point}, which would carry the pin into the namespace itself: \
+                     mount --bind DIR DIR; mount --make-private DIR for its directory first",
+                    file.display()
+                )
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The mount point of the mount that `file` lies on, if it is shared.
+fn shared_mount_of(file: &Path) -> Option<String> {
+    let handle = fs::File::open(file).ok()?;
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd())).ok()?;
+    let id = info
+        .lines()
+        .find_map(|line| line.strip_prefix("mnt_id:"))?
+        .trim()
+        .to_owned();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mut lines = mounts.lines().map(|line| line.split(' '));
+    let line = lines.find(|fields| fields.clone().next() == Some(&id))?;
+    let shared = line
+        .clone()
+        .take_while(|field| *field != "-")
+        .any(|field| field.starts_with("shared:"));
+    let point = line.clone().nth(4)?;
+    shared.then(|| point.to_owned())
 }
 
 /// Why a program could not be executed.

@@ -4,16 +4,19 @@
 //! they wait, and pass them on only when asked (util-linux 2.36, 2.42). All parents mirror a job-control
 //! stop, so that Ctrl-Z at the shell stops the whole job and `fg` continues it.
 
+use std::ffi::CString;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, dup2_stdout, execvp};
 
 use crate::error::{Doing, Error, Result};
 use crate::plan::{Outcome, Slot};
 use crate::proxy::{self, Line};
-use crate::sys::clone::{Change, pidfd_send_signal, wait};
+use crate::sys::clone::{Change, Forked, fork, pidfd_send_signal, wait};
 use crate::sys::signal;
 
 /// What a parent does with the signals it gets while it waits.
@@ -165,6 +168,51 @@ pub fn end_by(which: i32) -> Result<()> {
     sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None).doing("cannot unblock the signal")?;
     kill(Pid::this(), signal).doing("cannot signal this process")?;
     Err(Error::new("survived its child's signal"))
+}
+
+/// Runs a program found in `PATH` to its end, with our standard input and error, and gives its end and what it
+/// printed (at most 64 KiB). A program that cannot be executed ends with 127 or 126, as in a shell.
+///
+/// # Errors
+/// Those of pipe2(2), clone(2) and waitid(2).
+pub fn run(argv: &[String]) -> Result<(Change, Vec<u8>)> {
+    let (mut from, to) = io::pipe().doing("cannot make a pipe")?;
+    let words: Vec<CString> = argv
+        .iter()
+        .filter_map(|word| CString::new(word.as_str()).ok())
+        .collect();
+    let Some(name) = words.first() else {
+        return Err(Error::new("no program to run"));
+    };
+    let Forked::Parent { child, .. } = fork(CloneFlags::empty(), None).doing("fork failed")? else {
+        let errno = dup2_stdout(&to).and_then(|()| execvp(name, &words)).err();
+        let status = if errno == Some(Errno::ENOENT) {
+            127
+        } else {
+            126
+        };
+        crate::sys::task::exit_now(status)
+    };
+    drop(to);
+    let mut said = Vec::new();
+    let _ = (&mut from).take(64 * 1024).read_to_end(&mut said);
+    drop(from);
+    loop {
+        match wait(child, libc::WEXITED) {
+            Err(Errno::EINTR) => {}
+            end => return Ok((end.doing("cannot wait for the child")?, said)),
+        }
+    }
+}
+
+/// How a program ended, for people.
+pub fn ended(end: Change) -> String {
+    match end {
+        Change::Exited(127) => "it is not installed".into(),
+        Change::Exited(status) => format!("exit status {status}"),
+        Change::Killed(signal) => format!("killed by signal {signal}"),
+        _ => "it stopped".into(),
+    }
 }
 
 /// A signal's number from its name (`KILL`, `SIGKILL`, `kill`), number, or `RTMIN+n` and `RTMAX-n`.

@@ -11,6 +11,7 @@
 //! | `file` | `--root dir`, `--root=dir` | `-R dir`, `-Rdir` | everywhere |
 //! | `[=file]` | `--pid`, `--pid=file` | `-p` only | unshare |
 //! | `[file]` | `--mount`, `--mount=file` | `-m`, `-mfile`, `-m=file` | nsenter |
+//! | `[]` | `--map-root-user` | `-r` | a switch whose place matters: `order.rs` |
 //!
 //! An optional value that is absent travels as the empty string.
 
@@ -49,7 +50,7 @@ pub(crate) enum Value {
 /// The value an option takes, and the name of that value for people.
 pub(crate) fn value_of(flag: &Flag) -> (Value, &'static str) {
     match flag.kind {
-        FlagInfoKind::Switch => (Value::None, ""),
+        FlagInfoKind::Switch | FlagInfoKind::Option { arg_name: "[]" } => (Value::None, ""),
         FlagInfoKind::Option { arg_name } => {
             match arg_name.strip_prefix('[').and_then(|n| n.strip_suffix(']')) {
                 None => (Value::Required, arg_name),
@@ -286,7 +287,8 @@ impl<'a> Walk<'a> {
                 Some(short) if long_of(flag).is_empty() => format!("-{short}"),
                 _ => format!("--{}", long_of(flag)),
             });
-            words.extend(value.clone());
+            let is_switch = matches!(flag.kind, FlagInfoKind::Switch);
+            words.extend(value.clone().or_else(|| (!is_switch).then(String::new)));
         }
         if let (Some(verb), false) = (self.operands.first(), self.info.commands.is_empty()) {
             return self.verb(verb, words);

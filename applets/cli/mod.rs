@@ -5,6 +5,7 @@ pub(crate) mod front;
 pub(crate) mod gnu;
 pub(crate) mod help;
 pub(crate) mod man;
+pub(crate) mod order;
 pub(crate) mod plan;
 pub(crate) mod raw;
 

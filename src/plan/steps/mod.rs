@@ -2,15 +2,23 @@
 //! three faces side by side.
 
 pub mod attributes;
+pub mod binfmt;
 pub mod capabilities;
 pub mod cgroup;
+pub mod chroot;
 pub mod credentials;
 pub mod devices;
+pub mod idmap;
 pub mod landlock;
 pub mod masks;
 pub mod mounts;
 pub mod namespaces;
+pub mod net;
 pub mod own_binary;
+pub mod proc;
+pub mod process;
 pub mod root;
 pub mod seccomp;
 pub mod terminal;
+pub mod time;
+pub mod uts;

@@ -1,0 +1,45 @@
+//! The names of the machine (uts_namespaces(7)).
+
+use std::ffi::OsString;
+
+use nix::errno::Errno;
+use nix::unistd::sethostname;
+
+use crate::error::{Error, Result};
+use crate::plan::{Context, Explanation, Shell, Step};
+
+/// Sets the host name of this UTS namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetHostname {
+    /// The name: at most 64 bytes.
+    pub name: OsString,
+}
+
+impl Step for SetHostname {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        sethostname(&self.name).map_err(|errno| {
+            let error = Error::new("cannot set the host name to")
+                .on(&self.name)
+                .errno_is(errno);
+            match errno {
+                Errno::EINVAL => error.hint("a host name has at most 64 bytes"),
+                _ => error,
+            }
+        })
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("sethostname({:?}, {})", self.name, self.name.len()),
+            "a new UTS namespace starts with a copy of the old name",
+            "the program would see the name of the host",
+            "sethostname(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        let mut word = OsString::from("--hostname=");
+        word.push(&self.name);
+        Shell::option("unshare", word)
+    }
+}
