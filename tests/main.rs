@@ -26,8 +26,13 @@
 #[macro_use]
 mod kit;
 
+mod chroot;
 mod frame;
+mod lsns;
+mod nsenter;
 mod parity;
+mod pivot;
+mod setpriv;
 mod unshare;
 
 #[test]

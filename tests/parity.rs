@@ -53,6 +53,7 @@ fn run_file(name: &str, text: &str) {
 }
 
 /// Whose tools a line runs with.
+#[derive(Clone, Copy)]
 enum Tools {
     Host,
     Ours,

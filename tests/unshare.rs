@@ -196,7 +196,9 @@ fn a_map_written_from_outside() {
         .out("0\n0\n");
     // From inside, after exec, the capabilities to do so are gone.
     t.user()
-        .run("unshare --user sh -c 'echo 0 1000 1 >/proc/self/uid_map || echo refused' 2>/dev/null").ok().out("refused\n");
+        .run("unshare --user sh -c 'echo 0 1000 1 >/proc/self/uid_map || echo refused' 2>/dev/null")
+        .ok()
+        .out("refused\n");
 }
 
 /// Case 77: ranges, through newuidmap for a user and directly for root.

@@ -77,6 +77,30 @@ pub fn busybox() -> Need {
     )
 }
 
+/// The binary under test is a static one (a debug build of cargo's is not).
+pub fn static_binary() -> Need {
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    let binary = super::binary_under_test();
+    probe(
+        &WORKS,
+        "a static binary to test",
+        &format!(
+            "! ldd '{0}' || ldd '{0}' | grep statically",
+            binary.display()
+        ),
+    )
+}
+
+/// The kernel has Landlock.
+pub fn landlock() -> Need {
+    let list = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_else(|_| "landlock".into());
+    if list.contains("landlock") {
+        Ok(())
+    } else {
+        Err("Landlock".into())
+    }
+}
+
 /// A program of the host.
 pub fn host(program: &str) -> Need {
     find(program)

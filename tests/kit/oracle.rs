@@ -91,7 +91,7 @@ impl World {
             match before.facts.get(topic) {
                 // A neighbour may tidy up meanwhile: only a new cgroup counts.
                 Some(before) if *topic == "cgroup" => {
-                    text += &compared(topic, &(before & now), now)
+                    text += &compared(topic, &(before & now), now);
                 }
                 Some(before) => text += &compared(topic, before, now),
                 None => {}

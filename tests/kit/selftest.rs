@@ -91,10 +91,11 @@ fn complaint(line: &str, assertion: impl FnOnce(&Ran<'_>)) -> String {
 
 #[test]
 fn assertions_can_fail() {
+    type Assertion = fn(&Ran<'_>);
     const LOUD: &str = "echo out; echo 'tool: cannot: No such file or directory' >&2; exit 1";
     const QUIET: &str = "echo 'tool: cannot: No such file or directory' >&2; exit 1";
     const TWICE: &str = "echo 'tool: a' >&2; echo 'tool: b' >&2; exit 1";
-    let cases: [(&str, fn(&Ran<'_>), &str); 9] = [
+    let cases: [(&str, Assertion, &str); 9] = [
         (LOUD, |ran| _ = ran.ok(), "status is not 0"),
         (LOUD, |ran| _ = ran.out("other\n"), "stdout is not"),
         (

@@ -120,7 +120,7 @@ fn directive(case: &mut Case, line: &str) -> Result<bool, String> {
             case.intent = Intent::Newer(major, minor);
         }
         "want-status" => {
-            case.want.status = value.parse().map_err(|_| format!("no status: {value:?}"))?
+            case.want.status = value.parse().map_err(|_| format!("no status: {value:?}"))?;
         }
         "want-out" => case.want.stdout.push_str(&format!("{value}\n")),
         "want-err" => case.want.stderr = Some(value.to_owned()),

@@ -58,12 +58,7 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}  => {}\n",
-            self.story,
-            self.complaints.join("\n  => ")
-        )
+        writeln!(f, "{}  => {}", self.story, self.complaints.join("\n  => "))
     }
 }
 
@@ -128,7 +123,7 @@ fn as_wanted(want: &Want, seen: &Seen) -> Vec<String> {
     match &want.stderr {
         None if !seen.stderr.is_empty() => complaints.push("stderr should be empty".into()),
         Some(words) if !seen.stderr.contains(words) => {
-            complaints.push(format!("stderr has no {words:?}"))
+            complaints.push(format!("stderr has no {words:?}"));
         }
         _ => {}
     }
