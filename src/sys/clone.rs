@@ -104,8 +104,19 @@ fn threads() -> usize {
 
 /// A handle on the process `pid` (pidfd_open(2), Linux 5.3).
 pub fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
+    pidfd_open_with(pid, 0)
+}
+
+/// A handle on the thread `tid`, of whatever process (`PIDFD_THREAD`, Linux 6.9).
+pub fn pidfd_open_thread(tid: Pid) -> Result<OwnedFd, Errno> {
+    /// `PIDFD_THREAD` (linux/pidfd.h).
+    const THREAD: i32 = libc::O_EXCL;
+    pidfd_open_with(tid, THREAD)
+}
+
+fn pidfd_open_with(pid: Pid, flags: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: pidfd_open takes two integers.
-    let fd = result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    let fd = result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), flags) })?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(|_| Errno::EBADF)?) })
 }

@@ -7,9 +7,11 @@
 
 pub mod caps;
 pub mod clone;
+pub mod directory;
 pub mod landlock;
 pub mod mount;
 pub mod net;
+pub mod nsfs;
 pub mod seccomp;
 pub mod signal;
 pub mod start;

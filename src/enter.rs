@@ -1,0 +1,370 @@
+//! Joining what other processes are in: namespaces, root, cgroup (setns(2), nsenter(1)).
+//!
+//! A target is named by its number once and held by a pidfd from then on, so that it cannot turn into another
+//! process when it dies and its number is used again (pidfd_open(2)). Everything of it that has to be opened
+//! is opened below its `/proc` directory, which is opened between taking the pidfd and seeing that the process
+//! still lives.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, open};
+use nix::sched::CloneFlags;
+use nix::sys::stat::{Mode, fstat};
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use nix::unistd::Pid;
+
+use crate::error::{Doing, Error, Result};
+use crate::namespace::{Kind, kinds};
+use crate::procfs::Process;
+use crate::sys::clone::{pidfd_open, pidfd_open_thread, pidfd_send_signal};
+use crate::sys::mount::{openat2, resolve};
+use crate::sys::nsfs;
+
+/// A target as it is named: `PID`, or `PID:INODE` with the inode number of its pidfd (Linux 6.9), which no
+/// later process of the same number has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name {
+    /// Its number.
+    pub pid: Pid,
+    /// The inode number that its pidfd must have.
+    pub inode: Option<u64>,
+}
+
+impl std::str::FromStr for Name {
+    type Err = Errno;
+
+    fn from_str(text: &str) -> Result<Self, Errno> {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let (pid, inode) = match text.split_once(':') {
+            Some((pid, inode)) => (pid, Some(inode)),
+            None => (text, None),
+        };
+        if !digits(pid.strip_prefix('-').unwrap_or(pid)) || !inode.is_none_or(digits) {
+            return Err(Errno::EINVAL);
+        }
+        let pid: i32 = pid.parse().map_err(|_| Errno::ERANGE)?;
+        let inode: Option<u64> = match inode {
+            Some(inode) => Some(inode.parse().map_err(|_| Errno::ERANGE)?),
+            None => None,
+        };
+        if pid <= 0 || inode == Some(0) {
+            return Err(Errno::ERANGE);
+        }
+        Ok(Self {
+            pid: Pid::from_raw(pid),
+            inode,
+        })
+    }
+}
+
+/// A process to join, held by its pidfd.
+#[derive(Debug)]
+pub struct Target {
+    pid: Pid,
+    pidfd: OwnedFd,
+}
+
+impl Target {
+    /// Takes hold of the process that `name` names. `kind` is the namespace that an error is about.
+    ///
+    /// # Errors
+    /// `ENOENT` where there is no such process, or it is not the one meant.
+    pub fn hold(name: Name, kind: Kind) -> Result<Self> {
+        let Name { pid, inode } = name;
+        let pidfd = match pidfd_open(pid) {
+            // A thread that is not its process: it may be in namespaces of its own.
+            Err(Errno::EINVAL | Errno::ENOENT) => pidfd_open_thread(pid),
+            other => other,
+        };
+        let pidfd = pidfd.map_err(|errno| {
+            let gone = matches!(errno, Errno::ESRCH | Errno::ENOENT);
+            Error::new("cannot open")
+                .on(format!("/proc/{pid}/ns/{}", kind.proc_name()))
+                .errno_is(if gone { Errno::ENOENT } else { errno })
+                .hint_maybe(gone.then(|| format!("there is no process {pid}")))
+        })?;
+        if let Some(inode) = inode {
+            let found = fstat(&pidfd).doing("cannot look at a pidfd")?.st_ino;
+            if found != inode {
+                let text = format!("pidfd inode {inode} not found for pid {pid}");
+                return Err(Error::new(text).hint(format!(
+                    "the process now numbered {pid} is another one: its pidfd has inode {found}"
+                )));
+            }
+        }
+        Ok(Self { pid, pidfd })
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// The descriptor that holds it.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Its directory below `/proc`.
+    ///
+    /// # Errors
+    /// `ESRCH` where it has ended.
+    pub fn directory(&self) -> Result<Process> {
+        directory(self.pid, self.pidfd())
+    }
+
+    /// The kinds of namespace to enter when all are asked for: those this kernel has, and the user namespace
+    /// only where it is another than ours, because the kernel refuses to enter one's own again.
+    ///
+    /// # Errors
+    /// Where the target's user namespace cannot be looked at.
+    pub fn all_kinds(&self) -> Result<Vec<Kind>> {
+        let own = Process::own().doing_to("cannot open", "/proc/self")?;
+        let theirs = self.directory()?;
+        let mut all = Vec::with_capacity(Kind::ALL.len());
+        for kind in Kind::ALL {
+            let Ok(inode) = own.namespace(kind) else {
+                continue;
+            };
+            if kind == Kind::User {
+                let other = theirs.namespace(kind).map_err(|errno| {
+                    let path = format!("/proc/{}/ns/user", self.pid);
+                    Error::new("stat of").on(path).errno_is(errno)
+                })?;
+                if other == inode {
+                    continue;
+                }
+            }
+            all.push(kind);
+        }
+        Ok(all)
+    }
+
+    /// Its environment, `NAME=value` each; of a name that comes twice the first counts.
+    ///
+    /// # Errors
+    /// Without the right to look, or where it is larger than the kernel would let a program have it.
+    pub fn environment(&self) -> Result<Vec<Vec<u8>>> {
+        /// `MAX_ARG_STRLEN` times some: execve(2) refuses more anyhow.
+        const LARGEST: usize = 8 * 1024 * 1024;
+        let all = self.directory()?.read("environ", LARGEST);
+        let all = all.doing_to("cannot open", format!("/proc/{}/environ", self.pid))?;
+        let mut environment: Vec<Vec<u8>> = Vec::new();
+        for entry in all.split(|b| *b == 0) {
+            let Some(end) = entry.iter().position(|b| *b == b'=') else {
+                continue;
+            };
+            let name = &entry[..=end];
+            if !environment.iter().any(|seen| seen.starts_with(name)) {
+                environment.push(entry.to_vec());
+            }
+        }
+        Ok(environment)
+    }
+}
+
+/// The `/proc` directory of the process behind `pidfd`.
+///
+/// # Errors
+/// `ESRCH` where it has ended: the directory might be that of a process which got its number.
+pub fn directory(pid: Pid, pidfd: BorrowedFd<'_>) -> Result<Process> {
+    let path = || format!("/proc/{pid}");
+    let directory = Process::open(pid).doing_to("cannot open", path())?;
+    // Signal 0 only asks; a process that we may not signal lives too.
+    match pidfd_send_signal(pidfd, 0) {
+        Ok(()) | Err(Errno::EPERM) => Ok(directory),
+        Err(errno) => Err(errno).doing_to("cannot open", path()),
+    }
+}
+
+/// Where a namespace that is not simply that of the target comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file: a pinned namespace, or a link below `/proc`.
+    File(PathBuf),
+    /// The id of a namespace (Linux 6.19).
+    Id(u64),
+}
+
+impl Origin {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// Of open(2) or open_by_handle_at(2).
+    pub fn open(&self) -> Result<OwnedFd> {
+        match self {
+            Self::File(path) => {
+                // Without O_NONBLOCK a file that is a FIFO would be waited for.
+                let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+                open(path, flags, Mode::empty()).doing_to("cannot open", path)
+            }
+            Self::Id(id) => nsfs::open_by_id(*id).map_err(|errno| {
+                let error = Error::new(format!("cannot open namespace of id {id}"));
+                error.errno_is(errno).hint_maybe(too_old_for_ids())
+            }),
+        }
+    }
+}
+
+/// Whether this kernel is older than Linux 6.19, the first to open a namespace by nothing but its id.
+fn too_old_for_ids() -> Option<&'static str> {
+    let name = nix::sys::utsname::uname().ok()?;
+    let mut numbers = name.release().to_str()?.split(['.', '-']);
+    let major: u32 = numbers.next()?.parse().ok()?;
+    let minor: u32 = numbers.next()?.parse().ok()?;
+    ((major, minor) < (6, 19)).then_some("namespaces by id need Linux 6.19")
+}
+
+/// The network namespace of socket `number` of the process behind `pidfd`.
+///
+/// # Errors
+/// Without the right to trace that process, or where the descriptor is no socket.
+pub fn socket_namespace(pidfd: BorrowedFd<'_>, pid: Pid, number: i32) -> Result<OwnedFd> {
+    let socket = nsfs::pidfd_getfd(pidfd, number).map_err(|errno| {
+        Error::new(format!(
+            "cannot take descriptor {number} from process {pid}"
+        ))
+        .errno_is(errno)
+    })?;
+    let text = format!("cannot get the network namespace of descriptor {number} of process {pid}");
+    nsfs::of_socket(socket.as_fd()).doing(text)
+}
+
+/// One entry of the target's namespaces into which this process is to go, and how far it has got.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The kinds that were refused together.
+    pub kinds: CloneFlags,
+    /// The kernel's word.
+    pub errno: Errno,
+}
+
+/// The error of a setns(2) that was final. `pid` is the target, where the namespaces are those of one.
+pub fn refused(refusal: &Refusal, pid: Option<Pid>, target: Option<BorrowedFd<'_>>) -> Error {
+    let names: Vec<String> = kinds(refusal.kinds)
+        .into_iter()
+        .map(|kind| format!("'ns/{}'", kind.proc_name()))
+        .collect();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    let of = pid.map_or_else(String::new, |pid| format!(" of process {pid}"));
+    Error::new(format!(
+        "reassociate to namespace{plural} {}{of} failed",
+        names.join(" ")
+    ))
+    .errno_is(refusal.errno)
+    .hint_maybe(crate::probe::join_refused(refusal, pid, target))
+}
+
+/// Where cgroup v2 is mounted: `/sys/fs/cgroup`, or on a hybrid host `/sys/fs/cgroup/unified`.
+fn cgroup2_root() -> Result<&'static str> {
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .into_iter()
+        .find(|path| {
+            statfs(*path).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC)
+        })
+        .ok_or_else(|| {
+            Error::new("--join-cgroup is only supported in cgroup v2")
+                .hint("no cgroup2 file system is mounted at /sys/fs/cgroup or /sys/fs/cgroup/unified")
+        })
+}
+
+/// Opens for writing the `cgroup.procs` of the v2 cgroup that a process is in (cgroups(7)).
+///
+/// # Errors
+/// On a host without cgroup v2, without the right to write there, or where the cgroup lies outside of what this
+/// cgroup namespace shows.
+pub fn open_cgroup(process: &Process) -> Result<OwnedFd> {
+    let root = cgroup2_root()?;
+    let text = process
+        .read("cgroup", 64 * 1024)
+        .doing("failed to get cgroup path")?;
+    let path = cgroup2_path(&text)
+        .ok_or_else(|| Error::new("the target is in no cgroup of the v2 hierarchy"))?;
+    let file = path.join("cgroup.procs");
+    let shown = Path::new(root).join(&file);
+    let root = open(
+        root,
+        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .doing_to("cannot open", root)?;
+    let inside = resolve::BENEATH | resolve::NO_MAGICLINKS | resolve::NO_SYMLINKS;
+    openat2(root.as_fd(), &file, libc::O_WRONLY, 0, inside).doing_to("failed to open", shown)
+}
+
+/// The path of the v2 cgroup in `/proc/PID/cgroup`, relative to the root of the hierarchy.
+fn cgroup2_path(text: &[u8]) -> Option<PathBuf> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let line = text
+        .split(|b| *b == b'\n')
+        .find_map(|line| line.strip_prefix(b"0::/"))?;
+    Some(PathBuf::from(OsStr::from_bytes(line)))
+}
+
+/// The directory this process is in, to come back to.
+///
+/// # Errors
+/// Those of open(2).
+pub fn current_directory() -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    nix::fcntl::openat(AT_FDCWD, ".", flags, Mode::empty())
+        .doing("cannot open current working directory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_named() {
+        let cases: [(&str, Result<(i32, Option<u64>), Errno>); 12] = [
+            ("1", Ok((1, None))),
+            ("77:12", Ok((77, Some(12)))),
+            ("0", Err(Errno::ERANGE)),
+            ("-1", Err(Errno::ERANGE)),
+            ("", Err(Errno::EINVAL)),
+            ("x", Err(Errno::EINVAL)),
+            ("1x", Err(Errno::EINVAL)),
+            ("1:", Err(Errno::EINVAL)),
+            ("1:0", Err(Errno::ERANGE)),
+            ("1:x", Err(Errno::EINVAL)),
+            ("99999999999", Err(Errno::ERANGE)),
+            ("+1", Err(Errno::EINVAL)),
+        ];
+        for (text, want) in cases {
+            let got = text.parse::<Name>().map(|n| (n.pid.as_raw(), n.inode));
+            assert_eq!(got, want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pidfd_pins_the_process() {
+        let pid = Pid::this();
+        let target = Target::hold(Name { pid, inode: None }, Kind::Uts).unwrap();
+        let inode = fstat(target.pidfd()).unwrap().st_ino;
+        assert!(Target::hold(Name { pid, inode: Some(inode) }, Kind::Uts).is_ok());
+        let other = Name { pid, inode: Some(inode + 1) };
+        let error = Target::hold(other, Kind::Uts).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("pidfd inode {} not found for pid {pid}", inode + 1)
+        );
+        assert!(!target.all_kinds().unwrap().contains(&Kind::User));
+    }
+
+    #[test]
+    fn the_unified_line_is_found() {
+        let cases: [(&[u8], Option<&str>); 4] = [
+            (b"12:pids:/a\n1:name=systemd:/b\n0::/c/d\n", Some("c/d")),
+            (b"0::/\n", Some("")),
+            (b"4:memory:/x\n", None),
+            (b"0::/../x\n", Some("../x")),
+        ];
+        for (text, want) in cases {
+            assert_eq!(cgroup2_path(text).as_deref(), want.map(Path::new));
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Reading `/proc`, cheaply and without being fooled (proc(5)).
+//!
+//! A process is read through a descriptor of its directory: when it dies, reads fail with `ESRCH` instead of
+//! telling about a stranger that got its number. lsns(8) reads every process this way, nsenter(1) its target.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, fstat, fstatat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::unistd::{Pid, read};
+
+use crate::error::{Doing, Error, Result};
+use crate::namespace::Kind;
+use crate::sys::directory;
+
+const PROC: &str = "/proc";
+
+/// What `/proc/PID/stat` tells of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Its number.
+    pub pid: i32,
+    /// `R`, `S`, `Z` ...
+    pub state: u8,
+    /// The number of its parent; 0 where that is in another PID namespace, or none.
+    pub parent: i32,
+    /// Whether it is a part of the kernel (`PF_KTHREAD`): no program, no descriptors.
+    pub kernel: bool,
+}
+
+/// `/proc`, known to be a proc file system.
+#[derive(Debug)]
+pub struct Procfs(OwnedFd);
+
+impl Procfs {
+    /// Opens `/proc`.
+    ///
+    /// # Errors
+    /// Where nothing is there, or something else than a proc file system.
+    pub fn open() -> Result<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = openat(AT_FDCWD, PROC, flags, Mode::empty()).doing_to("cannot open", PROC)?;
+        if !fstatfs(&dir).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC) {
+            return Err(Error::new("no processes can be read from")
+                .on(PROC)
+                .because("not a proc file system")
+                .hint("mount -t proc proc /proc"));
+        }
+        Ok(Self(dir))
+    }
+
+    /// The numbers of all processes, in ascending order.
+    ///
+    /// # Errors
+    /// Those of getdents64(2).
+    pub fn pids(&self) -> Result<Vec<Pid>> {
+        let mut pids = Vec::with_capacity(256);
+        each_number(&self.0, |pid| pids.push(Pid::from_raw(pid))).doing_to("cannot read", PROC)?;
+        Ok(pids)
+    }
+
+    /// One process.
+    ///
+    /// # Errors
+    /// `ENOENT` where there is none of that number.
+    pub fn process(&self, pid: Pid) -> Result<Process, Errno> {
+        Process::below(&self.0, &pid.to_string())
+    }
+}
+
+/// A process, by its directory below `/proc`.
+#[derive(Debug)]
+pub struct Process(OwnedFd);
+
+impl Process {
+    /// The process numbered `pid`.
+    ///
+    /// # Errors
+    /// `ENOENT` where there is none of that number.
+    pub fn open(pid: Pid) -> Result<Self, Errno> {
+        Self::below(AT_FDCWD, &format!("{PROC}/{pid}"))
+    }
+
+    /// This process.
+    ///
+    /// # Errors
+    /// `ENOENT` where `/proc` is not mounted, or not that of our PID namespace.
+    pub fn own() -> Result<Self, Errno> {
+        Self::below(AT_FDCWD, "/proc/self")
+    }
+
+    fn below(dir: impl AsFd, path: &str) -> Result<Self, Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat(dir, path, flags, Mode::empty()).map(Self)
+    }
+
+    /// The directory's descriptor, as a place to start from.
+    pub fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+
+    /// The user and the group who own it: the effective ids, or root's where it may not be dumped. In the
+    /// numbers of the caller's user namespace.
+    pub fn ids(&self) -> Result<(u32, u32), Errno> {
+        fstat(&self.0).map(|stat| (stat.st_uid, stat.st_gid))
+    }
+
+    /// Its `stat` file.
+    ///
+    /// # Errors
+    /// `ESRCH` when it died, `EINVAL` for a line that is not understood.
+    pub fn stat(&self) -> Result<Stat, Errno> {
+        let mut buffer = [0; 1024];
+        let length = read(self.file("stat")?, &mut buffer)?;
+        parse_stat(&buffer[..length]).ok_or(Errno::EINVAL)
+    }
+
+    /// The inode number of the namespace it is in, which is what the kernel shows as its name.
+    ///
+    /// # Errors
+    /// `EACCES` without the right to look, `ENOENT` where the kernel has no such kind or the process is dying.
+    pub fn namespace(&self, kind: Kind) -> Result<u64, Errno> {
+        self.namespace_named(kind.proc_name())
+    }
+
+    /// The inode number of the namespace its children will be in.
+    ///
+    /// # Errors
+    /// As [`Process::namespace`]; also `ENOENT` while there is no child yet.
+    pub fn namespace_for_children(&self, kind: Kind) -> Result<u64, Errno> {
+        self.namespace_named(kind.proc_name_for_children())
+    }
+
+    fn namespace_named(&self, name: &str) -> Result<u64, Errno> {
+        let link = readlinkat(&self.0, ns_path(name).as_str())?;
+        parse_namespace(&link.into_vec())
+            .map(|(_, inode)| inode)
+            .ok_or(Errno::EINVAL)
+    }
+
+    /// Opens the namespace it is in.
+    ///
+    /// # Errors
+    /// As [`Process::namespace`].
+    pub fn open_namespace(&self, kind: Kind) -> Result<OwnedFd, Errno> {
+        self.file(&ns_path(kind.proc_name()))
+    }
+
+    /// Opens its root directory or its working directory (`root`, `cwd`).
+    ///
+    /// # Errors
+    /// `EACCES` without the right to look.
+    pub fn open_link(&self, name: &str) -> Result<OwnedFd, Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat(&self.0, name, flags, Mode::empty())
+    }
+
+    /// The whole of one of its files, up to `limit` bytes: a process may make its command line and its
+    /// environment as large as its stack.
+    ///
+    /// # Errors
+    /// The kernel's answer; `EFBIG` beyond the limit.
+    pub fn read(&self, name: &str, limit: usize) -> Result<Vec<u8>, Errno> {
+        let file = self.file(name)?;
+        let mut all = vec![0; 4096];
+        let mut length = 0;
+        loop {
+            match read(&file, &mut all[length..]) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+            if length > limit {
+                return Err(Errno::EFBIG);
+            }
+            if length == all.len() {
+                all.resize(length * 2, 0);
+            }
+        }
+        all.truncate(length);
+        Ok(all)
+    }
+
+    /// Its command line with blanks between the words, or its name where it has none (a kernel thread).
+    pub fn command(&self) -> Option<OsString> {
+        /// `_POSIX_ARG_MAX`, which is as much as ps(1) shows.
+        const ENOUGH: usize = 4096;
+        let mut buffer = [0; ENOUGH];
+        let line = self
+            .file("cmdline")
+            .and_then(|file| read(file, &mut buffer));
+        let mut line = buffer[..line.unwrap_or(0)].to_vec();
+        while line.last() == Some(&0) {
+            line.pop();
+        }
+        for byte in &mut line {
+            if *byte == 0 {
+                *byte = b' ';
+            }
+        }
+        if line.is_empty() {
+            line = self.read("comm", ENOUGH).ok()?;
+            line.truncate(line.iter().position(|b| *b == b'\n').unwrap_or(line.len()));
+        }
+        Some(OsString::from_vec(line))
+    }
+
+    /// The numbers of its open descriptors and what they lead to: `net:[4026531840]`, `socket:[12345]`.
+    ///
+    /// # Errors
+    /// `EACCES` without the right to look.
+    pub fn descriptors(&self, mut each: impl FnMut(i32, &[u8])) -> Result<(), Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = openat(&self.0, "fd", flags, Mode::empty())?;
+        each_number(&dir, |number| {
+            // It may be closed by now.
+            if let Ok(link) = readlinkat(&dir, number.to_string().as_str()) {
+                each(number, &link.into_vec());
+            }
+        })
+    }
+
+    /// Opens what its descriptor `number` leads to anew.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn open_descriptor(&self, number: i32) -> Result<OwnedFd, Errno> {
+        self.file(&format!("fd/{number}"))
+    }
+
+    /// Whether `name` exists in its directory.
+    pub fn has(&self, name: &str) -> bool {
+        fstatat(&self.0, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    fn file(&self, name: &str) -> Result<OwnedFd, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        openat(&self.0, name, flags, Mode::empty())
+    }
+}
+
+fn ns_path(name: &str) -> String {
+    ["ns/", name].concat()
+}
+
+/// Calls `each` for every entry of a directory whose name is a number.
+fn each_number(dir: impl AsFd, mut each: impl FnMut(i32)) -> Result<(), Errno> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let entries = directory::read(dir.as_fd(), &mut buffer)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        directory::names(entries)
+            .filter_map(number)
+            .for_each(&mut each);
+    }
+}
+
+/// A text of digits only as a number.
+fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
+    if !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Reads `/proc/PID/stat`. The name in the second field is the program's own choice: it may hold blanks,
+/// brackets and newlines, so the fields after it are found from the last bracket.
+///
+/// ```
+/// let stat = isobox::procfs::parse_stat(b"7 (a) S 1 (b) R 5 7 7 0 -1 4194304 1").unwrap();
+/// assert_eq!((stat.pid, stat.state, stat.parent), (7, b'R', 5));
+/// ```
+pub fn parse_stat(line: &[u8]) -> Option<Stat> {
+    /// `PF_KTHREAD` (linux/sched.h).
+    const KERNEL_THREAD: u64 = 0x0020_0000;
+    let open = line.iter().position(|b| *b == b'(')?;
+    let close = line.iter().rposition(|b| *b == b')')?;
+    let pid = number(line.get(..open)?.trim_ascii())?;
+    let mut fields = line.get(close + 1..)?.split(|b| b.is_ascii_whitespace());
+    let mut next = || fields.by_ref().find(|field| !field.is_empty());
+    let state = *next()?.first()?;
+    let parent = number(next()?)?;
+    // pgrp, session, tty_nr and tpgid stand between the parent and the flags.
+    let flags: u64 = [0; 5]
+        .iter()
+        .map(|_| next())
+        .last()
+        .flatten()
+        .and_then(number)
+        .unwrap_or(0);
+    Some(Stat {
+        pid,
+        state,
+        parent,
+        kernel: flags & KERNEL_THREAD != 0,
+    })
+}
+
+/// Reads the name the kernel gives a namespace: `uts:[4026531838]`.
+pub fn parse_namespace(name: &[u8]) -> Option<(Kind, u64)> {
+    let name = std::str::from_utf8(name).ok()?;
+    let (kind, inode) = name.strip_suffix(']')?.split_once(":[")?;
+    // `pid_for_children` and `time_for_children` lead to names without that ending.
+    Some((Kind::from_proc_name(kind)?, number(inode.as_bytes())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_a_process_cannot_forge_fields() {
+        let cases: [(&[u8], Option<(i32, u8, i32, bool)>); 9] = [
+            (
+                b"1 (init) S 0 1 1 0 -1 4194560 1",
+                Some((1, b'S', 0, false)),
+            ),
+            (
+                b"2 (kthreadd) S 0 0 0 0 -1 2129984 0",
+                Some((2, b'S', 0, true)),
+            ),
+            (
+                b"77 (a b) c) Z 3 4 5 0 -1 0 0",
+                Some((77, b'Z', 3, false)),
+            ),
+            (b"9 (x) R 1 (y\n) T 8 9 9", Some((9, b'T', 8, false))),
+            (b"5 () S 1", Some((5, b'S', 1, false))),
+            (b"5 (x S 1", None),
+            (b"x (x) S 1", None),
+            (b"5 (x) S", None),
+            (b"", None),
+        ];
+        for (line, want) in cases {
+            let got = parse_stat(line).map(|s| (s.pid, s.state, s.parent, s.kernel));
+            assert_eq!(got, want, "{:?}", line.escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn names_of_namespaces() {
+        let cases: [(&[u8], _); 5] = [
+            (b"uts:[4026531838]", Some((Kind::Uts, 4_026_531_838))),
+            (b"mnt:[1]", Some((Kind::Mount, 1))),
+            (b"socket:[1]", None),
+            (b"uts:[x]", None),
+            (b"/dev/null", None),
+        ];
+        for (name, want) in cases {
+            assert_eq!(parse_namespace(name), want);
+        }
+    }
+
+    #[test]
+    fn this_process_can_be_read() {
+        let procfs = Procfs::open().unwrap();
+        let own = Pid::this();
+        assert!(procfs.pids().unwrap().contains(&own));
+        let process = procfs.process(own).unwrap();
+        let stat = process.stat().unwrap();
+        assert_eq!(stat.pid, own.as_raw());
+        assert_eq!(stat.parent, nix::unistd::getppid().as_raw());
+        assert!(!stat.kernel);
+        let inode = fstat(process.open_namespace(Kind::Uts).unwrap())
+            .unwrap()
+            .st_ino;
+        assert_eq!(process.namespace(Kind::Uts), Ok(inode));
+        let mut seen = 0;
+        process.descriptors(|_, _| seen += 1).unwrap();
+        assert!(seen > 0);
+        assert_eq!(procfs.process(Pid::from_raw(0)).map(drop), Err(Errno::ENOENT));
+    }
+}
