@@ -26,6 +26,7 @@ macro_rules! entries {
 applets! {
     "pivot.rs" pivot: 1, 8, [Args];
     "unshare.rs" unshare: 1, 1, [Args];
+    "nsenter.rs" nsenter: 1, 1, [Args];
 }
 
 const fn entry<T: Applet + SubCommand + ArgsInfo>(usage_status: u8, section: u8) -> Entry {

@@ -13,11 +13,11 @@ use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 
 use crate::error::{Doing, Error, Result};
 use crate::namespace::{Kind, kinds};
-use crate::procfs::Process;
+use crate::procfs::{self, Process};
 use crate::sys::clone::{pidfd_open, pidfd_open_thread, pidfd_send_signal};
 use crate::sys::mount::{openat2, resolve};
 use crate::sys::nsfs;
@@ -67,11 +67,11 @@ pub struct Target {
 }
 
 impl Target {
-    /// Takes hold of the process that `name` names. `kind` is the namespace that an error is about.
+    /// Takes hold of the process that `name` names; `wanted` is what of it (`ns/uts`, `root`), for the error.
     ///
     /// # Errors
     /// `ENOENT` where there is no such process, or it is not the one meant.
-    pub fn hold(name: Name, kind: Kind) -> Result<Self> {
+    pub fn hold(name: Name, wanted: &str) -> Result<Self> {
         let Name { pid, inode } = name;
         let pidfd = match pidfd_open(pid) {
             // A thread that is not its process: it may be in namespaces of its own.
@@ -81,7 +81,7 @@ impl Target {
         let pidfd = pidfd.map_err(|errno| {
             let gone = matches!(errno, Errno::ESRCH | Errno::ENOENT);
             Error::new("cannot open")
-                .on(format!("/proc/{pid}/ns/{}", kind.proc_name()))
+                .on(format!("/proc/{pid}/{wanted}"))
                 .errno_is(if gone { Errno::ENOENT } else { errno })
                 .hint_maybe(gone.then(|| format!("there is no process {pid}")))
         })?;
@@ -140,6 +140,19 @@ impl Target {
             all.push(kind);
         }
         Ok(all)
+    }
+
+    /// Its child, where it has just one and its children are in another PID namespace than itself: then that
+    /// child is process 1 of a namespace which this process made and never was in (`unshare --pid --fork`).
+    pub fn first_of_its_namespace(&self) -> Option<Pid> {
+        let directory = self.directory().ok()?;
+        let children = directory.namespace_for_children(Kind::Pid).ok()?;
+        if directory.namespace(Kind::Pid) == Ok(children) {
+            return None;
+        }
+        let list = directory.read(&format!("task/{}/children", self.pid), 4096);
+        let list = String::from_utf8(list.ok()?).ok()?;
+        list.trim().parse().ok().map(Pid::from_raw)
     }
 
     /// Its environment, `NAME=value` each; of a name that comes twice the first counts.
@@ -217,6 +230,21 @@ fn too_old_for_ids() -> Option<&'static str> {
     ((major, minor) < (6, 19)).then_some("namespaces by id need Linux 6.19")
 }
 
+/// The parent of the user namespace `user`.
+///
+/// # Errors
+/// Where it has none that this process may see.
+pub fn parent_of(user: BorrowedFd<'_>) -> Result<OwnedFd> {
+    nsfs::owner(user).map_err(|errno| {
+        let outside = (errno == Errno::EPERM).then_some(
+            "the parent is not below the user namespace we are in, so it cannot be opened from here",
+        );
+        Error::new("failed to open parent namespace")
+            .errno_is(errno)
+            .hint_maybe(outside)
+    })
+}
+
 /// The network namespace of socket `number` of the process behind `pidfd`.
 ///
 /// # Errors
@@ -232,54 +260,138 @@ pub fn socket_namespace(pidfd: BorrowedFd<'_>, pid: Pid, number: i32) -> Result<
     nsfs::of_socket(socket.as_fd()).doing(text)
 }
 
-/// One entry of the target's namespaces into which this process is to go, and how far it has got.
-#[derive(Debug)]
-pub struct Refusal {
+/// A refused setns(2).
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal<'a> {
     /// The kinds that were refused together.
     pub kinds: CloneFlags,
     /// The kernel's word.
     pub errno: Errno,
+    /// The target, where the namespaces are those of one.
+    pub target: Option<Pid>,
+    /// What was given to setns(2): the target's pidfd, or the namespace.
+    pub fd: BorrowedFd<'a>,
+    /// Whether `/proc` may be asked: it may not once it is that of the target.
+    pub own_proc: bool,
 }
 
-/// The error of a setns(2) that was final. `pid` is the target, where the namespaces are those of one.
-pub fn refused(refusal: &Refusal, pid: Option<Pid>, target: Option<BorrowedFd<'_>>) -> Error {
-    let names: Vec<String> = kinds(refusal.kinds)
-        .into_iter()
-        .map(|kind| format!("'ns/{}'", kind.proc_name()))
-        .collect();
-    let plural = if names.len() == 1 { "" } else { "s" };
-    let of = pid.map_or_else(String::new, |pid| format!(" of process {pid}"));
-    Error::new(format!(
-        "reassociate to namespace{plural} {}{of} failed",
-        names.join(" ")
-    ))
-    .errno_is(refusal.errno)
-    .hint_maybe(crate::probe::join_refused(refusal, pid, target))
+impl Refusal<'_> {
+    /// The error of a refusal that is final.
+    pub fn error(&self) -> Error {
+        let names: Vec<String> = kinds(self.kinds)
+            .into_iter()
+            .map(|kind| format!("'ns/{}'", kind.proc_name()))
+            .collect();
+        let plural = if names.len() == 1 { "" } else { "s" };
+        let of = self
+            .target
+            .map_or_else(String::new, |pid| format!(" of process {pid}"));
+        Error::new(format!(
+            "reassociate to namespace{plural} {}{of} failed",
+            names.join(" ")
+        ))
+        .errno_is(self.errno)
+        .hint_maybe(self.own_proc.then(|| self.reason()).flatten())
+    }
+
+    /// What is looked up about it.
+    fn reason(&self) -> Option<String> {
+        match self.errno {
+            Errno::EINVAL => self.misfit(),
+            Errno::EPERM => self.no_privilege(),
+            Errno::ESRCH => Some("it has ended".into()),
+            _ => None,
+        }
+    }
+
+    /// `EINVAL`: the wrong kind of file, one's own user namespace, or a PID namespace that is not below ours.
+    fn misfit(&self) -> Option<String> {
+        if self.target.is_none() {
+            match nsfs::kind(self.fd) {
+                Err(_) => return Some("that file is no namespace".into()),
+                Ok(found) if !self.kinds.contains(found) => {
+                    let found = kinds(found).first()?.proc_name();
+                    return Some(format!("that file is a {found} namespace"));
+                }
+                Ok(_) => {}
+            }
+        }
+        if self.kinds.contains(CloneFlags::CLONE_NEWUSER) {
+            let theirs = self.user_namespace().ok().and_then(|fd| fstat(fd).ok())?;
+            let own = Process::own().and_then(|own| own.namespace(Kind::User));
+            if own == Ok(theirs.st_ino) {
+                return Some(
+                    "this process is in that user namespace already: leave --user out".into(),
+                );
+            }
+        }
+        self.kinds.contains(CloneFlags::CLONE_NEWPID).then(|| {
+            "a PID namespace can be joined from inside it or from above, not from below".into()
+        })
+    }
+
+    /// `EPERM`: whose the namespaces are, and what is missing.
+    fn no_privilege(&self) -> Option<String> {
+        let user = match self.user_namespace() {
+            Ok(user) => user,
+            Err(_) => {
+                let pid = self.target?;
+                let (uid, _) = Process::open(pid).and_then(|process| process.ids()).ok()?;
+                return Some(format!(
+                    "process {pid} runs as uid {uid}: only root and that user may look into it"
+                ));
+            }
+        };
+        let own = Process::own().and_then(|own| own.namespace(Kind::User));
+        if own == fstat(&user).map(|stat| stat.st_ino) {
+            let admin = crate::probe::is_admin();
+            return (!admin).then(|| "this needs CAP_SYS_ADMIN: be root".into());
+        }
+        let owner = nsfs::owner_uid(user.as_fd()).ok()?;
+        let asked = self.kinds.contains(CloneFlags::CLONE_NEWUSER);
+        if owner == geteuid().as_raw() && !asked {
+            return Some("they belong to a user namespace of yours: add --user (-U), and --preserve-credentials to keep your ids".into());
+        }
+        Some(format!(
+            "this needs CAP_SYS_ADMIN in a user namespace that belongs to uid {owner}: be root or that user{}",
+            if asked { "" } else { ", and add --user (-U)" }
+        ))
+    }
+
+    /// The user namespace that decides: the target's, the one given, or the owner of the one given.
+    fn user_namespace(&self) -> Result<OwnedFd, Errno> {
+        match self.target {
+            Some(pid) => Process::open(pid)?.open_namespace(Kind::User),
+            None if self.kinds.contains(CloneFlags::CLONE_NEWUSER) => {
+                self.fd.try_clone_to_owned().map_err(|_| Errno::EMFILE)
+            }
+            None => nsfs::owner(self.fd),
+        }
+    }
 }
 
 /// Where cgroup v2 is mounted: `/sys/fs/cgroup`, or on a hybrid host `/sys/fs/cgroup/unified`.
 fn cgroup2_root() -> Result<&'static str> {
     ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
         .into_iter()
-        .find(|path| {
-            statfs(*path).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC)
-        })
+        .find(|path| statfs(*path).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC))
         .ok_or_else(|| {
-            Error::new("--join-cgroup is only supported in cgroup v2")
-                .hint("no cgroup2 file system is mounted at /sys/fs/cgroup or /sys/fs/cgroup/unified")
+            Error::new("--join-cgroup is only supported in cgroup v2").hint(
+                "no cgroup2 file system is mounted at /sys/fs/cgroup or /sys/fs/cgroup/unified",
+            )
         })
 }
 
-/// Opens for writing the `cgroup.procs` of the v2 cgroup that a process is in (cgroups(7)).
+/// Opens for writing the `cgroup.procs` of the v2 cgroup that a process is in (cgroups(7)); `process` is its
+/// directory below `/proc`.
 ///
 /// # Errors
 /// On a host without cgroup v2, without the right to write there, or where the cgroup lies outside of what this
 /// cgroup namespace shows.
-pub fn open_cgroup(process: &Process) -> Result<OwnedFd> {
+pub fn open_cgroup(process: BorrowedFd<'_>) -> Result<OwnedFd> {
     let root = cgroup2_root()?;
-    let text = process
-        .read("cgroup", 64 * 1024)
-        .doing("failed to get cgroup path")?;
+    let text = procfs::read_file(process, "cgroup", 64 * 1024);
+    let text = text.doing("failed to get cgroup path")?;
     let path = cgroup2_path(&text)
         .ok_or_else(|| Error::new("the target is in no cgroup of the v2 hierarchy"))?;
     let file = path.join("cgroup.procs");
@@ -320,7 +432,8 @@ mod tests {
 
     #[test]
     fn targets_are_named() {
-        let cases: [(&str, Result<(i32, Option<u64>), Errno>); 12] = [
+        type Want = Result<(i32, Option<u64>), Errno>;
+        let cases: [(&str, Want); 12] = [
             ("1", Ok((1, None))),
             ("77:12", Ok((77, Some(12)))),
             ("0", Err(Errno::ERANGE)),
@@ -343,11 +456,23 @@ mod tests {
     #[test]
     fn a_pidfd_pins_the_process() {
         let pid = Pid::this();
-        let target = Target::hold(Name { pid, inode: None }, Kind::Uts).unwrap();
+        let target = Target::hold(Name { pid, inode: None }, "ns/uts").unwrap();
         let inode = fstat(target.pidfd()).unwrap().st_ino;
-        assert!(Target::hold(Name { pid, inode: Some(inode) }, Kind::Uts).is_ok());
-        let other = Name { pid, inode: Some(inode + 1) };
-        let error = Target::hold(other, Kind::Uts).unwrap_err();
+        assert!(
+            Target::hold(
+                Name {
+                    pid,
+                    inode: Some(inode)
+                },
+                "ns/uts"
+            )
+            .is_ok()
+        );
+        let other = Name {
+            pid,
+            inode: Some(inode + 1),
+        };
+        let error = Target::hold(other, "ns/uts").unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("pidfd inode {} not found for pid {pid}", inode + 1)

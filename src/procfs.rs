@@ -4,12 +4,12 @@
 //! telling about a stranger that got its number. lsns(8) reads every process this way, nsenter(1) its target.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
-use nix::sys::stat::{Mode, fstat, fstatat};
+use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Pid, read};
 
@@ -147,43 +147,15 @@ impl Process {
     /// # Errors
     /// As [`Process::namespace`].
     pub fn open_namespace(&self, kind: Kind) -> Result<OwnedFd, Errno> {
-        self.file(&ns_path(kind.proc_name()))
+        open_namespace(self.0.as_fd(), kind)
     }
 
-    /// Opens its root directory or its working directory (`root`, `cwd`).
+    /// The whole of one of its files: [`read_file`].
     ///
     /// # Errors
-    /// `EACCES` without the right to look.
-    pub fn open_link(&self, name: &str) -> Result<OwnedFd, Errno> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        openat(&self.0, name, flags, Mode::empty())
-    }
-
-    /// The whole of one of its files, up to `limit` bytes: a process may make its command line and its
-    /// environment as large as its stack.
-    ///
-    /// # Errors
-    /// The kernel's answer; `EFBIG` beyond the limit.
+    /// Those of [`read_file`].
     pub fn read(&self, name: &str, limit: usize) -> Result<Vec<u8>, Errno> {
-        let file = self.file(name)?;
-        let mut all = vec![0; 4096];
-        let mut length = 0;
-        loop {
-            match read(&file, &mut all[length..]) {
-                Ok(0) => break,
-                Ok(more) => length += more,
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-            }
-            if length > limit {
-                return Err(Errno::EFBIG);
-            }
-            if length == all.len() {
-                all.resize(length * 2, 0);
-            }
-        }
-        all.truncate(length);
-        Ok(all)
+        read_file(self.0.as_fd(), name, limit)
     }
 
     /// Its command line with blanks between the words, or its name where it has none (a kernel thread).
@@ -233,15 +205,59 @@ impl Process {
         self.file(&format!("fd/{number}"))
     }
 
-    /// Whether `name` exists in its directory.
-    pub fn has(&self, name: &str) -> bool {
-        fstatat(&self.0, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
-    }
-
     fn file(&self, name: &str) -> Result<OwnedFd, Errno> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        openat(&self.0, name, flags, Mode::empty())
+        open_file(self.0.as_fd(), name)
     }
+}
+
+/// The whole of the file `name` below a process's directory, up to `limit` bytes: a process may make its
+/// command line and its environment as large as its stack.
+///
+/// # Errors
+/// The kernel's answer; `EFBIG` beyond the limit.
+pub fn read_file(process: BorrowedFd<'_>, name: &str, limit: usize) -> Result<Vec<u8>, Errno> {
+    let file = open_file(process, name)?;
+    let mut all = vec![0; 4096];
+    let mut length = 0;
+    loop {
+        match read(&file, &mut all[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        if length > limit {
+            return Err(Errno::EFBIG);
+        }
+        if length == all.len() {
+            all.resize(length * 2, 0);
+        }
+    }
+    all.truncate(length);
+    Ok(all)
+}
+
+/// Opens the directory that a link below a process's directory leads to: `root`, `cwd`.
+///
+/// # Errors
+/// `EACCES` without the right to look.
+pub fn open_link(process: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    openat(process, name, flags, Mode::empty())
+}
+
+/// Opens the namespace that a process is in, by its directory.
+///
+/// # Errors
+/// `EACCES` without the right to look, `ENOENT` where the kernel has no such kind.
+pub fn open_namespace(process: BorrowedFd<'_>, kind: Kind) -> Result<OwnedFd, Errno> {
+    open_file(process, &ns_path(kind.proc_name()))
+}
+
+fn open_file(process: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
+    // Nothing of what is here blocks on open but a FIFO behind `fd`.
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    openat(process, name, flags, Mode::empty())
 }
 
 fn ns_path(name: &str) -> String {
@@ -283,7 +299,7 @@ pub fn parse_stat(line: &[u8]) -> Option<Stat> {
     let open = line.iter().position(|b| *b == b'(')?;
     let close = line.iter().rposition(|b| *b == b')')?;
     let pid = number(line.get(..open)?.trim_ascii())?;
-    let mut fields = line.get(close + 1..)?.split(|b| b.is_ascii_whitespace());
+    let mut fields = line.get(close + 1..)?.split(u8::is_ascii_whitespace);
     let mut next = || fields.by_ref().find(|field| !field.is_empty());
     let state = *next()?.first()?;
     let parent = number(next()?)?;
@@ -317,7 +333,8 @@ mod tests {
 
     #[test]
     fn a_name_of_a_process_cannot_forge_fields() {
-        let cases: [(&[u8], Option<(i32, u8, i32, bool)>); 9] = [
+        type Want = Option<(i32, u8, i32, bool)>;
+        let cases: [(&[u8], Want); 9] = [
             (
                 b"1 (init) S 0 1 1 0 -1 4194560 1",
                 Some((1, b'S', 0, false)),
@@ -326,10 +343,7 @@ mod tests {
                 b"2 (kthreadd) S 0 0 0 0 -1 2129984 0",
                 Some((2, b'S', 0, true)),
             ),
-            (
-                b"77 (a b) c) Z 3 4 5 0 -1 0 0",
-                Some((77, b'Z', 3, false)),
-            ),
+            (b"77 (a b) c) Z 3 4 5 0 -1 0 0", Some((77, b'Z', 3, false))),
             (b"9 (x) R 1 (y\n) T 8 9 9", Some((9, b'T', 8, false))),
             (b"5 () S 1", Some((5, b'S', 1, false))),
             (b"5 (x S 1", None),
@@ -374,6 +388,9 @@ mod tests {
         let mut seen = 0;
         process.descriptors(|_, _| seen += 1).unwrap();
         assert!(seen > 0);
-        assert_eq!(procfs.process(Pid::from_raw(0)).map(drop), Err(Errno::ENOENT));
+        assert_eq!(
+            procfs.process(Pid::from_raw(0)).map(drop),
+            Err(Errno::ENOENT)
+        );
     }
 }

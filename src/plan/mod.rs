@@ -127,6 +127,8 @@ pub struct Context {
     /// The process on its way to the program, as the performing side sees it.
     program: Pid,
     slots: Vec<Option<OwnedFd>>,
+    /// The kinds of namespace that this process has joined.
+    joined: CloneFlags,
     /// The entries that this process has performed, to be taken back where a later one fails.
     done: Vec<usize>,
     /// The child's end of the line to its parent, which hangs up when the parent dies.
@@ -138,6 +140,7 @@ impl Context {
         Self {
             program: Pid::this(),
             slots: (0..plan.slots).map(|_| None).collect(),
+            joined: CloneFlags::empty(),
             done: Vec::new(),
             parent: None,
         }
@@ -170,6 +173,16 @@ impl Context {
     /// Takes a descriptor out for good.
     pub fn take(&mut self, slot: Slot) -> Option<OwnedFd> {
         self.slots.get_mut(slot.0).and_then(Option::take)
+    }
+
+    /// The kinds of namespace that steps so far have joined.
+    pub fn joined(&self) -> CloneFlags {
+        self.joined
+    }
+
+    /// Notes that a step has joined namespaces of these kinds, so that a later one need not try.
+    pub fn note_joined(&mut self, kinds: CloneFlags) {
+        self.joined |= kinds;
     }
 
     /// Whether the parent has died since the fork; always false where there was no fork.

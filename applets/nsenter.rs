@@ -1,0 +1,567 @@
+//! nsenter(1): run a program in the namespaces of another process. util-linux's command line.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use argh::{ArgsInfo, FromArgs};
+use isobox::enter::{Name, Origin, Target};
+use isobox::error::{Error, Result};
+use isobox::namespace::{self, Kind};
+use isobox::plan::steps::attributes::ChangeDirectory;
+use isobox::plan::steps::capabilities::KeepCapsAmbient;
+use isobox::plan::steps::directories::{EnterDirectory, EnterRoot, OpenDirectory, Place};
+use isobox::plan::steps::enter::{
+    Hide, HoldTarget, Join, JoinTargetCgroup, OpenNamespace, OpenTargetCgroup,
+    OpenTargetDirectory, Pass, Source,
+};
+use isobox::plan::steps::join_ids::{Id, JoinIds, TryClearGroups};
+use isobox::plan::{Fork, Plan, Slot};
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::unistd::Pid;
+
+use crate::cli::plan::{Explain, command_or_shell, environment, exec, keep_own_binary, perform};
+use crate::cli::raw::{Raw, words};
+use crate::cli::{Applet, Exit, say};
+
+/// run a program in the namespaces of another process
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "nsenter",
+    example = "nsenter -t $(pidof server) -a sh",
+    example = "nsenter --net=/run/netns/blue ip addr",
+    note = "A file whose name starts with a colon is written ./:NAME.",
+    error_code(1, "a failure of nsenter itself"),
+    error_code(126, "the program cannot be executed"),
+    error_code(127, "the program is not there")
+)]
+pub(crate) struct Args {
+    /// enter all namespaces of the target, the user namespace only if it is another than ours
+    #[argh(switch, short = 'a')]
+    all: bool,
+    /// the process to take namespaces from; with the inode number of its pidfd, only if it is that very process
+    #[argh(option, short = 't', arg_name = "pid[:inode]")]
+    target: Vec<Raw>,
+    /// enter the mount namespace: the target's, a file's, or that of an id
+    #[argh(option, short = 'm', arg_name = "[file|:nsid]")]
+    mount: Option<Raw>,
+    /// enter the UTS namespace (host name)
+    #[argh(option, short = 'u', arg_name = "[file|:nsid]")]
+    uts: Option<Raw>,
+    /// enter the IPC namespace
+    #[argh(option, short = 'i', arg_name = "[file|:nsid]")]
+    ipc: Option<Raw>,
+    /// enter the network namespace
+    #[argh(option, short = 'n', arg_name = "[file|:nsid]")]
+    net: Option<Raw>,
+    /// enter the network namespace of this socket of the target
+    #[argh(option, short = 'N', arg_name = "fd")]
+    net_socket: Option<Raw>,
+    /// enter the PID namespace
+    #[argh(option, short = 'p', arg_name = "[file|:nsid]")]
+    pid: Option<Raw>,
+    /// enter the cgroup namespace
+    #[argh(option, short = 'C', arg_name = "[file|:nsid]")]
+    cgroup: Option<Raw>,
+    /// enter the user namespace, as its user 0 unless told otherwise
+    #[argh(option, short = 'U', arg_name = "[file|:nsid]")]
+    user: Option<Raw>,
+    /// enter the parent of the user namespace selected
+    #[argh(switch)]
+    user_parent: bool,
+    /// enter the time namespace
+    #[argh(option, short = 'T', arg_name = "[file|:nsid]")]
+    time: Option<Raw>,
+    /// the user id to take inside; follow: the target's
+    #[argh(option, short = 'S', arg_name = "uid|follow")]
+    setuid: Option<Raw>,
+    /// the group id to take inside, without supplementary groups; follow: the target's
+    #[argh(option, short = 'G', arg_name = "gid|follow")]
+    setgid: Option<Raw>,
+    /// do not touch ids and groups when a user namespace is entered
+    #[argh(switch)]
+    preserve_credentials: bool,
+    /// keep the capabilities that a user namespace gives, whatever the user id
+    #[argh(switch)]
+    keep_caps: bool,
+    /// use the target's root directory, or this one
+    #[argh(option, short = 'r', arg_name = "[dir]")]
+    root: Option<Raw>,
+    /// start in the target's working directory, or in this one of ours
+    #[argh(option, short = 'w', arg_name = "[dir]")]
+    wd: Option<Raw>,
+    /// start in this directory as it is named inside
+    #[argh(option, short = 'W', arg_name = "dir")]
+    wdns: Option<Raw>,
+    /// give the program the environment of the target
+    #[argh(switch, short = 'e')]
+    env: bool,
+    /// do not fork before the program is executed
+    #[argh(switch, short = 'F')]
+    no_fork: bool,
+    /// join the cgroup of the target (cgroup v2)
+    #[argh(switch, short = 'c')]
+    join_cgroup: bool,
+    /// (SELinux is left out)
+    #[argh(switch, short = 'Z')]
+    follow_context: bool,
+    /// tell what would be done and do nothing; json for programs, run to tell while doing
+    #[argh(option, arg_name = "[=how]")]
+    explain: Option<Explain>,
+    /// the program and its arguments
+    #[argh(positional, greedy)]
+    program: Vec<Raw>,
+}
+
+impl Applet for Args {
+    fn run(mut self) -> Result<Exit> {
+        let explain = self.explain;
+        let program = std::mem::take(&mut self.program);
+        perform(&self.mean()?.plan(words(program))?, explain)
+    }
+}
+
+/// What was typed, understood: nothing of it is opened yet but the target.
+struct Meant {
+    target: Option<Target>,
+    /// The kinds that are the target's own.
+    of_target: CloneFlags,
+    /// The kinds that come from somewhere else.
+    given: Vec<(Kind, Origin)>,
+    socket: Option<i32>,
+    user_parent: bool,
+    uid: Option<Wanted>,
+    gid: Option<Wanted>,
+    preserve: bool,
+    keep_caps: bool,
+    root: Option<Directory>,
+    wd: Option<Directory>,
+    wdns: Option<PathBuf>,
+    env: bool,
+    fork: bool,
+    join_cgroup: bool,
+}
+
+/// An id as asked for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Number(u32),
+    Follow,
+}
+
+/// A directory as asked for.
+enum Directory {
+    OfTarget,
+    Path(PathBuf),
+}
+
+impl Args {
+    /// The option of a kind.
+    fn asked(&mut self, kind: Kind) -> Option<Raw> {
+        match kind {
+            Kind::User => self.user.take(),
+            Kind::Cgroup => self.cgroup.take(),
+            Kind::Ipc => self.ipc.take(),
+            Kind::Uts => self.uts.take(),
+            Kind::Net => self.net.take(),
+            Kind::Pid => self.pid.take(),
+            Kind::Mount => self.mount.take(),
+            Kind::Time => self.time.take(),
+        }
+    }
+
+    fn mean(mut self) -> Result<Meant> {
+        if self.follow_context {
+            return Err(Error::new(
+                "--follow-context: SELinux contexts are not supported",
+            ));
+        }
+        if self.wd.is_some() && self.wdns.is_some() {
+            return Err(Error::new("mutually exclusive arguments: --wdns --wd"));
+        }
+        let name = self.name()?;
+        let (mut of_target, mut given) = (CloneFlags::empty(), Vec::new());
+        for kind in Kind::ALL {
+            match self.asked(kind) {
+                None => {}
+                Some(Raw(value)) if value.is_empty() => of_target |= kind.flag(),
+                Some(Raw(value)) => given.push((kind, origin(value)?)),
+            }
+        }
+        let directory = |value: Option<Raw>| {
+            value.map(|Raw(path)| match path.is_empty() {
+                true => Directory::OfTarget,
+                false => Directory::Path(path.into()),
+            })
+        };
+        let mut meant = Meant {
+            target: None,
+            of_target,
+            given,
+            socket: self.net_socket.map(|fd| descriptor(&fd)).transpose()?,
+            user_parent: self.user_parent,
+            uid: self.setuid.map(|id| wanted("uid", &id)).transpose()?,
+            gid: self.setgid.map(|id| wanted("gid", &id)).transpose()?,
+            preserve: self.preserve_credentials,
+            keep_caps: self.keep_caps,
+            root: directory(self.root),
+            wd: directory(self.wd),
+            wdns: self.wdns.map(Raw::into_path),
+            env: self.env,
+            fork: !self.no_fork,
+            join_cgroup: self.join_cgroup,
+        };
+        meant.hold(name, self.all)?;
+        Ok(meant)
+    }
+
+    fn name(&self) -> Result<Option<Name>> {
+        let [one] = &self.target[..] else {
+            return match self.target.is_empty() {
+                true => Ok(None),
+                false => Err(Error::new("option --target may be given only once")),
+            };
+        };
+        let text = one.0.to_string_lossy();
+        let name = text.parse().map_err(|errno| {
+            let error = Error::new(format!("failed to parse PID argument '{text}'"));
+            match errno {
+                Errno::ERANGE => error.because("Numerical result out of range"),
+                _ => error.errno_is(errno),
+            }
+        })?;
+        Ok(Some(name))
+    }
+}
+
+/// The value of a namespace option.
+fn origin(value: OsString) -> Result<Origin> {
+    match value.to_str().and_then(|value| value.strip_prefix(':')) {
+        None => Ok(Origin::File(value.into())),
+        Some(id) => number(id)
+            .map(Origin::Id)
+            .ok_or_else(|| Error::new(format!("failed to parse nsid: '{id}'"))),
+    }
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
+}
+
+fn descriptor(Raw(text): &Raw) -> Result<i32> {
+    let text = text.to_string_lossy();
+    number(&text).ok_or_else(|| Error::new(format!("failed to parse file descriptor: '{text}'")))
+}
+
+fn wanted(kind: &str, Raw(text): &Raw) -> Result<Wanted> {
+    if text == "follow" {
+        return Ok(Wanted::Follow);
+    }
+    let text = text.to_string_lossy();
+    number(&text)
+        .map(Wanted::Number)
+        .ok_or_else(|| Error::new(format!("failed to parse {kind}: '{text}'")))
+}
+
+impl Meant {
+    /// What of the target has to be found below its `/proc` directory, and what to call it.
+    fn below_directory(&self) -> Option<&'static str> {
+        let follows = |id: Option<Wanted>| matches!(id, Some(Wanted::Follow));
+        [
+            (matches!(self.root, Some(Directory::OfTarget)), "root"),
+            (matches!(self.wd, Some(Directory::OfTarget)), "cwd"),
+            (self.user_parent, "ns/user"),
+            (self.join_cgroup, "cgroup"),
+            (self.env, "environ"),
+            (follows(self.uid) || follows(self.gid), ""),
+        ]
+        .into_iter()
+        .find_map(|(asked, what)| asked.then_some(what))
+    }
+
+    /// Takes hold of the target, if anything of it is wanted.
+    fn hold(&mut self, name: Option<Name>, all: bool) -> Result<()> {
+        let first = namespace::kinds(self.of_target).first().copied();
+        let wanted = match first.or(all.then_some(Kind::User)) {
+            Some(kind) => Some(format!("ns/{}", kind.proc_name())),
+            None => self.below_directory().map(str::to_owned),
+        };
+        let Some(name) = name else {
+            return match wanted {
+                _ if all => Err(Error::new("no target PID specified for --all")),
+                _ if self.socket.is_some() => Err(Error::new("no target PID specified")),
+                Some(what) => Err(Error::new(format!(
+                    "neither filename nor target pid supplied for {what}"
+                ))),
+                None => Ok(()),
+            };
+        };
+        if wanted.is_none() && self.socket.is_none() && name.inode.is_none() {
+            return Ok(());
+        }
+        let target = Target::hold(name, wanted.as_deref().unwrap_or_default())?;
+        if all {
+            let given = |kind: Kind| self.given.iter().any(|(k, _)| *k == kind);
+            let kinds = target.all_kinds()?;
+            self.of_target |= kinds
+                .into_iter()
+                .filter(|kind| !given(*kind))
+                .fold(CloneFlags::empty(), |flags, kind| flags | kind.flag());
+        }
+        if self.of_target.contains(Kind::Pid.flag()) {
+            warn_of_parent(&target);
+        }
+        self.target = Some(target);
+        Ok(())
+    }
+
+    fn plan(mut self, program: Vec<OsString>) -> Result<Plan> {
+        let environment = match (self.env, &self.target) {
+            (true, Some(target)) => target
+                .environment()?
+                .into_iter()
+                .map(OsString::from_vec)
+                .collect(),
+            _ => environment(),
+        };
+        let mut plan = Plan::new(exec(command_or_shell(program)?, environment));
+        keep_own_binary(&mut plan);
+        let needs_directory = self.below_directory().is_some_and(|what| what != "environ");
+        let target = self.target.take().map(|target| {
+            let (pid, slot) = (target.pid(), plan.slot());
+            plan.then(HoldTarget { target, slot });
+            (pid, slot)
+        });
+        let directory = target.filter(|_| needs_directory).map(|(pid, pidfd)| {
+            let slot = plan.slot();
+            plan.then(OpenTargetDirectory { pid, pidfd, slot });
+            slot
+        });
+        let opened = self.open_namespaces(&mut plan, target, directory);
+        let root = open_directory(&mut plan, self.root.take(), directory.map(Place::Root));
+        let here = directory.map(Place::WorkingDirectory);
+        let wd = open_directory(&mut plan, self.wd.take(), here);
+        let cgroup = directory.filter(|_| self.join_cgroup).map(|directory| {
+            let slot = plan.slot();
+            plan.then(OpenTargetCgroup { directory, slot });
+            slot
+        });
+        let kinds = self.join(&mut plan, target, opened);
+        self.move_to(&mut plan, root, wd);
+        if let Some(slot) = cgroup {
+            plan.then(JoinTargetCgroup { slot });
+        }
+        if self.fork && kinds.contains(Kind::Pid.flag()) {
+            plan.fork(Fork {
+                namespaces: CloneFlags::empty(),
+                cgroup: None,
+                why: "setns(2) changes the PID namespace of children only: the program is to be one".into(),
+                without: "the program would stay in our PID namespace, and only its children be inside".into(),
+            });
+        }
+        self.become_user(&mut plan, kinds, directory);
+        Ok(plan)
+    }
+
+    /// Opens what is not simply the target's.
+    fn open_namespaces(
+        &mut self,
+        plan: &mut Plan,
+        target: Option<(Pid, Slot)>,
+        directory: Option<Slot>,
+    ) -> Vec<(Kind, Slot)> {
+        let mut opened = Vec::new();
+        let open = |plan: &mut Plan, kind, source| {
+            let slot = plan.slot();
+            plan.then(OpenNamespace { kind, source, slot });
+            slot
+        };
+        for (kind, origin) in std::mem::take(&mut self.given) {
+            opened.push((kind, open(plan, kind, Source::Given(origin))));
+        }
+        if let (true, Some(directory)) = (self.user_parent, directory) {
+            let user = opened.iter().position(|(kind, _)| *kind == Kind::User);
+            let user = match user {
+                Some(at) => opened.remove(at).1,
+                None => open(plan, Kind::User, Source::Target(directory)),
+            };
+            let parent = open(plan, Kind::User, Source::ParentOf(user));
+            opened.insert(0, (Kind::User, parent));
+            self.of_target -= Kind::User.flag();
+        }
+        if let (Some(number), Some((pid, pidfd))) = (self.socket, target) {
+            let source = Source::Socket { pid, pidfd, number };
+            opened.retain(|(kind, _)| *kind != Kind::Net);
+            opened.push((Kind::Net, open(plan, Kind::Net, source)));
+            opened.sort_by_key(|(kind, _)| *kind);
+            self.of_target -= Kind::Net.flag();
+        }
+        opened
+    }
+
+    /// Joins them, and says which kinds there are.
+    fn join(
+        &self,
+        plan: &mut Plan,
+        target: Option<(Pid, Slot)>,
+        opened: Vec<(Kind, Slot)>,
+    ) -> CloneFlags {
+        let kinds = opened
+            .iter()
+            .fold(self.of_target, |flags, (kind, _)| flags | kind.flag());
+        if kinds.is_empty() {
+            return kinds;
+        }
+        let user = kinds.contains(Kind::User.flag());
+        let target = target
+            .filter(|_| !self.of_target.is_empty())
+            .map(|(pid, slot)| (pid, slot, self.of_target));
+        plan.then(Hide);
+        if user && !self.preserve {
+            plan.then(TryClearGroups);
+        }
+        if user && kinds != Kind::User.flag() {
+            plan.then(Join {
+                pass: Pass::Outside,
+                target,
+                opened: opened.clone(),
+            });
+        }
+        plan.then(Join {
+            pass: Pass::Last,
+            target,
+            opened,
+        });
+        kinds
+    }
+
+    /// Goes to the root and the directory asked for; a root alone leaves us in the directory we are in.
+    fn move_to(&mut self, plan: &mut Plan, root: Option<Slot>, mut wd: Option<Slot>) {
+        if root.is_some() && wd.is_none() && self.wdns.is_none() {
+            wd = open_directory(plan, Some(Directory::OfTarget), Some(Place::Here));
+        }
+        if let Some(slot) = root {
+            plan.then(EnterRoot { slot });
+        }
+        if let Some(path) = self.wdns.take() {
+            plan.then(ChangeDirectory { path });
+        }
+        if let Some(slot) = wd {
+            plan.then(EnterDirectory { slot });
+        }
+    }
+
+    fn become_user(&self, plan: &mut Plan, kinds: CloneFlags, directory: Option<Slot>) {
+        let user = kinds.contains(Kind::User.flag());
+        let zero = (user && !self.preserve).then_some(Wanted::Number(0));
+        let id = |wanted: Option<Wanted>| match (wanted.or(zero)?, directory) {
+            (Wanted::Number(id), _) => Some(Id::Number(id)),
+            (Wanted::Follow, slot) => slot.map(Id::Of),
+        };
+        let (uid, gid) = (id(self.uid), id(self.gid));
+        if uid.is_some() || gid.is_some() {
+            plan.then(JoinIds {
+                uid,
+                gid,
+                in_user_namespace: user,
+            });
+        }
+        if self.keep_caps && user {
+            plan.then(KeepCapsAmbient);
+        }
+    }
+}
+
+/// Opens a directory that was asked for: by its path, or else at `place`.
+fn open_directory(
+    plan: &mut Plan,
+    asked: Option<Directory>,
+    place: Option<Place>,
+) -> Option<Slot> {
+    let place = match asked? {
+        Directory::Path(path) => Place::Path(path),
+        Directory::OfTarget => place?,
+    };
+    let slot = plan.slot();
+    plan.then(OpenDirectory { place, slot });
+    Some(slot)
+}
+
+/// `unshare --pid --fork` stays outside of the PID namespace it makes, so its number is often not the one meant.
+fn warn_of_parent(target: &Target) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    if let Some(child) = target.first_of_its_namespace() {
+        let pid = target.pid();
+        say(&format!(
+            "hint: process {pid} is not in the PID namespace of its children: you may mean its child {child}\n"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The plan of a command line, as the kinds of its lines.
+    fn lines(line: &str) -> String {
+        let pid = std::process::id().to_string();
+        let line = line.replace("SELF", &pid);
+        // Two blanks hold an empty word: an optional value that is absent.
+        let typed: Vec<&str> = line.split(' ').collect();
+        let mut args = Args::from_args(&["nsenter"], &typed).unwrap();
+        let program = std::mem::take(&mut args.program);
+        match args.mean().and_then(|meant| meant.plan(words(program))) {
+            Err(error) => error.to_string(),
+            Ok(plan) => plan
+                .tell()
+                .iter()
+                .map(|told| told.what.call.replace(&pid, "SELF"))
+                .collect::<Vec<_>>()
+                .join("; "),
+        }
+    }
+
+    #[test]
+    fn a_command_line_is_a_plan() {
+        let end = "execve(\"true\", [\"true\"])";
+        let cases = [
+            ("--uts /f -- true", "open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setns(FD, CLONE_NEWUTS)"),
+            ("--target SELF --net  -- true", "pidfd_open(SELF, 0); prctl(PR_SET_DUMPABLE, 0); setns(PIDFD_SELF, CLONE_NEWNET)"),
+            ("--target SELF --pid /f -- true", "open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setns(FD, CLONE_NEWPID); clone3(SIGCHLD)"),
+            ("--pid /f --no-fork -- true", "open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setns(FD, CLONE_NEWPID)"),
+            (
+                "--user /u --uts /f -- true",
+                "open(\"/u\", O_RDONLY); open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setgroups(0, NULL); \
+                 setns(FD, CLONE_NEWUTS); setns(FD, CLONE_NEWUSER), setns(FD, CLONE_NEWUTS); \
+                 setgroups(0, NULL), setgid(0), setuid(0)",
+            ),
+            (
+                "--user /u --preserve-credentials --keep-caps -- true",
+                "open(\"/u\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setns(FD, CLONE_NEWUSER); \
+                 capset(inheritable = permitted), prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE) for each",
+            ),
+            (
+                "--root /r -- true",
+                "open(\"/r\", O_PATH|O_DIRECTORY); open(\".\", O_PATH|O_DIRECTORY); fchdir(FD), chroot(\".\"); fchdir(FD)",
+            ),
+            (
+                "--root /r --wdns /d -- true",
+                "open(\"/r\", O_PATH|O_DIRECTORY); fchdir(FD), chroot(\".\"); chdir(\"/d\")",
+            ),
+            (
+                "--target SELF --setuid follow -- true",
+                "pidfd_open(SELF, 0); open(\"/proc/SELF\", O_PATH|O_DIRECTORY); setuid(TARGET'S)",
+            ),
+            ("--setgid 5 -- true", "setgroups(0, NULL), setgid(5)"),
+        ];
+        for (line, want) in cases {
+            assert_eq!(lines(line), format!("{want}; {end}"), "{line}");
+        }
+    }
+}
