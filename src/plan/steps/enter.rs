@@ -233,6 +233,15 @@ pub struct Join {
 }
 
 impl Join {
+    /// Whether a user namespace is among them.
+    fn has_user(&self) -> bool {
+        let user = Kind::User;
+        self.opened.iter().any(|(kind, _)| *kind == user)
+            || self
+                .target
+                .is_some_and(|(_, _, kinds)| kinds.contains(user.flag()))
+    }
+
     /// What this pass leaves out.
     fn later(&self) -> CloneFlags {
         match self.pass {
@@ -295,8 +304,12 @@ impl Step for Join {
                 "all but the user namespace, by the privileges we have out here; a refusal only means that the next step tries again",
                 "who enters the user namespace first may have lost what the others ask for",
             ),
+            Pass::Last if self.has_user() => (
+                "what is left; the user namespace comes first, because it lends its capabilities to the rest",
+                "the program would run out here",
+            ),
             Pass::Last => (
-                "what is left; a user namespace comes first, because it lends its capabilities to the rest",
+                "by a pidfd the kernel joins all of them or none, and never those of another process",
                 "the program would run out here",
             ),
         };
