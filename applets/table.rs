@@ -25,6 +25,7 @@ macro_rules! entries {
 
 applets! {
     "pivot.rs" pivot: 1, 8, [Args];
+    "setpriv.rs" setpriv: 1, 1, [Args];
     "unshare.rs" unshare: 1, 1, [Args];
     "nsenter.rs" nsenter: 1, 1, [Args];
 }

@@ -273,14 +273,15 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Options in their order, an option that may be given once only the last time; then the operands.
+    /// Options in their order, a value that may be given once only the last time; then the operands. Switches all
+    /// stay: an applet may count them (`setpriv -dd`).
     fn finish(self) -> Result<Parsed, String> {
         let mut words = Vec::new();
         for (at, (flag, value)) in self.seen.iter().enumerate() {
             let again = self.seen[at + 1..]
                 .iter()
                 .any(|(later, _)| std::ptr::eq(*later, *flag));
-            if again && flag.optionality != Optionality::Repeating {
+            if again && value.is_some() && flag.optionality != Optionality::Repeating {
                 continue;
             }
             words.push(match flag.short {
@@ -423,6 +424,7 @@ mod tests {
             ("-f -- -x", "--fork -- -x"),
             ("--root -f", "--root -f --"),
             ("-f - x", "--fork -- - x"),
+            ("-ff --fork", "--fork --fork --fork --"),
         ];
         for (typed, want) in cases {
             let Ok(Parsed::Words(got)) = words(typed) else {

@@ -1,0 +1,293 @@
+//! The order in which setpriv applies what it was asked for: util-linux's, with the seccomp filter last.
+//!
+//! 1. what privilege may be needed for: limits, the Landlock ruleset (its paths are opened by the caller);
+//! 2. no_new_privs, the label of the exec;
+//! 3. user ids, group ids, groups, while capabilities are kept;
+//! 4. securebits, bounding set, the other sets, the ambient set (which a change of ids has emptied);
+//! 5. death signal and tracer (which a change of ids clears), working directory;
+//! 6. Landlock, and last the filter, which may forbid anything that comes before it.
+
+use isobox::accounts::{Accounts, User};
+use isobox::capability::{Change, Set};
+use isobox::error::{Error, Result};
+use isobox::landlock::{self, Domain};
+use isobox::plan::steps::attributes::{
+    AppArmorProfile, ChangeDirectory, OomScoreAdjust, ParentDeathSignal, SetLimit, Umask,
+};
+use isobox::plan::steps::capabilities::{
+    Capabilities, KeepCapabilities, NoNewPrivs, Securebits,
+};
+use isobox::plan::steps::credentials::{SetGid, SetGroups, SetUid};
+use isobox::plan::steps::landlock::{MakeRuleset, RestrictSelf};
+use isobox::plan::steps::seccomp::LoadFilter;
+use isobox::plan::{Command, Plan};
+use isobox::rlimit::Limit;
+use isobox::seccomp::Filter;
+use nix::unistd::Uid;
+
+use super::{Args, CANNOT_SET, values};
+use crate::cli::plan::{environment, exec, keep_own_binary};
+use crate::cli::raw::{Raw, words};
+
+/// Who the program is to be, as far as it was asked for.
+#[derive(Debug, Default)]
+struct Ids {
+    user: SetIds,
+    group: SetIds,
+    groups: Option<Vec<u32>>,
+    /// The line of the real user, where it was wanted and there.
+    entry: Option<User>,
+}
+
+/// The real and the effective id.
+type SetIds = (Option<u32>, Option<u32>);
+
+impl Args {
+    /// What was typed, as a plan.
+    pub(super) fn plan(mut self) -> Result<Plan> {
+        let command = Command::new(words(std::mem::take(&mut self.program)));
+        let command = command.ok_or_else(|| Error::new("No program specified"))?;
+        let mut accounts = Accounts::here()?;
+        let ids = self.ids(&mut accounts)?;
+        let login = self.login(&ids, &mut accounts)?;
+        let env = values::environment(
+            environment(),
+            login.as_ref(),
+            self.clear_env > 0,
+            &self.env,
+        )?;
+        let mut plan = Plan::new(exec(command, env).failing_with("failed to execute"));
+        keep_own_binary(&mut plan);
+        self.limits(&mut plan)?;
+        let domain = self.landlock()?;
+        let ruleset = domain.map(|domain| {
+            let slot = plan.slot();
+            plan.then(MakeRuleset { domain, slot });
+            slot
+        });
+        let filter = self.filter()?;
+        let no_new_privs = self.nnp > 0 || self.no_new_privs > 0;
+        if no_new_privs {
+            plan.then(NoNewPrivs);
+        }
+        self.label(&mut plan)?;
+        self.become_someone(&mut plan, ids)?;
+        self.attributes(&mut plan)?;
+        // Without privilege neither may be imposed on a process that could still gain some by exec.
+        if (ruleset.is_some() || filter.is_some()) && !no_new_privs {
+            plan.then(NoNewPrivs);
+        }
+        if let Some(slot) = ruleset {
+            plan.then(RestrictSelf { slot });
+        }
+        if let Some(filter) = filter {
+            plan.then(filter);
+        }
+        Ok(plan)
+    }
+
+    /// Ids and groups, with setpriv's checks.
+    fn ids(&self, accounts: &mut Accounts) -> Result<Ids> {
+        let init = self.init_groups > 0;
+        let wants_entry = init || self.reset_env > 0;
+        let mut ids = Ids::default();
+        let real = [("reuid", &self.reuid), ("ruid", &self.ruid)];
+        for (name, typed) in real {
+            if let Some(value) = values::first(typed) {
+                let what = format!("failed to parse {name}");
+                let (uid, entry) = values::user(value, &what, wants_entry, accounts)?;
+                ids.user.0 = Some(uid);
+                ids.entry = entry;
+            }
+        }
+        ids.user.1 = match values::first(&self.euid) {
+            Some(value) => Some(values::user(value, "failed to parse euid", false, accounts)?.0),
+            None => ids.user.0.filter(|_| !self.reuid.is_empty()),
+        };
+        let mut group = |name: &str, typed: &[Raw]| {
+            let what = format!("failed to parse {name}");
+            let typed = values::first(typed);
+            typed
+                .map(|value| values::group(value, &what, accounts))
+                .transpose()
+        };
+        let both = group("regid", &self.regid)?;
+        ids.group = (
+            group("rgid", &self.rgid)?.or(both),
+            group("egid", &self.egid)?.or(both),
+        );
+        let groups = values::first(&self.groups);
+        let groups = groups.map(|list| values::groups(list, accounts));
+        self.check_groups(&ids)?;
+        ids.groups = match (groups.transpose()?, &ids.entry) {
+            (Some(groups), _) => Some(groups),
+            (None, Some(user)) if init => Some(accounts.groups_of(&user.name, user.gid)?),
+            _ => (self.clear_groups > 0).then(Vec::new),
+        };
+        Ok(ids)
+    }
+
+    /// What setpriv refuses: two words for the groups, group ids without one, groups of nobody.
+    fn check_groups(&self, ids: &Ids) -> Result<()> {
+        let ways = [
+            self.clear_groups > 0,
+            self.keep_groups > 0,
+            self.init_groups > 0,
+            !self.groups.is_empty(),
+        ];
+        let chosen = ways.into_iter().filter(|way| *way).count();
+        if chosen > 1 {
+            return Err(Error::new(
+                "mutually exclusive arguments: --clear-groups --keep-groups --init-groups --groups",
+            ));
+        }
+        if ids.group != (None, None) && chosen == 0 {
+            return Err(Error::new(
+                "--[re]gid requires --keep-groups, --clear-groups, --init-groups, or --groups",
+            ));
+        }
+        match (self.init_groups > 0, ids.user.0, &ids.entry) {
+            (true, None, _) => Err(Error::new("--init-groups requires --ruid or --reuid")),
+            (true, Some(uid), None) => Err(Error::new(format!(
+                "uid {uid} not found, --init-groups requires an user that can be found on the system"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whose environment is made anew: the real user's, else the caller's.
+    fn login(&self, ids: &Ids, accounts: &mut Accounts) -> Result<Option<User>> {
+        if self.reset_env == 0 {
+            return Ok(None);
+        }
+        if let Some(user) = &ids.entry {
+            return Ok(Some(user.clone()));
+        }
+        let uid = Uid::current().as_raw();
+        let user = accounts.user_of(uid)?;
+        let missing = || {
+            Error::new(format!("uid {uid} not found in /etc/passwd, --reset-env needs its line"))
+        };
+        user.map(Some).ok_or_else(missing)
+    }
+
+    /// What privilege may be needed for that is soon gone.
+    fn limits(&self, plan: &mut Plan) -> Result<()> {
+        if let Some(Raw(value)) = &self.oom_score_adj {
+            plan.then(OomScoreAdjust {
+                value: values::oom_score(value)?,
+            });
+        }
+        for Raw(limit) in &self.rlimit {
+            plan.then(SetLimit(Limit::parse(&limit.to_string_lossy())?));
+        }
+        Ok(())
+    }
+
+    fn landlock(&self) -> Result<Option<Domain>> {
+        if self.landlock_access.is_empty() && self.landlock_rule.is_empty() {
+            return Ok(None);
+        }
+        let domain = Domain::parse(
+            self.landlock_access.iter().map(|word| word.0.as_os_str()),
+            self.landlock_rule.iter().map(|word| word.0.as_os_str()),
+            landlock::version()?,
+        )?;
+        Ok(Some(domain).filter(|domain| !domain.is_empty()))
+    }
+
+    /// Read now: later the process may not be allowed to.
+    fn filter(&self) -> Result<Option<LoadFilter>> {
+        let Some(file) = values::first(&self.seccomp_filter) else {
+            return Ok(None);
+        };
+        let filter = Filter::from_file(file.as_ref()).map_err(|error| error.status(CANNOT_SET))?;
+        let file = file.into();
+        Ok(Some(LoadFilter { filter, file }))
+    }
+
+    fn label(&self, plan: &mut Plan) -> Result<()> {
+        if !self.selinux_label.is_empty() {
+            return Err(values::refuse_selinux());
+        }
+        if let Some(profile) = values::first(&self.apparmor_profile) {
+            plan.then(AppArmorProfile {
+                profile: profile.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Ids, groups and capabilities.
+    fn become_someone(&self, plan: &mut Plan, ids: Ids) -> Result<()> {
+        let bits = values::first(&self.securebits);
+        let bits = bits.map(values::securebits).transpose()?;
+        let capabilities = self.capabilities()?;
+        let changes_ids =
+            ids.user != (None, None) || ids.group != (None, None) || ids.groups.is_some();
+        if changes_ids || bits.is_some() || capabilities.is_some() {
+            plan.then(KeepCapabilities);
+        }
+        let Ids { user, group, groups, .. } = ids;
+        if user != (None, None) {
+            plan.then(SetUid { real: user.0, effective: user.1 });
+        }
+        if group != (None, None) {
+            plan.then(SetGid { real: group.0, effective: group.1 });
+        }
+        if let Some(groups) = groups {
+            plan.then(SetGroups { groups });
+        }
+        if let Some(bits) = bits {
+            plan.then(Securebits { bits });
+        }
+        if let Some(capabilities) = capabilities {
+            plan.then(capabilities);
+        }
+        Ok(())
+    }
+
+    /// The sets to be changed. `--caps` empties the inheritable and the ambient set, from where their own
+    /// options go on.
+    fn capabilities(&self) -> Result<Option<Capabilities>> {
+        let of = |typed: &[Raw]| values::change(values::first(typed));
+        let mut sets = Capabilities {
+            bounding: of(&self.bounding_set)?,
+            permitted: None,
+            inheritable: of(&self.inh_caps)?,
+            ambient: of(&self.ambient_caps)?,
+        };
+        if let Some(Raw(list)) = self.caps.last() {
+            let exactly = Change::parse_exact(&list.to_string_lossy())?;
+            let fresh = |change: Option<Change>| {
+                let set = change.map_or(Set::EMPTY, |change| change.of(Set::EMPTY));
+                Some(Change::to(set))
+            };
+            sets = Capabilities {
+                bounding: sets.bounding.or(Some(exactly)),
+                permitted: Some(exactly),
+                inheritable: fresh(sets.inheritable),
+                ambient: fresh(sets.ambient),
+            };
+        }
+        Ok(Some(sets).filter(|sets| *sets != Capabilities::default()))
+    }
+
+    /// What a change of credentials would clear, or what is done with the new ones.
+    fn attributes(&self, plan: &mut Plan) -> Result<()> {
+        let signal = values::first(&self.pdeathsig).map(values::death_signal);
+        if let Some(signal) = signal.transpose()?.flatten() {
+            plan.then(ParentDeathSignal { signal });
+        }
+        if let Some(who) = values::first(&self.ptracer) {
+            plan.then(values::tracer(who)?);
+        }
+        if let Some(Raw(mask)) = &self.umask {
+            plan.then(Umask { mask: values::mask(mask)? });
+        }
+        if let Some(Raw(dir)) = &self.workdir {
+            plan.then(ChangeDirectory { path: dir.into() });
+        }
+        Ok(())
+    }
+}
