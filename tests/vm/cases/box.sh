@@ -20,7 +20,8 @@ equal 'unshare -n has only lo' lo unshare -n sh -c 'tail -n +3 /proc/net/dev | c
 equal 'unshare -T shifts the clock' yes unshare -T --boottime 1000000 --fork sh -c 'read up _ </proc/uptime; [ "${up%.*}" -ge 1000000 ] && echo yes'
 
 # --- nsenter and lsns, on a process in namespaces of its own
-unshare -mui sleep 1000 &
+# By its path: the function of that name would run as a shell of its own, and $! would be that.
+/bin/unshare -mui sleep 1000 &
 sleeper=$!
 outer=$(readlink /proc/self/ns/ipc)
 tries=0
