@@ -25,7 +25,9 @@ macro_rules! entries {
 
 applets! {
     "pivot.rs" pivot: 1, 8, [Args];
+    "pivot_root.rs" pivot_root: 1, 8, [Args];
     "setpriv.rs" setpriv: 1, 1, [Args];
+    "switch_root.rs" switch_root: 1, 8, [Args];
     "unshare.rs" unshare: 1, 1, [Args];
     "nsenter.rs" nsenter: 1, 1, [Args];
 }

@@ -12,7 +12,7 @@
 //! | [`namespace`], [`idmap`], [`credentials`], [`accounts`], [`capability`], [`securebits`], [`landlock`], [`seccomp`], [`rlimit`], [`process`], [`own_binary`] | one kernel subject each |
 //! | [`proxy`], [`terminal`] | a parent that stands in for its child: signals, stops, the terminal |
 //! | [`enter`], [`procfs`] | joining what other processes are in; reading `/proc` |
-//! | [`mount`], [`mountinfo`], [`root`], [`pivot`] | mounts as data, what is mounted, a tree by descriptor, the change of root |
+//! | [`mount`], [`mountinfo`], [`root`], [`pivot`], [`switch_root`] | mounts as data, what is mounted, a tree by descriptor, the change of root |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
 //! | [`sys`] | the only room with `unsafe`: system calls that nix has not |
 //! | [`error`], [`json`] | the one error; JSON text |
@@ -45,5 +45,6 @@ pub mod root;
 pub mod seccomp;
 pub mod securebits;
 pub mod subid;
+pub mod switch_root;
 pub mod sys;
 pub mod terminal;

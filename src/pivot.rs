@@ -13,7 +13,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::stat;
 use nix::unistd::{Pid, chdir, chroot, fchdir, pivot_root};
 
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Result, printable};
 use crate::mountinfo::{self, Mount};
 use crate::root::Root;
 use crate::sys::mount::{move_mount, open_tree};
@@ -52,6 +52,28 @@ pub fn pivot_into(root: BorrowedFd<'_>, put_old: Option<&Path>) -> Result<()> {
         None => umount2(".", MntFlags::MNT_DETACH).doing("cannot detach the old root")?,
     }
     chdir("/").doing("cannot change directory to the new root")
+}
+
+/// pivot_root(2) as it is, by path.
+///
+/// # Errors
+/// In the words of pivot_root(8), with the reason for it where it could be found.
+pub fn bare(new_root: &Path, put_old: &Path) -> Result<()> {
+    let errno = match pivot_root(new_root, put_old) {
+        Ok(()) => return Ok(()),
+        Err(errno) => errno,
+    };
+    let look = |path: &Path| open_tree(AT_FDCWD, path, 0).ok();
+    let hint = match (look(new_root), look(put_old)) {
+        (Some(new), Some(old)) => why_refused(new.as_fd(), old.as_fd(), errno),
+        _ => None,
+    };
+    let (new_root, put_old) = (
+        printable(new_root.as_os_str()),
+        printable(put_old.as_os_str()),
+    );
+    let doing = format!("failed to change root from `{new_root}' to `{put_old}'");
+    Err(Error::new(doing).errno_is(errno).hint_maybe(hint))
 }
 
 /// A handle on the mount that is our root now.

@@ -22,6 +22,7 @@ pub mod proc;
 pub mod process;
 pub mod root;
 pub mod seccomp;
+pub mod switch_root;
 pub mod terminal;
 pub mod time;
 pub mod uts;
