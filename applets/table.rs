@@ -72,16 +72,17 @@ mod tests {
             && (text.starts_with(lower) || name.chars().skip(1).any(char::is_uppercase))
     }
 
-    /// `file`, `[=file]`, `[file]`, `always|never`: what help, completions and the parser understand.
+    /// What help, completions and the parser understand: `file`, `[=file]`, `[file]`, `allow|deny`, and `[]`.
     fn is_value_name(name: &str) -> bool {
         let inner = name
             .strip_prefix('[')
             .and_then(|n| n.strip_suffix(']'))
             .map_or(name, |n| n.strip_prefix('=').unwrap_or(n));
-        !inner.is_empty()
-            && !inner.starts_with('=')
-            && inner.is_ascii()
-            && !inner.contains([' ', '<', '>'])
+        name == "[]"
+            || !inner.is_empty()
+                && !inner.starts_with('=')
+                && inner.is_ascii()
+                && !inner.contains([' ', '<', '>'])
     }
 
     fn check(name: &str, info: &CommandInfoWithArgs) {

@@ -18,23 +18,22 @@ use crate::cli::{Applet, Exit};
 #[argh(
     subcommand,
     name = "unshare",
-    example = "unshare -r id -u                      be root in a user namespace: 0",
-    example = "unshare -pf --mount-proc ps ax        PID 1, and a /proc that shows only itself",
+    example = "unshare -r id -u                      # be root in a user namespace: 0",
+    example = "unshare -pf --mount-proc ps ax        # PID 1, and a /proc that shows only itself",
     example = "unshare -af --mount-proc --hostname box --loopback",
-    example = "unshare --net=/run/netns/blue true    make a network namespace that stays",
+    example = "unshare --net=/run/netns/blue true    # make a network namespace that stays",
     example = "unshare -r -mpf --explain --mount-proc sh",
-    note = "namespace  options     flag             value       page                   Linux",
-    note = "mount      -m --mount  CLONE_NEWNS      0x00020000  mount_namespaces(7)    2.4.19",
-    note = "uts        -u --uts    CLONE_NEWUTS     0x04000000  uts_namespaces(7)      2.6.19",
-    note = "ipc        -i --ipc    CLONE_NEWIPC     0x08000000  ipc_namespaces(7)      2.6.19",
-    note = "net        -n --net    CLONE_NEWNET     0x40000000  network_namespaces(7)  2.6.29",
-    note = "pid        -p --pid    CLONE_NEWPID     0x20000000  pid_namespaces(7)      2.6.24",
-    note = "user       -U --user   CLONE_NEWUSER    0x10000000  user_namespaces(7)     3.8",
-    note = "cgroup     -C --cgroup CLONE_NEWCGROUP  0x02000000  cgroup_namespaces(7)   4.6",
-    note = "time       -T --time   CLONE_NEWTIME    0x00000080  time_namespaces(7)     5.6",
+    note = "kind    options     flag             value       page                   Linux",
+    note = "mount   -m --mount  CLONE_NEWNS      0x00020000  mount_namespaces(7)    2.4.19",
+    note = "uts     -u --uts    CLONE_NEWUTS     0x04000000  uts_namespaces(7)      2.6.19",
+    note = "ipc     -i --ipc    CLONE_NEWIPC     0x08000000  ipc_namespaces(7)      2.6.19",
+    note = "net     -n --net    CLONE_NEWNET     0x40000000  network_namespaces(7)  2.6.29",
+    note = "pid     -p --pid    CLONE_NEWPID     0x20000000  pid_namespaces(7)      2.6.24",
+    note = "user    -U --user   CLONE_NEWUSER    0x10000000  user_namespaces(7)     3.8",
+    note = "cgroup  -C --cgroup CLONE_NEWCGROUP  0x02000000  cgroup_namespaces(7)   4.6",
+    note = "time    -T --time   CLONE_NEWTIME    0x00000080  time_namespaces(7)     5.6",
     note = "",
-    note = "--NAMESPACE=FILE pins the namespace: it is mounted on FILE, which is made where it",
-    note = "is missing, and stays without a process until FILE is unmounted (nsenter enters it).",
+    note = "--NAMESPACE=FILE pins the namespace: it is mounted on FILE, which is made where it is missing, and stays without a process until FILE is unmounted (nsenter enters it).",
     note = "An ordinary user needs a user namespace for all others: -r or -c.",
     error_code(1, "a failure of unshare itself"),
     error_code(126, "the program was found, but could not be executed"),
@@ -80,8 +79,8 @@ pub(crate) struct Args {
     /// register a binfmt_misc interpreter in the namespace (implies --mount-binfmt)
     #[argh(option, short = 'l', arg_name = "line")]
     load_interp: Option<Raw>,
-    /// propagation of mounts in the new mount namespace: private (default), slave, shared or unchanged
-    #[argh(option, arg_name = "mode")]
+    /// propagation of mounts in the new mount namespace (private)
+    #[argh(option, arg_name = "private|slave|shared|unchanged")]
     propagation: Option<Raw>,
     /// run the program with this root directory
     #[argh(option, short = 'R', arg_name = "dir")]

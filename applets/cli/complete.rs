@@ -268,47 +268,45 @@ fn value(flag: &Flag, prefix: &str, typed: &str) -> Answer {
     named(value_of(flag).1, prefix, typed)
 }
 
-/// A value, by the name that the declaration gives it.
+/// A value, by the name that the declaration gives it: `dir`, `uid|follow`, `allow|deny`.
 fn named(name: &str, prefix: &str, typed: &str) -> Answer {
-    if name.contains('|') {
-        return Answer {
-            words: matching(name.split('|').map(|choice| (choice, "")), typed)
-                .into_iter()
-                .map(|(word, _)| (format!("{prefix}{word}"), String::new()))
-                .collect(),
-            ..Answer::default()
+    let mut answer = Answer::default();
+    for part in name.split('|') {
+        let words = match part {
+            "dir" | "root" | "directory" => {
+                answer.shell = Shell::Dirs(prefix.into());
+                continue;
+            }
+            "file" | "path" => {
+                answer.shell = Shell::Files(prefix.into());
+                continue;
+            }
+            "how" => matching(["text", "json", "run"].map(plain).into_iter(), typed),
+            "signal" => matching(Signal::iterator().map(|s| plain(short_name(s))), typed),
+            _ if part == "pid" || part.starts_with("pid[") => processes(typed),
+            // Of several, what is no kind of value is a word itself.
+            "uid" | "gid" | "name" => continue,
+            word if name.contains('|') && word.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                matching([plain(word)].into_iter(), typed)
+            }
+            _ => continue,
         };
-    }
-    let has = |part: &str| {
-        name.split(['-', '_', ':', '[', ']', '=', '<', '>'])
-            .any(|word| word == part)
-    };
-    let prefixed = |found: Vec<(String, String)>| Answer {
-        words: found
+        let prefixed = words
             .into_iter()
-            .map(|(word, meaning)| (format!("{prefix}{word}"), meaning))
-            .collect(),
-        ..Answer::default()
-    };
-    if has("dir") || has("root") || has("directory") {
-        Answer {
-            shell: Shell::Dirs(prefix.into()),
-            ..Answer::default()
-        }
-    } else if has("file") || has("path") || has("src") {
-        Answer {
-            shell: Shell::Files(prefix.into()),
-            ..Answer::default()
-        }
-    } else if has("pid") {
-        prefixed(processes(typed))
-    } else if has("signal") || has("signame") || has("sig") {
-        let names = Signal::iterator().map(|signal| (signal.as_str(), ""));
-        let names = names.map(|(name, meaning)| (name.trim_start_matches("SIG"), meaning));
-        prefixed(matching(names, typed))
-    } else {
-        Answer::default()
+            .map(|(word, meaning)| (format!("{prefix}{word}"), meaning));
+        answer.words.extend(prefixed);
     }
+    answer
+}
+
+/// A word that explains itself.
+fn plain(word: &str) -> (&str, &str) {
+    (word, "")
+}
+
+/// A signal's name as it is typed: `KILL`.
+fn short_name(signal: Signal) -> &'static str {
+    signal.as_str().trim_start_matches("SIG")
 }
 
 /// The processes that can be seen, by number, each with its name.
@@ -388,13 +386,14 @@ mod tests {
         }
     }
 
-    static FLAGS: [Flag; 6] = [
+    static FLAGS: [Flag; 7] = [
         flag('f', "--fork", ""),
         flag('p', "--pid", "[=file]"),
         flag('m', "--mount", "[file]"),
         flag('R', "--root", "dir"),
         flag('s', "--say", "yes|no"),
-        flag('k', "--kill-child", "[=signame]"),
+        flag('S', "--setuid", "uid|follow"),
+        flag('k', "--kill-child", "[=signal]"),
     ];
 
     /// An applet like pivot: a root, then a command.
@@ -465,6 +464,8 @@ mod tests {
                 "pivot --kill-child=USR",
                 "words --kill-child=USR1 --kill-child=USR2",
             ),
+            ("pivot -S ", "words follow"),
+            ("pivot --setuid=1", "words"),
             // Optional values: unshare's dialect takes one only behind =, nsenter's behind the letter too.
             ("pivot --pid ", "dirs<>"),
             ("pivot --pid=/x", "files<--pid=>"),
@@ -474,7 +475,7 @@ mod tests {
             ("pivot -m/x", "files<-m>"),
             ("pivot -m=/x", "files<-m=>"),
             ("pivot -mf", "files<-m>"),
-            ("pivot -pf", "words -pf -pfm -pfR -pfs -pfk"),
+            ("pivot -pf", "words -pf -pfm -pfR -pfs -pfS -pfk"),
             // Names.
             ("pivot --p", "words --pid= --pid"),
             ("pivot --f", "words --fork"),

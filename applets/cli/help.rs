@@ -102,13 +102,21 @@ pub(crate) fn text(name: &str, info: &CommandInfoWithArgs) -> String {
     }
     for (at, note) in info.notes.iter().enumerate() {
         out.push_str(if at == 0 { "\nNotes:\n" } else { "" });
-        describe(&mut out, 1, "", note);
+        match is_row(note) {
+            true => out.extend([" ", note, "\n"]),
+            false => describe(&mut out, 1, "", note),
+        }
     }
     for (at, example) in info.examples.iter().enumerate() {
         let title = if at == 0 { "\nExamples:\n" } else { "" };
         let _ = writeln!(out, "{title} {example}");
     }
     out
+}
+
+/// Whether a note is a row of a table, which is not wrapped; other notes are paragraphs.
+pub(crate) fn is_row(note: &str) -> bool {
+    note.contains("  ")
 }
 
 /// The options that are shown.

@@ -7,7 +7,7 @@ use argh::CommandInfoWithArgs;
 use super::Entry;
 use super::front::BOX;
 use super::gnu::{Flag, Value, long_of, value_of};
-use super::help::{FRAME, capitalised, shown, synopsis};
+use super::help::{FRAME, capitalised, is_row, shown, synopsis};
 
 /// The manual page of an applet.
 pub(crate) fn page(entry: &Entry) -> String {
@@ -38,7 +38,7 @@ pub(crate) fn page(entry: &Entry) -> String {
     commands(&mut out, entry, &info);
     out.push_str(".SH OPTIONS\n");
     options(&mut out, &info);
-    paragraphs(&mut out, "NOTES", info.notes);
+    notes(&mut out, &info);
     status(&mut out, &info);
     examples(&mut out, &info);
     see_also(&mut out, entry);
@@ -120,14 +120,26 @@ fn usage(line: &str) -> String {
     }
 }
 
-fn paragraphs(out: &mut String, title: &str, texts: &[&str]) {
-    if texts.is_empty() {
+/// Notes: paragraphs, and the rows of tables as they are.
+fn notes(out: &mut String, info: &CommandInfoWithArgs) {
+    if info.notes.is_empty() {
         return;
     }
-    let _ = writeln!(out, ".SH {title}");
-    let texts: Vec<String> = texts.iter().map(|text| escape(text)).collect();
-    out.push_str(&texts.join("\n.PP\n"));
-    out.push('\n');
+    out.push_str(".SH NOTES\n");
+    let mut in_table = false;
+    for note in info.notes.iter().filter(|note| !note.is_empty()) {
+        match (is_row(note), in_table) {
+            (true, false) => out.push_str(".PP\n.EX\n"),
+            (false, true) => out.push_str(".EE\n.PP\n"),
+            (false, false) => out.push_str(".PP\n"),
+            (true, true) => {}
+        }
+        in_table = is_row(note);
+        let _ = writeln!(out, "{}", escape(note));
+    }
+    if in_table {
+        out.push_str(".EE\n");
+    }
 }
 
 fn status(out: &mut String, info: &CommandInfoWithArgs) {
