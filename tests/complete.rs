@@ -12,7 +12,7 @@ const CASES: [Case; 16] = [
     ("isobox --completions z", "isobox --completions zsh "),
     ("isobox unsha", "isobox unshare "),
     ("isobox --man unsha", "isobox --man unshare "),
-    ("isobox unshare --for", "isobox unshare --fork "),
+    ("isobox unshare --keep", "isobox unshare --keep-caps "),
     ("unshare --boo", "unshare --boottime "),
     // An optional value stands only behind the equals sign; a value that must be may stand there.
     ("unshare --mount=onef", "unshare --mount=onefile "),
@@ -25,8 +25,8 @@ const CASES: [Case; 16] = [
     ("unshare -p unsha", "unshare -p unshare "),
     ("unshare --pid cat one", "unshare --pid cat onefile "),
     (
-        "unshare -f -- unshare --for",
-        "unshare -f -- unshare --fork ",
+        "unshare -f -- unshare --keep",
+        "unshare -f -- unshare --keep-caps ",
     ),
     ("unshare -R / ./the", "unshare -R / ./theprogram "),
 ];

@@ -27,7 +27,9 @@
 mod kit;
 
 mod chroot;
+mod complete;
 mod frame;
+mod lab;
 mod lsns;
 mod nsenter;
 mod parity;
