@@ -24,6 +24,7 @@ macro_rules! entries {
 }
 
 applets! {
+    "cgexec.rs" cgexec: 125, 1, [Args];
     "pivot.rs" pivot: 1, 8, [Args];
     "pivot_root.rs" pivot_root: 1, 8, [Args];
     "setpriv.rs" setpriv: 1, 1, [Args];

@@ -37,7 +37,7 @@ impl argh::FromArgValue for Explain {
 /// Performs the plan, or tells it where `explain` asks for that.
 pub(crate) fn perform(plan: &Plan, explain: Option<Explain>) -> Result<Exit> {
     let outcome = match explain {
-        None => plan.run(&plan::Quiet)?,
+        None => plan.run(&Notes)?,
         Some(Explain::Run) => plan.run(&Narrator)?,
         Some(Explain::Text) => {
             return help::print_all(&plan.tell().iter().map(plan::text).collect::<String>());
@@ -48,6 +48,17 @@ pub(crate) fn perform(plan: &Plan, explain: Option<Explain>) -> Result<Exit> {
         Outcome::Exited(status) => Exit::Status(status),
         Outcome::Killed(signal) => Exit::Signal(signal),
     })
+}
+
+/// Passes on what steps note, on standard error.
+struct Notes;
+
+impl Observer for Notes {
+    fn before(&self, _: &Plan, _: usize) {}
+    fn after(&self, _: &Plan, _: usize, _: &Result<()>) {}
+    fn noted(&self, text: &str) {
+        say(&format!("note: {text}\n"));
+    }
 }
 
 /// Tells on standard error what is being done: standard output belongs to the program.
@@ -63,6 +74,10 @@ impl Observer for Narrator {
             Ok(()) => say("             result   done\n"),
             Err(error) => say(&format!("             result   {error}\n")),
         }
+    }
+
+    fn noted(&self, text: &str) {
+        Notes.noted(text);
     }
 }
 

@@ -13,7 +13,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{Pid, UnlinkatFlags, unlinkat};
 
-use super::hierarchy::{Hierarchies, Hierarchy, Version, v2_word};
+use super::hierarchy::{Hierarchy, Version};
 use super::setting::{Setting, to_v1, to_v2};
 use super::value::{Limit, bytes};
 use crate::error::{Doing, Error, Result};
@@ -168,6 +168,16 @@ impl Group {
             .collect())
     }
 
+    /// Whether groups with controllers may lie below it while processes sit in it: always on v1; on v2 in the root of
+    /// the whole hierarchy, and where controllers are on already (so that nobody sits in it).
+    pub fn may_hold_groups(&self) -> bool {
+        self.hierarchy.version == Version::V1
+            || self.path.as_os_str().is_empty() && self.hierarchy.root == Path::new("/")
+            || self
+                .read("cgroup.subtree_control")
+                .is_ok_and(|on| !on.trim().is_empty())
+    }
+
     /// The groups right below it, by name.
     ///
     /// # Errors
@@ -212,12 +222,13 @@ impl Group {
         self.write("cgroup.procs", &pid.to_string())
     }
 
-    /// Sets what is given in v2's words, in the words of this hierarchy, and gives what was written.
+    /// Sets what is given in v2's words, in the words of this hierarchy, and gives what was written. `memory` is the
+    /// memory limit that is set with it: v1 limits memory and swap together.
     ///
     /// # Errors
     /// For what this hierarchy has nothing for, and the kernel's answer.
-    pub fn set(&self, setting: &Setting) -> Result<Vec<Setting>> {
-        let written = self.words_for(setting)?;
+    pub fn set(&self, setting: &Setting, memory: Option<Limit>) -> Result<Vec<Setting>> {
+        let written = self.words_for(setting, memory)?;
         for one in &written {
             self.write(&one.name, &one.value)?;
         }
@@ -228,16 +239,13 @@ impl Group {
     ///
     /// # Errors
     /// For what it has nothing for.
-    pub fn words_for(&self, setting: &Setting) -> Result<Vec<Setting>> {
+    pub fn words_for(&self, setting: &Setting, memory: Option<Limit>) -> Result<Vec<Setting>> {
         let setting = to_v2(setting)?;
         match self.hierarchy.version {
             Version::V2 => Ok(vec![setting]),
             Version::V1 => {
-                let limit = self
-                    .read("memory.limit_in_bytes")
-                    .ok()
-                    .and_then(|text| bytes(text.trim()).ok());
-                to_v1(&setting, limit.unwrap_or(Limit::Max))
+                let kept = || bytes(self.read("memory.limit_in_bytes").ok()?.trim()).ok();
+                to_v1(&setting, memory.or_else(kept).unwrap_or(Limit::Max))
             }
         }
     }
@@ -299,42 +307,4 @@ fn explain_missing(error: Error, group: &Group, file: &str) -> Error {
         return error.hint(format!("the controller '{controller}' is off in this group: its parent's cgroup.subtree_control must have it"));
     }
     error
-}
-
-/// The groups of one path in every hierarchy that holds one of these controllers, each hierarchy once, with the
-/// controllers wanted there. No controllers mean the v2 hierarchy (on a legacy machine: the first); `*` means all.
-///
-/// # Errors
-/// For a controller that nothing holds.
-pub fn groups(
-    all: &Hierarchies,
-    controllers: &[&str],
-    path: &Path,
-) -> Result<Vec<(Group, Vec<String>)>> {
-    let mut found: Vec<(Group, Vec<String>)> = Vec::new();
-    let mut add = |hierarchy: &Rc<Hierarchy>, wanted: &[String]| {
-        let at = found
-            .iter()
-            .position(|(group, _)| Rc::ptr_eq(&group.hierarchy, hierarchy))
-            .unwrap_or(found.len());
-        if at == found.len() {
-            found.push((Group::new(hierarchy, path), Vec::new()));
-        }
-        found[at].1.extend_from_slice(wanted);
-    };
-    for controller in controllers {
-        match *controller {
-            "*" => all
-                .all()
-                .iter()
-                .filter(|h| !h.controllers.is_empty())
-                .for_each(|h| add(h, &h.controllers)),
-            "cgroup" => add(all.of("cgroup")?, &[]),
-            one => add(all.of(v2_word(one))?, &[v2_word(one).to_owned()]),
-        }
-    }
-    if let ([], Some(first)) = (controllers, all.v2().or(all.all().first())) {
-        add(first, &[]);
-    }
-    Ok(found)
 }

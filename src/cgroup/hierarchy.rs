@@ -165,6 +165,16 @@ impl Hierarchies {
             .find(|hierarchy| hierarchy.version == Version::V2)
     }
 
+    /// Where a group without controllers goes: the v2 hierarchy, on a legacy machine the first there is.
+    ///
+    /// # Errors
+    /// Where there is none (which [`Hierarchies::discover`] has told already).
+    pub fn first(&self) -> Result<&Rc<Hierarchy>> {
+        self.v2()
+            .or(self.0.first())
+            .ok_or_else(|| Error::new("no cgroup hierarchy is mounted"))
+    }
+
     /// How they are mounted.
     pub fn layout(&self) -> Layout {
         let v1 = self

@@ -246,9 +246,9 @@ pub fn shares_of_weight(weight: u64) -> u64 {
     while low < high {
         let middle = u64::midpoint(low, high + 1);
         if weight_of_shares(middle) > weight {
-            high = middle - 1
+            high = middle - 1;
         } else {
-            low = middle
+            low = middle;
         }
     }
     low

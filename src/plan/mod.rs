@@ -13,6 +13,7 @@
 //! namespaces we started in and does what can only be done from there (writing a map with privilege there,
 //! pinning a mount namespace). `run.rs` draws how the two talk.
 
+pub mod confine;
 mod exec;
 mod explain;
 mod link;
@@ -129,6 +130,8 @@ pub struct Context {
     slots: Vec<Option<OwnedFd>>,
     /// The kinds of namespace that this process has joined.
     joined: CloneFlags,
+    /// What a step found worth saying, for the observer.
+    notes: Vec<String>,
     /// The entries that this process has performed, to be taken back where a later one fails.
     done: Vec<usize>,
     /// The child's end of the line to its parent, which hangs up when the parent dies.
@@ -141,6 +144,7 @@ impl Context {
             program: Pid::this(),
             slots: (0..plan.slots).map(|_| None).collect(),
             joined: CloneFlags::empty(),
+            notes: Vec::new(),
             done: Vec::new(),
             parent: None,
         }
@@ -149,6 +153,11 @@ impl Context {
     /// The process on its way to the program, as the performing side numbers it.
     pub fn program(&self) -> Pid {
         self.program
+    }
+
+    /// Says something that is no error: a limit that the kernel rounded.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
     }
 
     /// Leaves a descriptor for a later step.

@@ -45,6 +45,8 @@ pub trait Observer {
     fn before(&self, plan: &Plan, index: usize);
     /// It has been performed, or has failed.
     fn after(&self, plan: &Plan, index: usize, result: &Result<()>);
+    /// A step says something that is no error.
+    fn noted(&self, text: &str);
 }
 
 /// Watches nothing.
@@ -54,6 +56,15 @@ pub struct Quiet;
 impl Observer for Quiet {
     fn before(&self, _: &Plan, _: usize) {}
     fn after(&self, _: &Plan, _: usize, _: &Result<()>) {}
+    fn noted(&self, _: &str) {}
+}
+
+/// How the line to the program side ended.
+enum Ended {
+    /// By its exec.
+    Executed,
+    /// By its death on the way there.
+    Died,
 }
 
 /// Who performs the outside's entries.
@@ -90,7 +101,7 @@ impl Plan {
             if let Outside::Line(line) = &outside {
                 line.failed(error);
             }
-            self.undo(&mut cx, |_| true);
+            self.undo(&mut cx, observer, |_| true);
         }
         // The helper goes when the last end of its line is closed: the child's, by its exec.
         drop(outside);
@@ -111,7 +122,7 @@ impl Plan {
             })
         });
         let outcome = process::supervise(child, &pidfd, &guard, line);
-        self.undo(&mut cx, |index| self.temporary.contains(&index));
+        self.undo(&mut cx, observer, |index| self.temporary.contains(&index));
         outcome
     }
 
@@ -223,6 +234,7 @@ impl Plan {
         observer.before(self, index);
         let result = step.perform(cx);
         observer.after(self, index, &result);
+        cx.notes.drain(..).for_each(|note| observer.noted(&note));
         if result.is_ok() {
             cx.done.push(index);
         }
@@ -244,42 +256,49 @@ impl Plan {
         observer: &dyn Observer,
     ) -> Result<()> {
         let child = cx.program;
-        let result = self.serve(line, cx, observer);
-        if result.is_err() {
-            // It has said its last word: collect it, so that no zombie is left.
-            while wait(child, libc::WEXITED) == Err(Errno::EINTR) {}
-        }
-        result
+        let Err(error) = self.serve(line, cx, observer) else {
+            return Ok(());
+        };
+        // It has said its last word: collect it, so that no zombie is left, and only then take back what was done:
+        // a cgroup that it is in could not be removed.
+        line.answer(&Ok(()));
+        while wait(child, libc::WEXITED) == Err(Errno::EINTR) {}
+        self.undo(cx, observer, |_| true);
+        Err(error)
     }
 
-    /// Performs what the program side asks for. Ends well when the program side executed its program (or died
-    /// without a word, which its parent sees for itself), with its error when it failed.
-    fn serve(&self, line: &OutsideEnd, cx: &mut Context, observer: &dyn Observer) -> Result<()> {
-        let mut executing = false;
+    /// A helper's life.
+    fn serve_as_helper(&self, line: &OutsideEnd, observer: &dyn Observer) {
+        let mut cx = Context::new(self);
+        match self.serve(line, &mut cx, observer) {
+            Ok(Ended::Executed) => {}
+            Ok(Ended::Died) => self.undo(&mut cx, observer, |_| true),
+            Err(_) => {
+                self.undo(&mut cx, observer, |_| true);
+                // Whoever failed waits for this, so that nothing is left when its error is printed.
+                line.answer(&Ok(()));
+            }
+        }
+    }
+
+    /// Performs what the program side asks for, until the line ends. An error is what the program side failed with.
+    fn serve(&self, line: &OutsideEnd, cx: &mut Context, observer: &dyn Observer) -> Result<Ended> {
+        let mut ended = Ended::Died;
         loop {
             match line.listen()? {
                 (Said::Perform(index), speaker) => {
                     cx.program = speaker;
                     line.answer(&self.perform(index, cx, observer));
                 }
-                (Said::Executing, _) => executing = true,
-                (Said::Failed(error), _) => {
-                    self.undo(cx, |_| true);
-                    line.answer(&Ok(()));
-                    return Err(error);
-                }
-                (Said::Closed, _) => {
-                    if !executing {
-                        self.undo(cx, |_| true);
-                    }
-                    return Ok(());
-                }
+                (Said::Executing, _) => ended = Ended::Executed,
+                (Said::Failed(error), _) => return Err(error),
+                (Said::Closed, _) => return Ok(ended),
             }
         }
     }
 
     /// Takes back what this process has done, last first, as far as `which` says.
-    fn undo(&self, cx: &mut Context, which: impl Fn(usize) -> bool) {
+    fn undo(&self, cx: &mut Context, observer: &dyn Observer, which: impl Fn(usize) -> bool) {
         for index in std::mem::take(&mut cx.done)
             .into_iter()
             .rev()
@@ -289,6 +308,7 @@ impl Plan {
                 step.undo(cx);
             }
         }
+        cx.notes.drain(..).for_each(|note| observer.noted(&note));
     }
 }
 
@@ -301,9 +321,7 @@ fn start_helper(plan: &Plan, observer: &dyn Observer) -> Result<ProgramEnd> {
     else {
         drop(program_end);
         if let Ok(Forked::Child) = fork(CloneFlags::empty(), None) {
-            let mut cx = Context::new(plan);
-            // Its errors travel over the line; there is nobody else to tell.
-            let _ = plan.serve(&outside_end, &mut cx, observer);
+            plan.serve_as_helper(&outside_end, observer);
         }
         task::exit_now(0)
     };

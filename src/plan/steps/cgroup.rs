@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
+use crate::cgroup::value::Limit;
 use crate::cgroup::{Group, Setting, Version};
 use crate::error::Result;
 use crate::plan::{Context, Explanation, Shell, Slot, Step};
@@ -51,10 +52,18 @@ impl Step for MakeGroup {
         Ok(())
     }
 
-    fn undo(&self, _: &mut Context) {
-        if self.made.get() {
-            // A group that others have come to use meanwhile is busy, and stays.
-            let _ = self.group.remove();
+    fn undo(&self, cx: &mut Context) {
+        if !self.made.get() {
+            return;
+        }
+        if let Err(error) = self.group.remove() {
+            cx.note(format!(
+                "{} stays: {error}{}",
+                self.group.shown().display(),
+                error
+                    .advice()
+                    .map_or_else(String::new, |why| format!(", {why}"))
+            ));
         }
     }
 
@@ -121,11 +130,25 @@ pub struct SetLimit {
     pub group: Group,
     /// What to set, in the words of v2 or v1.
     pub setting: Setting,
+    /// The memory limit that is set with it: v1 limits memory and swap together.
+    pub memory: Option<Limit>,
 }
 
 impl Step for SetLimit {
-    fn perform(&self, _: &mut Context) -> Result<()> {
-        self.group.set(&self.setting).map(drop)
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let written = self.group.set(&self.setting, self.memory)?;
+        if let [one] = &written[..]
+            && let Ok(now) = self.group.read(&one.name)
+            && is_rounded(&one.value, now.trim())
+        {
+            cx.note(format!(
+                "{}: the kernel made {} of {}",
+                one.name,
+                now.trim(),
+                one.value
+            ));
+        }
+        Ok(())
     }
 
     fn moves(&self) -> bool {
@@ -135,7 +158,7 @@ impl Step for SetLimit {
     fn explain(&self) -> Explanation {
         let written = self
             .group
-            .words_for(&self.setting)
+            .words_for(&self.setting, self.memory)
             .unwrap_or_else(|_| vec![self.setting.clone()]);
         let calls: Vec<String> = written
             .iter()
@@ -214,4 +237,10 @@ impl Step for JoinGroup {
     fn shell(&self) -> Shell {
         Shell::Implied
     }
+}
+
+/// Whether the kernel keeps another number than it was given.
+fn is_rounded(given: &str, kept: &str) -> bool {
+    let numbers = given.parse::<u64>().ok().zip(kept.parse::<u64>().ok());
+    numbers.is_some_and(|(given, kept)| given != kept)
 }
