@@ -71,9 +71,11 @@ pub(crate) struct Args {
     rm: bool,
     /// paths count from the root of the hierarchy; they always do
     #[argh(switch, short = 'b')]
+    #[allow(dead_code, reason = "libcgroup's word for what is always so here")]
     from_root: bool,
-    /// keep a rules daemon from moving the children; there is none to tell
+    /// keep a rules daemon from moving the children; there is none that would
     #[argh(switch, short = 's')]
+    #[allow(dead_code, reason = "as above")]
     sticky: bool,
     /// tell what would be done and do nothing; json for programs, run to tell while doing
     #[argh(option, arg_name = "[=how]")]

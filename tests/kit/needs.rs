@@ -58,6 +58,17 @@ pub fn cgroup2() -> Need {
         .ok_or_else(|| "a mounted cgroup2".into())
 }
 
+/// A cgroup controller is mounted, whichever design holds it.
+pub fn controller(name: &str) -> Need {
+    let v1 = PathBuf::from("/sys/fs/cgroup").join(name).join("tasks");
+    let v2 = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    if v1.exists() || v2.split_whitespace().any(|held| held == name) {
+        Ok(())
+    } else {
+        Err(format!("the cgroup controller {name}"))
+    }
+}
+
 /// Where cgroup v2 is.
 pub fn cgroup2_mount() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/thread-self/mounts").ok()?;
