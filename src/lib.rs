@@ -22,6 +22,7 @@
 
 pub mod accounts;
 pub mod capability;
+#[cfg(feature = "cgroup")]
 pub mod cgroup;
 pub mod credentials;
 pub mod enter;

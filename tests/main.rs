@@ -28,6 +28,8 @@ mod kit;
 
 mod chroot;
 mod complete;
+#[cfg(feature = "cgroup")]
+mod cgexec;
 mod frame;
 mod lab;
 mod lsns;

@@ -7,6 +7,8 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -115,10 +117,26 @@ impl Group {
             return Err(Error::new("cannot remove the root cgroup").on(&self.hierarchy.mount));
         };
         let parent = self.parent().open()?;
-        let removed = unlinkat(&parent, name, UnlinkatFlags::RemoveDir);
-        removed
-            .doing_to("cannot remove cgroup", self.shown())
-            .map_err(|e| explain_refusal(e, self))
+        // The kernel lets go of a group a moment after its last process has been waited for.
+        let mut pause = Duration::from_millis(1);
+        loop {
+            match unlinkat(&parent, name, UnlinkatFlags::RemoveDir) {
+                Err(Errno::EBUSY) if pause < Duration::from_millis(40) && self.looks_empty() => {
+                    sleep(pause);
+                }
+                other => {
+                    return other
+                        .doing_to("cannot remove cgroup", self.shown())
+                        .map_err(|e| explain_refusal(e, self));
+                }
+            }
+            pause *= 2;
+        }
+    }
+
+    fn looks_empty(&self) -> bool {
+        self.processes().is_ok_and(|all| all.is_empty())
+            && self.children().is_ok_and(|all| all.is_empty())
     }
 
     /// The whole text of one of its files.

@@ -13,6 +13,7 @@
 //! namespaces we started in and does what can only be done from there (writing a map with privilege there,
 //! pinning a mount namespace). `run.rs` draws how the two talk.
 
+#[cfg(feature = "cgroup")]
 pub mod confine;
 mod exec;
 mod explain;

@@ -4,6 +4,7 @@
 pub mod attributes;
 pub mod binfmt;
 pub mod capabilities;
+#[cfg(feature = "cgroup")]
 pub mod cgroup;
 pub mod chroot;
 pub mod credentials;
