@@ -25,6 +25,8 @@ macro_rules! entries {
 
 applets! {
     #[cfg(feature = "cgroup")]
+    "cg.rs" cg: 1, 8, [Args];
+    #[cfg(feature = "cgroup")]
     "cgexec.rs" cgexec: 125, 1, [Args];
     "pivot.rs" pivot: 1, 8, [Args];
     "pivot_root.rs" pivot_root: 1, 8, [Args];

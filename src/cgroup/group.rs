@@ -3,8 +3,8 @@
 //! Everything is done by descriptor from the hierarchy's root down, so that neither a link nor `..` leads out.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::thread::sleep;
@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{Pid, UnlinkatFlags, unlinkat};
+use nix::unistd::{Pid, Uid, UnlinkatFlags, fchown, unlinkat};
 
 use super::hierarchy::{Hierarchy, Version};
-use super::setting::{Setting, to_v1, to_v2};
+use super::setting::{Setting, from_v1, to_v1, to_v2};
 use super::value::{Limit, bytes};
 use crate::error::{Doing, Error, Result};
 
@@ -64,6 +65,11 @@ impl Group {
         self.hierarchy
             .open(&self.path, OFlag::O_PATH | OFlag::O_DIRECTORY)
             .is_ok()
+    }
+
+    /// Whether it has this file.
+    pub fn has(&self, file: &str) -> bool {
+        self.hierarchy.open(&self.path.join(file), OFlag::O_PATH).is_ok()
     }
 
     /// Its directory.
@@ -154,6 +160,38 @@ impl Group {
             .read_to_string(&mut text)
             .doing_to("cannot read", shown())?;
         Ok(text)
+    }
+
+    /// A file by its v2 name, in v2's words where this hierarchy is v1.
+    ///
+    /// # Errors
+    /// The kernel's answer, as "cannot read".
+    pub fn get(&self, name: &str) -> Result<String> {
+        if self.hierarchy.version == Version::V2 {
+            return self.read(name);
+        }
+        from_v1(name, |file| self.read(file))
+    }
+
+    /// Its events, to be waited for (v2).
+    ///
+    /// # Errors
+    /// The kernel's answer, as "cannot read".
+    pub fn events(&self) -> Result<Events> {
+        let shown = self.shown().join("cgroup.events");
+        let fd = self.hierarchy.open(&self.path.join("cgroup.events"), OFlag::O_RDONLY).doing_to("cannot read", &shown)?;
+        Ok(Events { file: File::from(fd) })
+    }
+
+    /// Gives one of its files (the directory itself for an empty name) to a user.
+    ///
+    /// # Errors
+    /// The kernel's answer, as "cannot give".
+    pub fn give_to(&self, file: &str, uid: u32) -> Result<()> {
+        let path = if file.is_empty() { self.path.clone() } else { self.path.join(file) };
+        let shown = self.hierarchy.shown(&path);
+        let fd = self.hierarchy.open(&path, OFlag::O_RDONLY).doing_to("cannot give away", &shown)?;
+        fchown(&fd, Some(Uid::from_raw(uid)), None).doing_to("cannot give away", shown)
     }
 
     /// Writes one of its files, in one write(2).
@@ -283,6 +321,38 @@ impl Group {
             Ok(())
         } else {
             self.write("cgroup.subtree_control", &missing.join(" "))
+        }
+    }
+}
+
+/// The events of a group: which of its states have changed.
+#[derive(Debug)]
+pub struct Events {
+    file: File,
+}
+
+impl Events {
+    /// What is so now, as `KEY VALUE` lines.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn read(&mut self) -> Result<String> {
+        let mut text = String::new();
+        self.file.seek(SeekFrom::Start(0)).doing("cannot read the events")?;
+        self.file.read_to_string(&mut text).doing("cannot read the events")?;
+        Ok(text)
+    }
+
+    /// Waits for a change since the last read, at most this long.
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn wait(&self, at_most: Option<Duration>) -> Result<()> {
+        let timeout = at_most.map_or(PollTimeout::NONE, |time| PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX));
+        let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLPRI)];
+        match poll(&mut fds, timeout) {
+            Err(Errno::EINTR) => Ok(()),
+            other => other.map(drop).doing("cannot wait for events"),
         }
     }
 }

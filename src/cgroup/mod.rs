@@ -6,12 +6,18 @@
 //! | [`group`] | one group: make, read, write, join, remove, with the reason for a refusal |
 //! | [`setting`] | names and values: v2's words, translated both ways |
 //! | [`io`] | which disk a limit is about |
+//! | [`tree`] | what is done to a group with all below it: freeze, kill, remove |
+//! | [`usage`] | what a group uses, and which limits count |
+//! | [`pressure`] | how long its processes waited for what they lack |
 //! | [`value`] | sizes, shares and counts as people write them |
 
 pub mod group;
 pub mod hierarchy;
 pub mod io;
+pub mod pressure;
 pub mod setting;
+pub mod tree;
+pub mod usage;
 pub mod value;
 
 pub use group::Group;

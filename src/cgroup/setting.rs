@@ -177,6 +177,43 @@ pub fn to_v1(setting: &Setting, memory_limit: Limit) -> Result<Vec<Setting>> {
     }
 }
 
+/// The text of a file of v2, made of those that v1 has for it. `read` reads a v1 file.
+///
+/// # Errors
+/// Those of `read`.
+pub fn from_v1(name: &str, read: impl Fn(&str) -> Result<String>) -> Result<String> {
+    let limit = |text: &str| match bytes(text.trim()) {
+        // No limit is the largest multiple of a page.
+        Ok(Limit::At(n)) if n < 0x7fff_ffff_ffff_f000 => n.to_string(),
+        _ => "max".into(),
+    };
+    if let Some((_, v1)) = SIZES.iter().find(|(v2, _)| *v2 == name) {
+        return Ok(format!("{}\n", limit(&read(v1)?)));
+    }
+    match name {
+        "memory.current" => read("memory.usage_in_bytes"),
+        "memory.peak" => read("memory.max_usage_in_bytes"),
+        "memory.swap.max" => {
+            let both = limit(&read("memory.memsw.limit_in_bytes")?);
+            let memory = read("memory.limit_in_bytes")?.trim().parse::<u64>().unwrap_or(0);
+            Ok(match both.parse::<u64>() {
+                Ok(both) => format!("{}\n", both.saturating_sub(memory)),
+                Err(_) => "max\n".into(),
+            })
+        }
+        "cpu.max" => {
+            let quota = limit(&read("cpu.cfs_quota_us")?);
+            Ok(format!("{quota} {}\n", read("cpu.cfs_period_us")?.trim()))
+        }
+        "cpu.weight" => {
+            let shares = read("cpu.shares")?.trim().parse().unwrap_or(1024);
+            Ok(format!("{}\n", weight_of_shares(shares)))
+        }
+        "cgroup.freeze" => Ok(if read("freezer.state")?.trim() == "THAWED" { "0\n" } else { "1\n" }.into()),
+        _ => read(name),
+    }
+}
+
 fn throttles(value: &str) -> Result<Vec<Setting>> {
     let mut words = value.split_whitespace();
     let device = words

@@ -173,6 +173,23 @@ impl Confinement {
         Ok(born_in)
     }
 
+    /// Makes the groups now, with the controllers enabled above them and nothing joined.
+    ///
+    /// # Errors
+    /// The kernel's answer; what was made before it stays.
+    pub fn make(&self) -> Result<()> {
+        for (group, controllers) in &self.groups {
+            let names: Vec<&str> = controllers.iter().map(String::as_str).collect();
+            for level in group.levels() {
+                level.make()?;
+                if level.hierarchy.version == Version::V2 && level.path != group.path {
+                    level.enable(&names)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn enable(&self, plan: &mut Plan, level: &Group, controllers: &[String]) {
         if level.hierarchy.version == Version::V2 && !controllers.is_empty() {
             plan.then(EnableControllers {

@@ -1,0 +1,140 @@
+//! What a group uses, and which limits count for it, whichever hierarchies hold its controllers.
+
+use std::path::Path;
+
+use super::group::Group;
+use super::hierarchy::{Hierarchies, Version};
+use super::value::{Limit, bytes, count};
+
+/// What a group uses. A figure whose controller is off, or held by no hierarchy, is absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time in microseconds.
+    pub cpu_usec: Option<u64>,
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Swap in bytes.
+    pub swap: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// Bytes read and written.
+    pub io_bytes: Option<u64>,
+}
+
+/// A limit of v2's vocabulary with the v1 file that means the same.
+const LIMITS: [(&str, &str); 2] = [("memory.max", "memory.limit_in_bytes"), ("pids.max", "pids.max")];
+
+/// v1 writes "no limit" as the largest multiple of a page.
+const V1_NO_LIMIT: u64 = 0x7fff_ffff_ffff_f000;
+
+impl Usage {
+    /// Of the group at `path`.
+    pub fn of(all: &Hierarchies, path: &Path) -> Self {
+        let read = |controller: &str, v2: &str, v1: &str| {
+            let group = Group::new(all.of(controller).ok()?, path);
+            group.read(if group.hierarchy.version == Version::V2 { v2 } else { v1 }).ok()
+        };
+        let number = |text: Option<String>| text?.trim().parse().ok();
+        Self {
+            cpu_usec: cpu_usec(all, path),
+            memory: number(read("memory", "memory.current", "memory.usage_in_bytes")),
+            swap: swap(all, path),
+            pids: number(read("pids", "pids.current", "pids.current")),
+            io_bytes: read("io", "io.stat", "blkio.throttle.io_service_bytes").map(|text| io_bytes(&text)),
+        }
+    }
+}
+
+/// v2 counts CPU time in every group (`cpu.stat`); v1 in the hierarchy that holds `cpuacct`, in nanoseconds.
+fn cpu_usec(all: &Hierarchies, path: &Path) -> Option<u64> {
+    let groups = || all.all().iter().map(|hierarchy| Group::new(hierarchy, path));
+    if let Some(nanoseconds) = groups().find_map(|group| group.read("cpuacct.usage").ok()) {
+        return nanoseconds.trim().parse::<u64>().ok().map(|n| n / 1000);
+    }
+    let stat = groups().find(|g| g.hierarchy.version == Version::V2)?.read("cpu.stat").ok()?;
+    keyed(&stat, "usage_usec")
+}
+
+/// v1 counts memory and swap together.
+fn swap(all: &Hierarchies, path: &Path) -> Option<u64> {
+    let group = Group::new(all.of("memory").ok()?, path);
+    match group.hierarchy.version {
+        Version::V2 => group.read("memory.swap.current").ok()?.trim().parse().ok(),
+        Version::V1 => keyed(&group.read("memory.stat").ok()?, "total_swap"),
+    }
+}
+
+/// The value of a key in a file of `KEY VALUE` lines.
+pub fn keyed(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// The bytes of `io.stat` (`8:0 rbytes=1 wbytes=2 ...`) or of v1's `io_service_bytes` (`8:0 Read 1`).
+fn io_bytes(text: &str) -> u64 {
+    let words = text.split_whitespace();
+    let v2: u64 = words
+        .filter_map(|word| word.strip_prefix("rbytes=").or(word.strip_prefix("wbytes=")))
+        .filter_map(|n| n.parse::<u64>().ok())
+        .sum();
+    let v1 = text.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let kind = words.next()?;
+        matches!(kind, "Read" | "Write").then(|| words.next()?.parse::<u64>().ok()).flatten()
+    });
+    v2 + v1.sum::<u64>()
+}
+
+/// A limit that counts for a group, and the group that sets it.
+#[derive(Debug, Clone)]
+pub struct Effective {
+    /// The setting, in v2's words.
+    pub name: &'static str,
+    /// What counts.
+    pub limit: Limit,
+    /// The group that sets it: this one or one above.
+    pub set_by: Option<Group>,
+}
+
+/// The limits that count for the group at `path`: the tightest from the root down, and who sets it.
+pub fn effective(all: &Hierarchies, path: &Path) -> Vec<Effective> {
+    LIMITS.into_iter().filter_map(|(v2, v1)| tightest(all, path, v2, v1)).collect()
+}
+
+fn tightest(all: &Hierarchies, path: &Path, v2: &'static str, v1: &str) -> Option<Effective> {
+    let hierarchy = all.of(super::setting::controller_of(v2)).ok()?;
+    let file = if hierarchy.version == Version::V2 { v2 } else { v1 };
+    let mut found = Effective { name: v2, limit: Limit::Max, set_by: None };
+    for level in Group::new(hierarchy, path).levels() {
+        // The root has no such file, and a group whose controller is off has none either.
+        let Ok(text) = level.read(file) else { continue };
+        let text = text.trim();
+        let here = if v2.starts_with("memory") { bytes(text) } else { count(text) }.ok()?;
+        let tighter = match (here, found.limit) {
+            (Limit::At(n), _) if n >= V1_NO_LIMIT => false,
+            (Limit::At(n), Limit::At(m)) => n < m,
+            (Limit::At(_), Limit::Max) => true,
+            (Limit::Max, _) => false,
+        };
+        if tighter {
+            found = Effective { limit: here, set_by: Some(level), ..found };
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_both_designs() {
+        assert_eq!(io_bytes("8:0 rbytes=10 wbytes=5 rios=1 wios=1 dbytes=0 dios=0\n"), 15);
+        assert_eq!(io_bytes("8:0 Read 10\n8:0 Write 5\n8:0 Total 15\nTotal 15\n"), 15);
+    }
+
+    #[test]
+    fn keys_are_whole_words() {
+        assert_eq!(keyed("usage_usec 12\nuser_usec 3\n", "user_usec"), Some(3));
+        assert_eq!(keyed("total_swapped 1\ntotal_swap 2\n", "total_swap"), Some(2));
+    }
+}
