@@ -29,7 +29,10 @@ mod kit;
 mod chroot;
 mod complete;
 #[cfg(feature = "cgroup")]
+mod cg;
+#[cfg(feature = "cgroup")]
 mod cgexec;
+mod chroot;
 mod frame;
 mod lab;
 mod lsns;

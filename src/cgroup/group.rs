@@ -69,7 +69,9 @@ impl Group {
 
     /// Whether it has this file.
     pub fn has(&self, file: &str) -> bool {
-        self.hierarchy.open(&self.path.join(file), OFlag::O_PATH).is_ok()
+        self.hierarchy
+            .open(&self.path.join(file), OFlag::O_PATH)
+            .is_ok()
     }
 
     /// Its directory.
@@ -179,8 +181,13 @@ impl Group {
     /// The kernel's answer, as "cannot read".
     pub fn events(&self) -> Result<Events> {
         let shown = self.shown().join("cgroup.events");
-        let fd = self.hierarchy.open(&self.path.join("cgroup.events"), OFlag::O_RDONLY).doing_to("cannot read", &shown)?;
-        Ok(Events { file: File::from(fd) })
+        let fd = self
+            .hierarchy
+            .open(&self.path.join("cgroup.events"), OFlag::O_RDONLY)
+            .doing_to("cannot read", &shown)?;
+        Ok(Events {
+            file: File::from(fd),
+        })
     }
 
     /// Gives one of its files (the directory itself for an empty name) to a user.
@@ -188,9 +195,16 @@ impl Group {
     /// # Errors
     /// The kernel's answer, as "cannot give".
     pub fn give_to(&self, file: &str, uid: u32) -> Result<()> {
-        let path = if file.is_empty() { self.path.clone() } else { self.path.join(file) };
+        let path = if file.is_empty() {
+            self.path.clone()
+        } else {
+            self.path.join(file)
+        };
         let shown = self.hierarchy.shown(&path);
-        let fd = self.hierarchy.open(&path, OFlag::O_RDONLY).doing_to("cannot give away", &shown)?;
+        let fd = self
+            .hierarchy
+            .open(&path, OFlag::O_RDONLY)
+            .doing_to("cannot give away", &shown)?;
         fchown(&fd, Some(Uid::from_raw(uid)), None).doing_to("cannot give away", shown)
     }
 
@@ -338,8 +352,12 @@ impl Events {
     /// The kernel's answer.
     pub fn read(&mut self) -> Result<String> {
         let mut text = String::new();
-        self.file.seek(SeekFrom::Start(0)).doing("cannot read the events")?;
-        self.file.read_to_string(&mut text).doing("cannot read the events")?;
+        self.file
+            .seek(SeekFrom::Start(0))
+            .doing("cannot read the events")?;
+        self.file
+            .read_to_string(&mut text)
+            .doing("cannot read the events")?;
         Ok(text)
     }
 
@@ -348,7 +366,9 @@ impl Events {
     /// # Errors
     /// Those of poll(2).
     pub fn wait(&self, at_most: Option<Duration>) -> Result<()> {
-        let timeout = at_most.map_or(PollTimeout::NONE, |time| PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX));
+        let timeout = at_most.map_or(PollTimeout::NONE, |time| {
+            PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX)
+        });
         let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLPRI)];
         match poll(&mut fds, timeout) {
             Err(Errno::EINTR) => Ok(()),

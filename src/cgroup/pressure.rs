@@ -30,15 +30,24 @@ impl Pressure {
     /// # Errors
     /// For a text of another form.
     pub fn parse(text: &str) -> Result<Self> {
-        let line = |kind: &str| text.lines().find_map(|line| Line::parse(line.strip_prefix(kind)?));
+        let line = |kind: &str| {
+            text.lines()
+                .find_map(|line| Line::parse(line.strip_prefix(kind)?))
+        };
         let some = line("some ").ok_or_else(|| Error::new("not a pressure file"))?;
-        Ok(Self { some, full: line("full ") })
+        Ok(Self {
+            some,
+            full: line("full "),
+        })
     }
 }
 
 impl Line {
     fn parse(text: &str) -> Option<Self> {
-        let value = |key: &str| text.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        let value = |key: &str| {
+            text.split(' ')
+                .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+        };
         let number = |key: &str| value(key)?.parse().ok();
         Some(Self {
             avg10: number("avg10")?,

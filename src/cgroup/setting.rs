@@ -195,7 +195,10 @@ pub fn from_v1(name: &str, read: impl Fn(&str) -> Result<String>) -> Result<Stri
         "memory.peak" => read("memory.max_usage_in_bytes"),
         "memory.swap.max" => {
             let both = limit(&read("memory.memsw.limit_in_bytes")?);
-            let memory = read("memory.limit_in_bytes")?.trim().parse::<u64>().unwrap_or(0);
+            let memory = read("memory.limit_in_bytes")?
+                .trim()
+                .parse::<u64>()
+                .unwrap_or(0);
             Ok(match both.parse::<u64>() {
                 Ok(both) => format!("{}\n", both.saturating_sub(memory)),
                 Err(_) => "max\n".into(),
@@ -209,7 +212,12 @@ pub fn from_v1(name: &str, read: impl Fn(&str) -> Result<String>) -> Result<Stri
             let shares = read("cpu.shares")?.trim().parse().unwrap_or(1024);
             Ok(format!("{}\n", weight_of_shares(shares)))
         }
-        "cgroup.freeze" => Ok(if read("freezer.state")?.trim() == "THAWED" { "0\n" } else { "1\n" }.into()),
+        "cgroup.freeze" => Ok(if read("freezer.state")?.trim() == "THAWED" {
+            "0\n"
+        } else {
+            "1\n"
+        }
+        .into()),
         _ => read(name),
     }
 }

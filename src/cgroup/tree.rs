@@ -24,7 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// Where no hierarchy has it.
 pub fn at(all: &Hierarchies, path: &Path) -> Result<Vec<Group>> {
-    let found: Vec<Group> = all.all().iter().map(|h| Group::new(h, path)).filter(Group::exists).collect();
+    let found: Vec<Group> = all
+        .all()
+        .iter()
+        .map(|h| Group::new(h, path))
+        .filter(Group::exists)
+        .collect();
     if found.is_empty() {
         return Err(Error::new("no such cgroup").on(Path::new("/").join(path)));
     }
@@ -42,7 +47,10 @@ pub fn deepest_first(group: &Group) -> Result<Vec<Group>> {
         other => other?,
     };
     for child in children {
-        all.extend(deepest_first(&Group::new(&group.hierarchy, group.path.join(child)))?);
+        all.extend(deepest_first(&Group::new(
+            &group.hierarchy,
+            group.path.join(child),
+        ))?);
     }
     all.push(group.clone());
     Ok(all)
@@ -60,11 +68,17 @@ pub fn freeze(all: &Hierarchies, path: &Path, frozen: bool) -> Result<()> {
         Version::V1 => group.hierarchy.holds("freezer"),
     };
     let none = || {
-        Error::new("cannot freeze").on(Path::new("/").join(path)).because("neither v2 nor v1's freezer has this group")
+        Error::new("cannot freeze")
+            .on(Path::new("/").join(path))
+            .because("neither v2 nor v1's freezer has this group")
     };
     let group = groups.iter().find(fits).ok_or_else(none)?;
     let (file, value, sign) = match (group.hierarchy.version, frozen) {
-        (Version::V2, _) => ("cgroup.freeze", if frozen { "1" } else { "0" }, ("cgroup.events", frozen)),
+        (Version::V2, _) => (
+            "cgroup.freeze",
+            if frozen { "1" } else { "0" },
+            ("cgroup.events", frozen),
+        ),
         (Version::V1, true) => ("freezer.state", "FROZEN", ("freezer.state", true)),
         (Version::V1, false) => ("freezer.state", "THAWED", ("freezer.state", false)),
     };
@@ -79,7 +93,9 @@ pub fn freeze(all: &Hierarchies, path: &Path, frozen: bool) -> Result<()> {
     if wait_until(done)? {
         return Ok(());
     }
-    Err(Error::new("not all processes have stopped in").on(group.shown()).because("one sleeps and cannot be interrupted"))
+    Err(Error::new("not all processes have stopped in")
+        .on(group.shown())
+        .because("one sleeps and cannot be interrupted"))
 }
 
 /// Ends every process of a group and below, and waits until none is left.
@@ -116,7 +132,9 @@ pub fn kill_all(all: &Hierarchies, path: &Path) -> Result<()> {
         return Ok(());
     }
     let pids: Vec<String> = left(&groups)?.iter().map(ToString::to_string).collect();
-    Err(Error::new("processes do not end in").on(Path::new("/").join(path)).because(pids.join(" ")))
+    Err(Error::new("processes do not end in")
+        .on(Path::new("/").join(path))
+        .because(pids.join(" ")))
 }
 
 /// Removes a group, in every hierarchy that has it; with `below` those below it too.
@@ -125,7 +143,11 @@ pub fn kill_all(all: &Hierarchies, path: &Path) -> Result<()> {
 /// `EBUSY` while a process or a group is in it.
 pub fn remove(all: &Hierarchies, path: &Path, below: bool) -> Result<()> {
     for group in at(all, path)? {
-        let doomed = if below { deepest_first(&group)? } else { vec![group] };
+        let doomed = if below {
+            deepest_first(&group)?
+        } else {
+            vec![group]
+        };
         for group in doomed {
             group.remove()?;
         }

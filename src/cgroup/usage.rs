@@ -22,7 +22,10 @@ pub struct Usage {
 }
 
 /// A limit of v2's vocabulary with the v1 file that means the same.
-const LIMITS: [(&str, &str); 2] = [("memory.max", "memory.limit_in_bytes"), ("pids.max", "pids.max")];
+const LIMITS: [(&str, &str); 2] = [
+    ("memory.max", "memory.limit_in_bytes"),
+    ("pids.max", "pids.max"),
+];
 
 /// v1 writes "no limit" as the largest multiple of a page.
 const V1_NO_LIMIT: u64 = 0x7fff_ffff_ffff_f000;
@@ -32,7 +35,13 @@ impl Usage {
     pub fn of(all: &Hierarchies, path: &Path) -> Self {
         let read = |controller: &str, v2: &str, v1: &str| {
             let group = Group::new(all.of(controller).ok()?, path);
-            group.read(if group.hierarchy.version == Version::V2 { v2 } else { v1 }).ok()
+            group
+                .read(if group.hierarchy.version == Version::V2 {
+                    v2
+                } else {
+                    v1
+                })
+                .ok()
         };
         let number = |text: Option<String>| text?.trim().parse().ok();
         Self {
@@ -40,18 +49,26 @@ impl Usage {
             memory: number(read("memory", "memory.current", "memory.usage_in_bytes")),
             swap: swap(all, path),
             pids: number(read("pids", "pids.current", "pids.current")),
-            io_bytes: read("io", "io.stat", "blkio.throttle.io_service_bytes").map(|text| io_bytes(&text)),
+            io_bytes: read("io", "io.stat", "blkio.throttle.io_service_bytes")
+                .map(|text| io_bytes(&text)),
         }
     }
 }
 
 /// v2 counts CPU time in every group (`cpu.stat`); v1 in the hierarchy that holds `cpuacct`, in nanoseconds.
 fn cpu_usec(all: &Hierarchies, path: &Path) -> Option<u64> {
-    let groups = || all.all().iter().map(|hierarchy| Group::new(hierarchy, path));
+    let groups = || {
+        all.all()
+            .iter()
+            .map(|hierarchy| Group::new(hierarchy, path))
+    };
     if let Some(nanoseconds) = groups().find_map(|group| group.read("cpuacct.usage").ok()) {
         return nanoseconds.trim().parse::<u64>().ok().map(|n| n / 1000);
     }
-    let stat = groups().find(|g| g.hierarchy.version == Version::V2)?.read("cpu.stat").ok()?;
+    let stat = groups()
+        .find(|g| g.hierarchy.version == Version::V2)?
+        .read("cpu.stat")
+        .ok()?;
     keyed(&stat, "usage_usec")
 }
 
@@ -66,20 +83,31 @@ fn swap(all: &Hierarchies, path: &Path) -> Option<u64> {
 
 /// The value of a key in a file of `KEY VALUE` lines.
 pub fn keyed(text: &str, key: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    text.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    })
 }
 
 /// The bytes of `io.stat` (`8:0 rbytes=1 wbytes=2 ...`) or of v1's `io_service_bytes` (`8:0 Read 1`).
 fn io_bytes(text: &str) -> u64 {
     let words = text.split_whitespace();
     let v2: u64 = words
-        .filter_map(|word| word.strip_prefix("rbytes=").or(word.strip_prefix("wbytes=")))
+        .filter_map(|word| {
+            word.strip_prefix("rbytes=")
+                .or(word.strip_prefix("wbytes="))
+        })
         .filter_map(|n| n.parse::<u64>().ok())
         .sum();
     let v1 = text.lines().filter_map(|line| {
         let mut words = line.split(' ').skip(1);
         let kind = words.next()?;
-        matches!(kind, "Read" | "Write").then(|| words.next()?.parse::<u64>().ok()).flatten()
+        matches!(kind, "Read" | "Write")
+            .then(|| words.next()?.parse::<u64>().ok())
+            .flatten()
     });
     v2 + v1.sum::<u64>()
 }
@@ -97,18 +125,34 @@ pub struct Effective {
 
 /// The limits that count for the group at `path`: the tightest from the root down, and who sets it.
 pub fn effective(all: &Hierarchies, path: &Path) -> Vec<Effective> {
-    LIMITS.into_iter().filter_map(|(v2, v1)| tightest(all, path, v2, v1)).collect()
+    LIMITS
+        .into_iter()
+        .filter_map(|(v2, v1)| tightest(all, path, v2, v1))
+        .collect()
 }
 
 fn tightest(all: &Hierarchies, path: &Path, v2: &'static str, v1: &str) -> Option<Effective> {
     let hierarchy = all.of(super::setting::controller_of(v2)).ok()?;
-    let file = if hierarchy.version == Version::V2 { v2 } else { v1 };
-    let mut found = Effective { name: v2, limit: Limit::Max, set_by: None };
+    let file = if hierarchy.version == Version::V2 {
+        v2
+    } else {
+        v1
+    };
+    let mut found = Effective {
+        name: v2,
+        limit: Limit::Max,
+        set_by: None,
+    };
     for level in Group::new(hierarchy, path).levels() {
         // The root has no such file, and a group whose controller is off has none either.
         let Ok(text) = level.read(file) else { continue };
         let text = text.trim();
-        let here = if v2.starts_with("memory") { bytes(text) } else { count(text) }.ok()?;
+        let here = if v2.starts_with("memory") {
+            bytes(text)
+        } else {
+            count(text)
+        }
+        .ok()?;
         let tighter = match (here, found.limit) {
             (Limit::At(n), _) if n >= V1_NO_LIMIT => false,
             (Limit::At(n), Limit::At(m)) => n < m,
@@ -116,7 +160,11 @@ fn tightest(all: &Hierarchies, path: &Path, v2: &'static str, v1: &str) -> Optio
             (Limit::Max, _) => false,
         };
         if tighter {
-            found = Effective { limit: here, set_by: Some(level), ..found };
+            found = Effective {
+                limit: here,
+                set_by: Some(level),
+                ..found
+            };
         }
     }
     Some(found)
@@ -128,13 +176,22 @@ mod tests {
 
     #[test]
     fn bytes_of_both_designs() {
-        assert_eq!(io_bytes("8:0 rbytes=10 wbytes=5 rios=1 wios=1 dbytes=0 dios=0\n"), 15);
-        assert_eq!(io_bytes("8:0 Read 10\n8:0 Write 5\n8:0 Total 15\nTotal 15\n"), 15);
+        assert_eq!(
+            io_bytes("8:0 rbytes=10 wbytes=5 rios=1 wios=1 dbytes=0 dios=0\n"),
+            15
+        );
+        assert_eq!(
+            io_bytes("8:0 Read 10\n8:0 Write 5\n8:0 Total 15\nTotal 15\n"),
+            15
+        );
     }
 
     #[test]
     fn keys_are_whole_words() {
         assert_eq!(keyed("usage_usec 12\nuser_usec 3\n", "user_usec"), Some(3));
-        assert_eq!(keyed("total_swapped 1\ntotal_swap 2\n", "total_swap"), Some(2));
+        assert_eq!(
+            keyed("total_swapped 1\ntotal_swap 2\n", "total_swap"),
+            Some(2)
+        );
     }
 }
