@@ -26,13 +26,12 @@
 #[macro_use]
 mod kit;
 
-mod chroot;
-mod complete;
 #[cfg(feature = "cgroup")]
 mod cg;
 #[cfg(feature = "cgroup")]
 mod cgexec;
 mod chroot;
+mod complete;
 mod frame;
 mod lab;
 mod lsns;
