@@ -100,9 +100,9 @@ fn a_seccomp_filter_is_loaded() {
         .err_has("No such file");
     t.write("short", "abc");
     t.run("setpriv --seccomp-filter short true")
-        .fails(1, "setpriv", &["short"]);
+        .fails(127, "setpriv", &["short"]);
     t.run("setpriv --seccomp-filter nowhere true").fails(
-        1,
+        127,
         "setpriv",
         &["nowhere", "No such file or directory"],
     );
