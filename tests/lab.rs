@@ -42,6 +42,9 @@ lessons! {
     roots: "06-roots";
     join: "07-join";
     capabilities: "08-capabilities";
+    together: "09-together";
+    plan: "10-plan";
+    one_file: "11-one-file";
 }
 
 fn held(lesson: &str, as_user: bool) {
@@ -54,6 +57,10 @@ fn held(lesson: &str, as_user: bool) {
         cmd = cmd.user(crate::kit::ORDINARY);
     }
     let ran = cmd.run();
+    if ran.status == 77 {
+        let why = ran.stdout.lines().last().unwrap_or_default();
+        return crate::kit::needs::skip(&format!("lab::{lesson}"), why);
+    }
     ran.ok().err("").untouched();
     // A lesson that checks nothing would be held by anything.
     assert!(ran.stdout.contains("\n  -> "), "no claim is checked{ran}");
