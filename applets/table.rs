@@ -28,6 +28,7 @@ applets! {
     "cg.rs" cg: 1, 8, [Args];
     #[cfg(feature = "cgroup")]
     "cgexec.rs" cgexec: 125, 1, [Args];
+    "chroot.rs" chroot: 125, 1, [Args];
     "pivot.rs" pivot: 1, 8, [Args];
     "pivot_root.rs" pivot_root: 1, 8, [Args];
     "setpriv.rs" setpriv: 1, 1, [Args];

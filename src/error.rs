@@ -63,6 +63,14 @@ impl Error {
         self
     }
 
+    /// Says in other words what was being done; what it was done to is part of them.
+    #[must_use]
+    pub fn saying(mut self, doing: impl Into<Text>) -> Self {
+        self.doing = doing.into();
+        self.subject = None;
+        self
+    }
+
     /// Gives the reason as a text of our own.
     #[must_use]
     pub fn because(mut self, reason: impl Into<Text>) -> Self {

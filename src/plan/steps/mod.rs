@@ -27,3 +27,4 @@ pub mod switch_root;
 pub mod terminal;
 pub mod time;
 pub mod uts;
+pub mod worded;
