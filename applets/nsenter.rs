@@ -105,7 +105,7 @@ pub(crate) struct Args {
     /// join the cgroup of the target (cgroup v2)
     #[argh(switch, short = 'c')]
     join_cgroup: bool,
-    /// (SELinux is left out)
+    /// not supported (SELinux is left out)
     #[argh(switch, short = 'Z')]
     follow_context: bool,
     /// tell what would be done and do nothing; json for programs, run to tell while doing

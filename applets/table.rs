@@ -35,6 +35,7 @@ applets! {
     "switch_root.rs" switch_root: 1, 8, [Args];
     "unshare.rs" unshare: 1, 1, [Args];
     "nsenter.rs" nsenter: 1, 1, [Args];
+    "lsns.rs" lsns: 1, 8, [Args];
 }
 
 const fn entry<T: Applet + SubCommand + ArgsInfo>(usage_status: u8, section: u8) -> Entry {

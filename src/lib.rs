@@ -11,7 +11,7 @@
 //! | [`plan`] | Step, Plan, and its three readers: run, explain, script |
 //! | [`namespace`], [`idmap`], [`credentials`], [`accounts`], [`capability`], [`securebits`], [`landlock`], [`seccomp`], [`rlimit`], [`process`], [`own_binary`] | one kernel subject each |
 //! | [`proxy`], [`terminal`] | a parent that stands in for its child: signals, stops, the terminal |
-//! | [`enter`], [`procfs`] | joining what other processes are in; reading `/proc` |
+//! | [`enter`], [`procfs`], [`census`], [`netnsid`] | joining what other processes are in; reading `/proc`; who lives in which namespace |
 //! | [`mount`], [`mountinfo`], [`root`], [`pivot`], [`switch_root`] | mounts as data, what is mounted, a tree by descriptor, the change of root |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
 //! | [`sys`] | the only room with `unsafe`: system calls that nix has not |
@@ -22,6 +22,7 @@
 
 pub mod accounts;
 pub mod capability;
+pub mod census;
 #[cfg(feature = "cgroup")]
 pub mod cgroup;
 pub mod credentials;
@@ -33,6 +34,7 @@ pub mod landlock;
 pub mod mount;
 pub mod mountinfo;
 pub mod namespace;
+pub mod netnsid;
 pub mod own_binary;
 pub mod pivot;
 pub mod plan;

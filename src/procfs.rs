@@ -60,6 +60,7 @@ impl Procfs {
     pub fn pids(&self) -> Result<Vec<Pid>> {
         let mut pids = Vec::with_capacity(256);
         each_number(&self.0, |pid| pids.push(Pid::from_raw(pid))).doing_to("cannot read", PROC)?;
+        pids.sort_unstable();
         Ok(pids)
     }
 
@@ -158,18 +159,15 @@ impl Process {
         read_file(self.0.as_fd(), name, limit)
     }
 
-    /// Its command line with blanks between the words, or its name where it has none (a kernel thread).
+    /// Its command line with blanks between the words, or its name where it has none (a kernel thread, a
+    /// zombie).
     pub fn command(&self) -> Option<OsString> {
-        /// `_POSIX_ARG_MAX`, which is as much as ps(1) shows.
-        const ENOUGH: usize = 4096;
-        let mut buffer = [0; ENOUGH];
-        let line = self
-            .file("cmdline")
-            .and_then(|file| read(file, &mut buffer));
-        let mut line = buffer[..line.unwrap_or(0)].to_vec();
-        while line.last() == Some(&0) {
-            line.pop();
-        }
+        /// As much of it as is shown.
+        const ENOUGH: usize = 8191;
+        let mut line = vec![0; ENOUGH];
+        let length = self.file("cmdline").and_then(|file| read(file, &mut line));
+        line.truncate(length.unwrap_or(0));
+        line.pop_if(|last| *last == 0);
         for byte in &mut line {
             if *byte == 0 {
                 *byte = b' ';
@@ -177,7 +175,7 @@ impl Process {
         }
         if line.is_empty() {
             line = self.read("comm", ENOUGH).ok()?;
-            line.truncate(line.iter().position(|b| *b == b'\n').unwrap_or(line.len()));
+            line.pop_if(|last| *last == b'\n');
         }
         Some(OsString::from_vec(line))
     }

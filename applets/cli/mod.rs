@@ -8,6 +8,8 @@ pub(crate) mod man;
 pub(crate) mod order;
 pub(crate) mod plan;
 pub(crate) mod raw;
+pub(crate) mod screen;
+pub(crate) mod table;
 
 use std::ffi::OsString;
 use std::io::{Write, stderr};

@@ -11,6 +11,13 @@ use super::result;
 #[derive(Debug, Clone, Copy)]
 pub struct Size(libc::winsize);
 
+impl Size {
+    /// How many characters stand in a row; 0 where the terminal does not know.
+    pub fn columns(self) -> usize {
+        self.0.ws_col.into()
+    }
+}
+
 /// The size of a terminal (`TIOCGWINSZ`).
 ///
 /// # Errors
