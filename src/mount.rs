@@ -17,6 +17,7 @@ use nix::unistd::fchdir;
 
 use crate::error::{Doing, Error, Result, Text};
 use crate::mountinfo::{escape, unescape};
+use crate::namespace::Kind;
 use crate::root::{Root, inside};
 use crate::sys::mount::{
     MountAttr, attr, fsconfig_set, fsmount, fsopen, mount_setattr, move_mount, open_tree,
@@ -634,38 +635,213 @@ pub fn why_refused(fstype: &OsStr, errno: Errno) -> Option<String> {
         (Errno::ENOSPC, _) => {
             Some("the mount namespace is full: see /proc/sys/fs/mount-max".into())
         }
-        (Errno::EPERM, "proc") => covered("/proc"),
-        (Errno::EPERM, "sysfs") => covered("/sys"),
-        (Errno::EPERM, _) if !crate::probe::is_admin() => {
-            Some("this needs CAP_SYS_ADMIN: be root, or start with unshare -r -m".into())
-        }
+        (Errno::EPERM, fstype) => why_not_permitted(fstype),
         _ => None,
     }
 }
 
-/// In a user namespace a new procfs or sysfs may show no more than the one there, so that one must not be
-/// partly covered (user_namespaces(7), mount_namespaces(7)).
-fn covered(by: &str) -> Option<String> {
-    let mounts = crate::mountinfo::read("self").ok()?;
-    let cover: Vec<String> = mounts
-        .iter()
-        .filter(|mount| mount.point.starts_with(by) && mount.point != Path::new(by))
-        .map(|mount| mount.point.display().to_string())
-        .collect();
-    match (cover.first(), by) {
-        (Some(first), _) => Some(format!(
-            "{by} is partly covered here ({first} and {} more), and a user namespace may not uncover it",
-            cover.len() - 1
-        )),
-        (None, "/sys") => {
-            Some("a sysfs needs a network namespace of the same user namespace: add -n".into())
-        }
-        (None, _) => {
-            Some("a procfs needs a PID namespace of the same user namespace: add -p -f".into())
+/// In a user namespace: a file system that shows a namespace can be mounted only by who owns that namespace, and
+/// a procfs or sysfs may show no more than the one that is seen already (mount_namespaces(7)).
+fn why_not_permitted(fstype: &str) -> Option<String> {
+    if !crate::probe::is_admin() {
+        return Some("this needs CAP_SYS_ADMIN: be root, or start with unshare -r -m".into());
+    }
+    let shown = match fstype {
+        "proc" => Some((Kind::Pid, "-p -f")),
+        "sysfs" => Some((Kind::Net, "-n")),
+        "mqueue" => Some((Kind::Ipc, "-i")),
+        "cgroup" | "cgroup2" => Some((Kind::Cgroup, "-C")),
+        _ => None,
+    };
+    for (kind, options) in [Some((Kind::Mount, "-m")), shown].into_iter().flatten() {
+        if is_owned_outside(kind) {
+            return Some(format!(
+                "the {} namespace belongs to an outer user namespace: unshare one with it ({options})",
+                kind.option()
+            ));
         }
     }
+    match fstype {
+        "proc" => covered("/proc"),
+        "sysfs" => covered("/sys"),
+        _ => None,
+    }
+}
+
+/// Whether the namespace we are in belongs to a user namespace outside ours.
+fn is_owned_outside(kind: Kind) -> bool {
+    let path = format!("/proc/self/ns/{}", kind.proc_name());
+    let ns = open(
+        path.as_str(),
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    );
+    ns.is_ok_and(|ns| crate::sys::nsfs::owner(ns.as_fd()).is_err_and(|errno| errno == Errno::EPERM))
+}
+
+fn covered(by: &str) -> Option<String> {
+    let mounts = crate::mountinfo::read("self").ok()?;
+    let below = |mount: &&crate::mountinfo::Mount| {
+        mount.point.starts_with(by) && mount.point != Path::new(by)
+    };
+    let cover: Vec<String> = mounts
+        .iter()
+        .filter(below)
+        .map(|mount| mount.point.display().to_string())
+        .collect();
+    (!cover.is_empty()).then(|| {
+        format!(
+            "a new one would show what is covered in the {by} we see: {}",
+            cover.join(", ")
+        )
+    })
 }
 
 fn c_string(text: &OsStr) -> Result<CString, Errno> {
     CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(text: &str) -> Options {
+        Options::list(OsStr::new(text)).unwrap()
+    }
+
+    #[test]
+    fn options_become_attributes() {
+        use attr::{ATIME, NOATIME, NODEV, NOEXEC, NOSUID, RDONLY, STRICTATIME};
+        let cases = [
+            (
+                "ro,nosuid,nodev,noexec",
+                (RDONLY | NOSUID | NODEV | NOEXEC, 0),
+                (0, 0),
+            ),
+            ("ro,rw", (0, RDONLY), (0, 0)),
+            ("suid,nosuid", (NOSUID, 0), (0, 0)),
+            ("noatime", (NOATIME, ATIME), (0, 0)),
+            ("noatime,strictatime", (STRICTATIME, ATIME), (0, 0)),
+            ("strictatime,relatime", (0, ATIME), (0, 0)),
+            ("rro,rnosuid", (0, 0), (RDONLY | NOSUID, 0)),
+            ("ro=recursive,nodev", (NODEV, 0), (RDONLY, 0)),
+            ("rrw", (0, 0), (0, RDONLY)),
+            ("defaults,,", (0, 0), (0, 0)),
+        ];
+        for (text, (set, clear), (rset, rclear)) in cases {
+            let got = list(text);
+            assert_eq!(got.attributes, Attributes { set, clear }, "{text}");
+            assert_eq!(
+                got.recursive,
+                Attributes {
+                    set: rset,
+                    clear: rclear
+                },
+                "{text}"
+            );
+            assert!(got.data.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_rest_is_for_the_file_system() {
+        let got = list("size=64k,ro,lowerdir=\"a,b:c\",userxattr,x=");
+        let want: [(&str, Option<&str>); 4] = [
+            ("size", Some("64k")),
+            ("lowerdir", Some("a,b:c")),
+            ("userxattr", None),
+            ("x", Some("")),
+        ];
+        let want: Vec<_> = want
+            .map(|(key, value)| (key.into(), value.map(Into::into)))
+            .into();
+        assert_eq!(got.data, want);
+        assert_eq!(list("rbind,rslave").bind, Some(true));
+        assert_eq!(
+            list("bind,slave").propagation,
+            Some((MsFlags::MS_SLAVE, false))
+        );
+        for refused in ["loop", "remount", "idmap", "tmpcopyup", "noauto"] {
+            assert!(Options::new([refused]).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_recursive_table_ends_where_it_should() {
+        assert_eq!(OPTIONS[RECURSIVE_OPTIONS - 1].0, "symfollow");
+        for (name, _) in &OPTIONS[..RECURSIVE_OPTIONS] {
+            assert!(
+                meaning(OsStr::new(&format!("r{name}"))).is_some_and(|(_, recursive)| recursive),
+                "r{name}"
+            );
+        }
+        assert!(meaning(OsStr::new("ratime")).is_none() && meaning(OsStr::new("rloop")).is_none());
+    }
+
+    #[test]
+    fn lists_and_lines_come_back() {
+        for text in ["ro,size=1m", "lowerdir=\"a,b\",rw", "bind"] {
+            assert_eq!(list(text).to_list(), text);
+        }
+        let line = fstab_line(
+            OsStr::new("/a b"),
+            Path::new("/c\\d"),
+            OsStr::new("none"),
+            OsStr::new("bind,ro"),
+        );
+        let spec = Spec::parse(&line).unwrap();
+        assert_eq!(
+            (spec.source, spec.target),
+            ("/a b".into(), PathBuf::from("/c\\d"))
+        );
+        assert_eq!(spec.options.bind, Some(false));
+        let short = Spec::parse("type=rbind,source=/a,target=/b".as_ref()).unwrap();
+        assert_eq!(
+            (short.fstype, short.options.bind),
+            ("none".into(), Some(true))
+        );
+    }
+
+    #[test]
+    fn bad_mounts_say_what_is_missing() {
+        let cases = [
+            ("", "no target="),
+            ("type=tmpfs", "no target="),
+            ("target=/x", "no type="),
+            ("a /b", "SOURCE TARGET TYPE"),
+            ("a /b tmpfs x y", "more than four"),
+            ("a /b tmpfs loop", "not supported"),
+        ];
+        for (text, want) in cases {
+            let error = Spec::parse(text.as_ref()).unwrap_err().to_string();
+            assert!(error.contains(want), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn proc_is_for_a_procfs() {
+        let refused = [
+            ("/proc", "none"),
+            ("proc/self", "proc"),
+            ("//x/../proc/./", "tmpfs"),
+            ("/proc/sys", "none"),
+        ];
+        for (target, fstype) in refused {
+            assert!(
+                check_target(Path::new(target), OsStr::new(fstype)).is_err(),
+                "{target}"
+            );
+        }
+        for (target, fstype) in [
+            ("/proc", "proc"),
+            ("/proc/meminfo", "none"),
+            ("/procs", "none"),
+            ("/", "none"),
+        ] {
+            assert!(
+                check_target(Path::new(target), OsStr::new(fstype)).is_ok(),
+                "{target}"
+            );
+        }
+    }
 }

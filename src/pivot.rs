@@ -4,6 +4,7 @@
 //! in which the kernel checks. One refusal is repaired: the rootfs of an initramfs has no parent that a new
 //! root could be attached to, so there the new root is moved over it (before Linux 7.0).
 
+use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::stat;
-use nix::unistd::{Pid, chdir, chroot, fchdir, pivot_root};
+use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 
 use crate::error::{Doing, Error, Result, printable};
 use crate::mountinfo::{self, Mount};
@@ -212,18 +213,26 @@ fn is_below(mounts: &[Mount], id: u64, ancestor: u64) -> bool {
     false
 }
 
-/// Whether this process shares its mount namespace with process 1; `None` where neither the namespace nor the
-/// mounts of process 1 can be seen.
+/// Whether this process shares its mount namespace with process 1, as `/proc` shows it; `None` where neither the
+/// namespace nor the mounts of process 1 can be seen.
 ///
-/// Process 1 itself shares it with nobody: what it does to its root is its own affair. For others the namespaces
-/// are compared. Where the kernel hides that of process 1 (it takes ptrace rights over it), the mounts are: a
-/// mount's number is unique on the machine, so that a mount namespace with one mount of ours is ours.
+/// The namespaces are compared. Where the kernel hides that of process 1 (it takes ptrace rights over it), the
+/// mounts are: a mount's number is unique on the machine, so a namespace that holds one mount of ours is ours.
+/// `/proc` may belong to an outer PID namespace, and then process 1 is the one out there: `unshare -pf pivot`
+/// is still in the mount namespace that it was started in.
+///
+/// Where process 1 is this very process, it shares its root with nobody who was there before; unless it left the
+/// PID namespace of the machine without leaving the machine's mount namespace.
 pub fn shares_namespace_with_init() -> Option<bool> {
-    if Pid::this().as_raw() == 1 {
-        return Some(false);
-    }
     let id = |path: &str| stat(path).map(|stat| (stat.st_dev, stat.st_ino));
-    if let (Ok(own), Ok(init)) = (id("/proc/self/ns/mnt"), id("/proc/1/ns/mnt")) {
+    let own = id("/proc/self/ns/mnt");
+    if fs::read_link("/proc/self").ok()? == Path::new("1") {
+        let machines = own.is_ok_and(|(_, inode)| INITIAL_MOUNT_NS.contains(&inode));
+        return Some(
+            machines && id("/proc/self/ns/pid").is_ok_and(|(_, inode)| inode != INITIAL_PID_NS),
+        );
+    }
+    if let (Ok(own), Ok(init)) = (own, id("/proc/1/ns/mnt")) {
         return Some(own == init);
     }
     let (own, init) = (mountinfo::read("self").ok()?, mountinfo::read("1").ok()?);
@@ -235,6 +244,12 @@ pub fn shares_namespace_with_init() -> Option<bool> {
             .any(|mount| mountinfo::by_id(&init, mount.id).is_some()),
     )
 }
+
+/// The inode of the first PID namespace (`PROC_PID_INIT_INO`, linux/proc_ns.h).
+const INITIAL_PID_NS: u64 = 0xEFFF_FFFC;
+/// The inode of the first mount namespace: fixed since Linux 6.18 (`MNT_NS_INIT_INO`), before that one of the
+/// first two that were handed out.
+const INITIAL_MOUNT_NS: [u64; 3] = [0xEFFF_FFF8, 0xF000_0000, 0xF000_0001];
 
 /// Refuses to go on in the mount namespace of process 1.
 ///
@@ -250,5 +265,99 @@ pub fn refuse_namespace_of_init() -> Result<()> {
         None => Err(refusal
             .because("cannot tell whether this is another one: /proc does not show process 1")
             .hint("if this is a mount namespace of its own, say so with --force")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTS: &[u8] = b"1 1 0:2 / / rw - rootfs rootfs rw\n\
+        20 1 8:1 / / rw shared:1 - ext4 /dev/sda rw\n\
+        30 20 8:1 /r /r rw - ext4 /dev/sda rw\n\
+        31 30 0:5 / /r/old rw shared:2 - tmpfs t rw\n\
+        40 30 8:1 /r/in /r/in rw - ext4 /dev/sda rw\n\
+        50 20 0:7 / /other rw - tmpfs t rw\n";
+
+    fn at(mount: u64, is_mount_root: bool) -> Place {
+        Place {
+            mode: 0,
+            rdev: (0, 0),
+            dev: (0, 0),
+            mount,
+            is_mount_root,
+        }
+    }
+
+    #[test]
+    fn each_cause_of_einval_has_its_name() {
+        let mounts = mountinfo::parse(MOUNTS);
+        let cases = [
+            // new root, place for the old one, present root
+            (
+                at(40, true),
+                at(31, true),
+                at(30, true),
+                "old root would go to is shared",
+            ),
+            (
+                at(30, true),
+                at(30, false),
+                at(20, true),
+                "below the new root is shared",
+            ),
+            (
+                at(40, true),
+                at(40, false),
+                at(30, true),
+                "below the present root is shared",
+            ),
+            (
+                at(99, true),
+                at(40, false),
+                at(40, true),
+                "another mount namespace",
+            ),
+            (
+                at(40, true),
+                at(40, false),
+                at(40, false),
+                "an earlier chroot",
+            ),
+            (
+                at(40, true),
+                at(40, false),
+                at(1, true),
+                "rootfs of an initramfs",
+            ),
+            (
+                at(40, false),
+                at(40, false),
+                at(40, true),
+                "not a mount point",
+            ),
+            (
+                at(40, true),
+                at(30, false),
+                at(40, true),
+                "not at or below the new root",
+            ),
+        ];
+        for (new, put_old, root, want) in cases {
+            let why = why_invalid(&new, &put_old, &root, &mounts).unwrap();
+            assert!(why.contains(want), "{want}: {why}");
+        }
+    }
+
+    #[test]
+    fn what_lies_below_is_found() {
+        let mounts = mountinfo::parse(MOUNTS);
+        assert!(is_below(&mounts, 40, 20) && is_below(&mounts, 40, 1));
+        assert!(
+            !is_below(&mounts, 20, 40) && !is_below(&mounts, 50, 30) && !is_below(&mounts, 99, 1)
+        );
+        // A list that leads in a circle (the mounts changed while they were read) ends all the same.
+        let circle = mountinfo::parse(b"1 2 0:2 / /a rw - t t rw\n2 1 0:2 / /b rw - t t rw\n");
+        assert!(!is_below(&circle, 1, 3));
     }
 }

@@ -10,7 +10,9 @@ use nix::libc;
 use nix::mount::{MsFlags, mount};
 
 use crate::error::{Doing, Error, Result};
-use crate::mount::{Options, detached_bind, fstab_line, mount_new, open_source, place_for};
+use crate::mount::{
+    Options, detached_bind, fstab_line, mount_new, open_source, place_for, why_refused,
+};
 use crate::plan::{Context, Explanation, Shell, Slot, Step};
 use crate::root::Root;
 use crate::sys::mount::move_mount;
@@ -36,8 +38,11 @@ impl Propagation {
 impl Step for Propagation {
     fn perform(&self, _: &mut Context) -> Result<()> {
         let none = None::<&str>;
-        mount(none, "/", none, MsFlags::MS_REC | self.kind, none)
-            .doing("cannot change root filesystem propagation")
+        mount(none, "/", none, MsFlags::MS_REC | self.kind, none).map_err(|errno| {
+            Error::new("cannot change root filesystem propagation")
+                .errno_is(errno)
+                .hint_maybe(why_refused(OsStr::new(""), errno))
+        })
     }
 
     fn explain(&self) -> Explanation {
@@ -311,13 +316,10 @@ impl Bind {
 fn bind_refused(target: &Path, errno: Errno) -> Error {
     let error = Error::new("cannot bind on").on(target).errno_is(errno);
     match errno {
-        Errno::EPERM if !crate::probe::is_admin() => {
-            error.hint("this needs CAP_SYS_ADMIN: be root, or start with unshare -r -m")
-        }
         Errno::EINVAL => error.hint(
             "in a user namespace a bind must take the mounts below its source along: say rbind",
         ),
-        _ => error.hint_maybe(crate::mount::why_refused(OsStr::new("none"), errno)),
+        _ => error.hint_maybe(why_refused(OsStr::new("none"), errno)),
     }
 }
 

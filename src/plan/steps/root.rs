@@ -1,15 +1,16 @@
 //! Finding, making and entering a new root.
 
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::{fchdir, getcwd};
 
 use crate::error::{Doing, Error, Result};
+use crate::mount::why_refused;
 use crate::pivot::{pivot_into, refuse_namespace_of_init};
 use crate::plan::{Context, Explanation, Shell, Slot, Step};
 use crate::root::{self, Root, into_mount};
@@ -21,6 +22,10 @@ pub struct NotTheMachinesRoot;
 impl Step for NotTheMachinesRoot {
     fn perform(&self, _: &mut Context) -> Result<()> {
         refuse_namespace_of_init()
+    }
+
+    fn moves(&self) -> bool {
+        false
     }
 
     fn explain(&self) -> Explanation {
@@ -50,6 +55,10 @@ impl Step for OpenRoot {
     fn perform(&self, cx: &mut Context) -> Result<()> {
         cx.put(self.slot, root::open(&self.path)?);
         Ok(())
+    }
+
+    fn moves(&self) -> bool {
+        false
     }
 
     fn explain(&self) -> Explanation {
@@ -84,7 +93,12 @@ pub struct BindRoot {
 impl Step for BindRoot {
     fn perform(&self, cx: &mut Context) -> Result<()> {
         let dir = root::open(&self.path)?;
-        let mount = into_mount(dir.as_fd()).map_err(|errno| self.refused(errno))?;
+        let mount = into_mount(dir.as_fd()).map_err(|errno| {
+            Error::new("cannot make a mount of")
+                .on(&self.path)
+                .errno_is(errno)
+                .hint_maybe(why_refused(OsStr::new("none"), errno))
+        })?;
         cx.put(self.slot, mount);
         Ok(())
     }
@@ -105,23 +119,6 @@ impl Step for BindRoot {
         Shell::Operand {
             applet: "pivot",
             word: self.path.clone().into(),
-        }
-    }
-}
-
-impl BindRoot {
-    fn refused(&self, errno: Errno) -> Error {
-        let error = Error::new("cannot make a mount of")
-            .on(&self.path)
-            .errno_is(errno);
-        match errno {
-            Errno::EPERM if !crate::probe::is_admin() => {
-                error.hint("this needs CAP_SYS_ADMIN: be root, or start with unshare -r -m")
-            }
-            Errno::EPERM => error.hint(
-                "in a user namespace this takes a mount namespace made with it or after it: add -m",
-            ),
-            _ => error,
         }
     }
 }
