@@ -142,6 +142,7 @@ impl Args {
             for mount in Mount::dev(root)? {
                 plan.then(mount);
             }
+            plan.then(Mount::mqueue(root)?);
         }
         for Raw(text) in &self.mount {
             let Spec { source, target, fstype, options } = Spec::parse(text)?;

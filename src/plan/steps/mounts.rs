@@ -140,8 +140,14 @@ impl Mount {
         Self::of(root, "sysfs", "/sys", &["ro", "nosuid", "nodev", "noexec"])
     }
 
-    /// `/dev` and what is mounted in it. The nodes and links are steps of their own.
-    pub fn dev(root: Slot) -> Result<[Self; 4]> {
+    /// `/dev/mqueue`: permitted only where the IPC namespace is ours.
+    pub fn mqueue(root: Slot) -> Result<MountIfPermitted> {
+        let options = ["nosuid", "nodev", "noexec"];
+        Self::of(root, "mqueue", "/dev/mqueue", &options).map(MountIfPermitted)
+    }
+
+    /// `/dev`, its terminals and its shared memory. The nodes and links are steps of their own.
+    pub fn dev(root: Slot) -> Result<[Self; 3]> {
         let pts = [
             "nosuid",
             "noexec",
@@ -149,7 +155,6 @@ impl Mount {
             "ptmxmode=0666",
             "mode=0620",
         ];
-        let mqueue = ["nosuid", "nodev", "noexec"];
         Ok([
             Self::of(
                 root,
@@ -164,8 +169,31 @@ impl Mount {
                 "/dev/shm",
                 &["nosuid", "nodev", "noexec", "mode=1777", "size=64m"],
             )?,
-            Self::of(root, "mqueue", "/dev/mqueue", &mqueue)?,
         ])
+    }
+}
+
+/// Mounts a new file system where that is permitted, and goes on without it where it is not: for what belongs to
+/// a namespace that may not be ours, and that hardly any program misses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountIfPermitted(pub Mount);
+
+impl Step for MountIfPermitted {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        match self.0.perform(cx) {
+            Err(error) if error.errno() == Some(Errno::EPERM) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn explain(&self) -> Explanation {
+        let mut told = self.0.explain();
+        told.call.push_str(", unless EPERM");
+        told
+    }
+
+    fn shell(&self) -> Shell {
+        self.0.shell()
     }
 }
 
@@ -260,9 +288,9 @@ impl Step for Bind {
             OsStr::new("none"),
             is_directory,
         )?;
-        let mount = detached_bind(source, &self.options)
-            .map_err(|errno| bind_refused(&self.target, errno))?;
-        move_mount(mount.as_fd(), to.as_fd()).map_err(|errno| bind_refused(&self.target, errno))
+        let refused = |errno| bind_refused(&self.target, self.options.bind == Some(true), errno);
+        let mount = detached_bind(source, &self.options).map_err(refused)?;
+        move_mount(mount.as_fd(), to.as_fd()).map_err(refused)
     }
 
     fn explain(&self) -> Explanation {
@@ -313,10 +341,10 @@ impl Bind {
     }
 }
 
-fn bind_refused(target: &Path, errno: Errno) -> Error {
+fn bind_refused(target: &Path, recursive: bool, errno: Errno) -> Error {
     let error = Error::new("cannot bind on").on(target).errno_is(errno);
     match errno {
-        Errno::EINVAL => error.hint(
+        Errno::EINVAL if !recursive => error.hint(
             "in a user namespace a bind must take the mounts below its source along: say rbind",
         ),
         _ => error.hint_maybe(why_refused(OsStr::new("none"), errno)),
