@@ -26,6 +26,7 @@
 #[macro_use]
 mod kit;
 
+mod attack_root;
 #[cfg(feature = "cgroup")]
 mod cg;
 #[cfg(feature = "cgroup")]
