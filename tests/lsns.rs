@@ -30,7 +30,7 @@ fn all_namespaces() {
         .out(&format!("{KINDS} "));
     t.run(
         "unshare -pf --mount-proc sh -c '
-           unshare -uin sleep 1000 & sleep 0.3
+           unshare -uin sleep 1000 & while ! grep -qx sleep /proc/$!/comm; do sleep 0.02; done
            lsns -r -n -o TYPE,NPROCS,COMMAND | grep \"[0-9] sleep.x201000\" | sort; lsns -n -t net -t uts -o TYPE | sort | uniq -c | tr -s \" \"'",
     )
     .ok()

@@ -13,10 +13,10 @@ unshare "$@" sleep 1000 >/dev/null 2>&1 &
 top=$!
 for i in $(seq 500); do
   for pid in $top $(cat /proc/$top/task/$top/children 2>/dev/null); do
-    [ "$(cat /proc/$pid/comm 2>/dev/null)" = sleep ] && echo $pid && exit
+    read -r name </proc/$pid/comm && [ "$name" = sleep ] && echo $pid && exit
   done
   sleep 0.01
-done
+done 2>/dev/null
 echo "no target" >&2; exit 1
 "#;
 

@@ -11,6 +11,7 @@ mod judge;
 use crate::kit::{Sandbox, needs};
 use case::Case;
 use judge::{Seen, Verdict};
+use std::collections::BTreeMap;
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -18,6 +19,7 @@ macro_rules! case_files {
     ($($applet:ident),+) => { $(
         #[test]
         fn $applet() {
+            needs!(util_linux);
             run_file(stringify!($applet), include_str!(concat!("parity/", stringify!($applet), ".cases")));
         }
     )+ };
@@ -27,10 +29,10 @@ case_files!(unshare, unshare_maps, nsenter, lsns, roots, setpriv);
 
 fn run_file(name: &str, text: &str) {
     let cases = case::parse(text).unwrap_or_else(|error| panic!("{name}.cases: {error}"));
-    let mut failures = Vec::new();
+    let (mut failures, mut skipped) = (Vec::new(), BTreeMap::new());
     for case in &cases {
         if let Err(reason) = case.needs.iter().try_for_each(|need| needs::named(need)) {
-            needs::skip(&format!("parity::{name}:{}", case.number), &reason);
+            *skipped.entry(reason).or_insert(0) += 1;
             continue;
         }
         // A sandbox panics when the case left something behind; the other cases still want their turn.
@@ -42,6 +44,12 @@ fn run_file(name: &str, text: &str) {
                 case.number, case.line
             )),
         }
+    }
+    for (reason, count) in skipped {
+        needs::skip(
+            &format!("parity::{name}"),
+            &format!("{reason} ({count} of {} cases)", cases.len()),
+        );
     }
     assert!(
         failures.is_empty(),
@@ -156,7 +164,7 @@ sleeper() {
   done
 }
 for i in $(seq 500); do pid=$(sleeper) && [ -n "$pid" ] && break; sleep 0.01; done
-own() { [ "$(readlink /proc/self/ns/$1)" != "$(readlink "/proc/$pid/ns/$1")" ]; }
+own() { ! [ "/proc/self/ns/$1" -ef "/proc/$pid/ns/$1" ]; }
 own user && user='-U --preserve-credentials'
 own uts && /usr/bin/nsenter -t "$pid" $user -u hostname target-host
 own mnt && /usr/bin/nsenter -t "$pid" $user -m mount -t tmpfs target /mnt
@@ -184,7 +192,7 @@ echo "gone: $1 is still there" >&2; exit 1
 /// The runner judged by mutants: candidates that are wrong in one way each, and one that is right.
 #[test]
 fn runner_reports_wrong_candidates() {
-    needs!(host("unshare"));
+    needs!(util_linux);
     const GOOD: &str = "unshare --no-such-option; echo $?";
     let cases = case::parse(&format!(
         "unshare --version >/dev/null && echo fine\n{GOOD}\nunshare /no/such/file\n"
@@ -242,7 +250,7 @@ fn with_candidate(case: &Case, script: &str) -> Verdict {
 /// `differs:` is held to its word too: the host must differ, and ours must be as it says.
 #[test]
 fn runner_holds_intended_differences_to_their_word() {
-    needs!(host("unshare"));
+    needs!(util_linux);
     let line = "unshare --no-such-option 2>/dev/null; echo $?";
     let text = format!("differs: a test\nwant-out: 7\n{line}\n");
     let case = &case::parse(&text).unwrap()[0];

@@ -18,8 +18,8 @@ use std::{env, fs, thread};
 /// Time enough for the slowest line on a machine that is shared with other builds.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The host's tools, as a login shell of root would find them.
-const HOST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The host's tools. Not /usr/local: that is where our own are installed, and they are no oracle.
+const HOST_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// One shell line of a [`Sandbox`], not yet run.
 pub struct Cmd<'t> {
@@ -40,7 +40,7 @@ impl<'t> Cmd<'t> {
             user: None,
             stdin: None,
             env: Vec::new(),
-            path: vec![sandbox.tools(), sandbox.bin()],
+            path: vec![sandbox.tools(), sandbox.bin(), sandbox.absent()],
             limit: LIMIT,
         }
     }

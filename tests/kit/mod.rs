@@ -62,6 +62,7 @@ impl Sandbox {
         for (sub, mode) in [
             ("", 0o755),
             ("bin", 0o755),
+            ("absent", 0o755),
             ("tools", 0o755),
             ("work", 0o1777),
         ] {
@@ -161,6 +162,10 @@ impl Sandbox {
         self.dir.join("bin")
     }
 
+    fn absent(&self) -> PathBuf {
+        self.dir.join("absent")
+    }
+
     /// A hard link of the binary, reachable by every user, and one symbolic link per applet to it.
     ///
     /// An applet the binary lacks is replaced by one that says so: the host's own must not stand in.
@@ -170,13 +175,17 @@ impl Sandbox {
         if fs::hard_link(&original, &binary).is_err() {
             fs::copy(&original, &binary).unwrap();
         }
-        self.cmd(INSTALL).env("BIN", self.bin()).run().ok();
+        self.cmd(INSTALL)
+            .env("BIN", self.bin())
+            .env("ABSENT", self.absent())
+            .run()
+            .ok();
     }
 }
 
-const INSTALL: &str = r#"isobox --install -s "$BIN" && cd "$BIN" && for applet in unshare nsenter lsns \
+const INSTALL: &str = r#"isobox --install -s "$BIN" && cd "$ABSENT" && for applet in unshare nsenter lsns \
   pivot pivot_root switch_root chroot setpriv container; do
-    [ -e $applet ] || printf '#!/bin/sh\necho "isobox has no %s" >&2; exit 99\n' $applet >$applet && chmod 755 $applet
+    [ -e "$BIN/$applet" ] || printf '#!/bin/sh\necho "isobox has no %s" >&2; exit 99\n' $applet >$applet && chmod 755 $applet
 done"#;
 
 /// The applets of the root which [`Sandbox::root`] makes.

@@ -88,6 +88,16 @@ pub fn busybox() -> Need {
     )
 }
 
+/// The host's tools are util-linux's: busybox's would be another oracle.
+pub fn util_linux() -> Need {
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    probe(
+        &WORKS,
+        "util-linux in /usr/bin",
+        "/usr/bin/unshare --version | grep util-linux",
+    )
+}
+
 /// The binary under test is a static one (a debug build of cargo's is not).
 pub fn static_binary() -> Need {
     static WORKS: OnceLock<bool> = OnceLock::new();
