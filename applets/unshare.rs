@@ -177,7 +177,10 @@ impl Applet for Args {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::gnu::{Parsed, canonical};
     use isobox::namespace::Kind;
+    use isobox::plan::Told;
+    use std::ffi::OsString;
 
     #[test]
     fn the_help_names_every_namespace_as_the_table_does() {
@@ -197,5 +200,86 @@ mod tests {
                 assert!(line.contains(&word), "{word} in {line}");
             }
         }
+    }
+
+    /// The plan of a command line, told.
+    fn told(line: &str) -> Vec<Told> {
+        let line: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        let Ok(Parsed::Words(words)) = canonical(&Args::get_args_info(), &line) else {
+            panic!("{line:?}")
+        };
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let args = Args::from_args(&["unshare"], &words).unwrap();
+        args.compile().unwrap().0.tell()
+    }
+
+    /// The plan of a command line as the names of its calls, with who makes them.
+    fn calls(line: &str) -> String {
+        let call = |told: &Told| {
+            let name = told.what.call.split(['(', ' ', ',']).next().unwrap_or("");
+            let object = told.what.call.split('"').nth(1).unwrap_or("");
+            let object = object.rsplit('/').next().unwrap_or("");
+            format!("{}:{name}:{object}", told.who)
+        };
+        let calls: Vec<String> = told(line).iter().map(call).collect();
+        calls.join(" ")
+    }
+
+    #[test]
+    fn steps_come_in_the_order_of_util_linux() {
+        let cases = [
+            ("true", "caller:execve:true"),
+            ("-f true", "caller:clone3: child:execve:true"),
+            (
+                "-r true",
+                "caller:unshare: caller:write:uid_map caller:write:setgroups caller:write:gid_map caller:execve:true",
+            ),
+            (
+                "-T --monotonic 1 --boottime 2 --net=/f -pf --kill-child --hostname h --loopback -R /r \
+                 --mount-proc -G 1 -S 2 true",
+                "caller:unshare: caller:write:timens_offsets caller:write:timens_offsets caller:clone3: \
+                 outside:mount:net child:prctl: child:sethostname:h child:ioctl:lo child:mount:none \
+                 child:chroot:r child:chdir: child:mount:proc child:setgroups: child:setresgid: \
+                 child:setresuid: child:prctl: child:execve:true",
+            ),
+            (
+                "-mU --propagation unchanged --mount-proc=/p --keep-caps -w /tmp true",
+                "caller:unshare: caller:chdir:tmp caller:mount:none caller:mount:proc caller:capset: \
+                 caller:execve:true",
+            ),
+            (
+                "--load-interp :x::x:::F -R /r true",
+                "caller:unshare: caller:mount:none caller:mount:binfmt_misc caller:write:register \
+                 caller:chroot:r caller:chdir: caller:mount:proc caller:mount:binfmt_misc caller:execve:true",
+            ),
+        ];
+        for (line, want) in cases {
+            assert_eq!(calls(line), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn of_the_options_for_ones_own_id_the_last_wins() {
+        let cases = [
+            ("-r true", "0 0"),
+            ("-r --map-user 5 true", "5 0"),
+            ("--map-user 5 -r true", "0 0"),
+            ("--map-group 7 --map-user 5 --map-group 8 true", "5 8"),
+            ("-c --map-group 7 -r true", "0 0"),
+        ];
+        for (line, want) in cases {
+            assert_eq!(mapped(line), want, "{line}");
+        }
+    }
+
+    /// The first id inside of each map that the process writes itself.
+    fn mapped(line: &str) -> String {
+        let first = |told: &Told| {
+            let text = told.what.call.split('"').nth(3)?;
+            let is_map = told.what.call.contains("id_map");
+            is_map.then(|| text.split(' ').next().unwrap_or("").to_owned())
+        };
+        let ids: Vec<String> = told(line).iter().filter_map(first).collect();
+        ids.join(" ")
     }
 }

@@ -361,108 +361,56 @@ mod tests {
         }
     }
 
+    /// `auto:OUTSIDE:COUNT` and `INSIDE:OUTSIDE:COUNT`, one after the other.
+    fn blocks(words: &str) -> Vec<Block> {
+        let block = |word: &str| match word.strip_prefix("auto") {
+            Some(rest) => parse(&format!("0{rest}")).map(|r| Block::FromZero {
+                outside: r.outside,
+                count: r.count,
+            }),
+            None => parse(word).map(Block::Fixed),
+        };
+        words
+            .split_whitespace()
+            .map(|w| block(w).unwrap())
+            .collect()
+    }
+
     #[test]
     fn the_callers_id_makes_a_hole() {
-        let fixed = |i, o, n| Block::Fixed(r(i, o, n));
-        let auto = Block::FromZero {
-            outside: 100_000,
-            count: 65536,
-        };
-        let single = |inside, outside| Some(Single { inside, outside });
-        let cases: [(&[Block], Option<Single>, &[Range]); 17] = [
-            (&[fixed(0, 100_000, 10)], None, &[r(0, 100_000, 10)]),
-            (&[auto], None, &[r(0, 100_000, 65536)]),
-            // util-linux#4457: none of the range is lost to the caller's id.
-            (
-                &[auto],
-                single(0, 1000),
-                &[r(0, 1000, 1), r(1, 100_000, 65536)],
-            ),
-            (
-                &[auto],
-                single(1000, 1000),
-                &[
-                    r(1000, 1000, 1),
-                    r(0, 100_000, 1000),
-                    r(1001, 101_000, 64536),
-                ],
-            ),
-            (
-                &[Block::FromZero {
-                    outside: 100_000,
-                    count: 1,
-                }],
-                single(0, 1000),
-                &[r(0, 1000, 1), r(1, 100_000, 1)],
-            ),
-            (
-                &[auto],
-                single(65536, 1000),
-                &[r(65536, 1000, 1), r(0, 100_000, 65536)],
-            ),
-            // The caller's own id inside his range: it is mapped once, and nothing past the range's end.
-            (
-                &[auto],
-                single(0, 100_002),
-                &[r(0, 100_002, 1), r(1, 100_000, 2), r(3, 100_003, 65533)],
-            ),
-            (
-                &[auto],
-                single(65535, 100_000),
-                &[r(65535, 100_000, 1), r(0, 100_001, 65535)],
-            ),
+        // The blocks, the caller's id inside and outside, the lines behind the caller's.
+        #[rustfmt::skip]
+        let cases = [
+            ("auto:100000:65536", 0, 1000, "1:100000:65536"), // util-linux#4457: none is lost
+            ("auto:100000:1", 0, 1000, "1:100000:1"),
+            ("auto:100000:65536", 1000, 1000, "0:100000:1000 1001:101000:64536"),
+            ("auto:100000:65536", 65536, 1000, "0:100000:65536"),
+            // The caller's own id within his range: mapped once, and nothing past the end of the range.
+            ("auto:100000:65536", 0, 100_002, "1:100000:2 3:100003:65533"),
+            ("auto:100000:65536", 65535, 100_000, "0:100001:65535"),
             // Fixed numbers: the last id of the block goes without.
-            (
-                &[fixed(0, 100_000, 10)],
-                single(0, 1000),
-                &[r(0, 1000, 1), r(1, 100_000, 9)],
-            ),
-            (
-                &[fixed(0, 100_000, 10)],
-                single(5, 1000),
-                &[r(5, 1000, 1), r(0, 100_000, 5), r(6, 100_005, 4)],
-            ),
-            (
-                &[fixed(0, 0, 1000)],
-                single(0, 0),
-                &[r(0, 0, 1), r(1, 1, 999)],
-            ),
-            (
-                &[fixed(0, 990, 20)],
-                single(2, 1000),
-                &[r(2, 1000, 1), r(0, 990, 2), r(3, 992, 8), r(11, 1001, 9)],
-            ),
-            (
-                &[fixed(0, 990, 20)],
-                single(15, 1000),
-                &[
-                    r(15, 1000, 1),
-                    r(0, 990, 10),
-                    r(10, 1001, 5),
-                    r(16, 1006, 4),
-                ],
-            ),
-            (&[fixed(0, 100_000, 1)], single(0, 1000), &[r(0, 1000, 1)]),
+            ("0:100000:10", 0, 1000, "1:100000:9"),
+            ("0:100000:10", 5, 1000, "0:100000:5 6:100005:4"),
+            ("0:0:1000", 0, 0, "1:1:999"),
+            ("0:990:20", 2, 1000, "0:990:2 3:992:8 11:1001:9"),
+            ("0:990:20", 15, 1000, "0:990:10 10:1001:5 16:1006:4"),
+            ("0:100000:1", 0, 1000, ""),
             // Just beside the block: no hole.
-            (
-                &[fixed(0, 100_000, 10)],
-                single(10, 1000),
-                &[r(10, 1000, 1), r(0, 100_000, 10)],
-            ),
-            (
-                &[fixed(1, 100_000, 10)],
-                single(0, 99_999),
-                &[r(0, 99_999, 1), r(1, 100_000, 10)],
-            ),
-            (
-                &[fixed(0, 5000, 10), fixed(20, 6000, 1)],
-                single(20, 0),
-                &[r(20, 0, 1), r(0, 5000, 10)],
-            ),
+            ("0:100000:10", 10, 1000, "0:100000:10"),
+            ("1:100000:10", 0, 99_999, "1:100000:10"),
+            ("0:5000:10 20:6000:1", 20, 0, "0:5000:10"),
         ];
-        for (blocks, own, want) in cases {
-            assert_eq!(with_single(blocks, own), want, "{blocks:?} {own:?}");
+        for (asked, inside, outside, want) in cases {
+            let lines = with_single(&blocks(asked), Some(Single { inside, outside }));
+            let want = want.split_whitespace().map(|w| parse(w).unwrap());
+            let want: Vec<Range> = [r(inside, outside, 1)].into_iter().chain(want).collect();
+            assert_eq!(lines, want, "{asked} {inside} {outside}");
         }
+        assert_eq!(with_single(&blocks("auto:7:9"), None), [r(0, 7, 9)]);
+        assert_eq!(
+            with_single(&blocks("5:7:9 1:2:3"), None),
+            [r(5, 7, 9), r(1, 2, 3)]
+        );
     }
 
     #[test]

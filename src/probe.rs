@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,10 @@ use nix::unistd::geteuid;
 
 use crate::error::Error;
 use crate::idmap::{self, Ids, Range};
+use crate::mountinfo;
 use crate::namespace::{Kind, flag_names, kinds};
 use crate::sys::clone::Change;
-use crate::sys::{caps, task};
+use crate::sys::{caps, nsfs, task};
 
 /// The bit of `CAP_SYS_ADMIN` (linux/capability.h).
 const CAP_SYS_ADMIN: u64 = 1 << 21;
@@ -78,7 +79,7 @@ fn namespace_refused(flags: CloneFlags, errno: Errno) -> Option<String> {
     let user = flags.contains(CloneFlags::CLONE_NEWUSER);
     match errno {
         Errno::EPERM if !user && !flags.is_empty() && !is_admin() => {
-            Some("this needs CAP_SYS_ADMIN: be root, or add -r (--map-root-user) to do it in a user namespace".into())
+            Some("this needs CAP_SYS_ADMIN: be root, or add --user --map-root-user (-r) to do it in a user namespace".into())
         }
         Errno::EPERM | Errno::EACCES if user => userns_refused().or_else(filtered),
         Errno::EPERM | Errno::EACCES if !flags.is_empty() => filtered(),
@@ -129,10 +130,7 @@ fn userns_refused() -> Option<String> {
 /// Whether the root of this process is no mount: so it is that of a chroot(2). A chroot into a mount shows in
 /// nothing a process may read.
 fn is_chrooted() -> bool {
-    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else {
-        return false;
-    };
-    mount_points(&mounts).all(|(point, _)| point != "/")
+    mountinfo::read("self").is_ok_and(|mounts| mountinfo::at(&mounts, Path::new("/")).is_none())
 }
 
 /// The limit on the number of namespaces that is in the way.
@@ -142,8 +140,11 @@ fn limit_reached(flags: CloneFlags) -> Option<String> {
         Some((sysctl(&format!("/proc/sys/user/{name}"))?, name))
     };
     let (most, name) = kinds(flags).into_iter().filter_map(limit).min()?;
+    if most == 0 {
+        return Some(format!("user.{name} is 0: sysctl -w user.{name}=15000"));
+    }
     Some(format!(
-        "user.{name} is {most}; that many per user and user namespace, or 32 levels of nesting, are the most"
+        "user.{name} is {most} in here; that limit, or a lower one further out, or 32 levels of nesting are reached"
     ))
 }
 
@@ -282,47 +283,77 @@ pub fn proc_refused(errno: Errno) -> Option<String> {
         return None;
     }
     if !is_admin() {
-        return Some("mounting needs CAP_SYS_ADMIN: be root, or add -r (--map-root-user)".into());
+        return Some(
+            "mounting needs CAP_SYS_ADMIN: be root, or add --user --map-root-user (-r)".into(),
+        );
     }
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let Some((proc, _)) = mount_points(&mounts).find(|(_, fstype)| *fstype == "proc") else {
+    if owner_of_pid_namespace_is_another() {
+        return Some(
+            "the PID namespace belongs to another user namespace, so its processes are not yours to show: \
+             add --pid --fork"
+                .into(),
+        );
+    }
+    let mounts = mountinfo::read("self").ok()?;
+    let Some(proc) = mounts.iter().find(|mount| mount.fstype == "proc") else {
         return Some("no proc file system is visible here, and the kernel gives a new one only to who sees one".into());
     };
-    let below = format!("{}/", proc.trim_end_matches('/'));
-    let hidden: Vec<&str> = mount_points(&mounts)
-        .map(|(point, _)| point)
-        .filter(|point| point.starts_with(&below))
+    let hidden: Vec<String> = mounts
+        .iter()
+        .filter(|mount| mount.point != proc.point && mount.point.starts_with(&proc.point))
+        .map(|mount| mount.point.display().to_string())
         .collect();
     if hidden.is_empty() {
         return apparmor().or_else(filtered);
     }
     Some(format!(
-        "a new proc would show what is covered in the {proc} we see: {} (locked mounts; in docker: --security-opt systempaths=unconfined)",
+        "a new proc would show what is covered in the {} we see: {} (locked mounts; in docker: --security-opt systempaths=unconfined)",
+        proc.point.display(),
         hidden.join(", ")
     ))
 }
 
-/// Mount point and file system type of each line of a mountinfo file.
-fn mount_points(mountinfo: &str) -> impl Iterator<Item = (&str, &str)> {
-    mountinfo.lines().filter_map(|line| {
-        let (mount, fs) = line.split_once(" - ")?;
-        Some((mount.split(' ').nth(4)?, fs.split(' ').next()?))
-    })
+/// Whether the PID namespace we are in is owned by another user namespace than the one we are in.
+fn owner_of_pid_namespace_is_another() -> bool {
+    let open = |kind: &str| fs::File::open(format!("/proc/self/ns/{kind}")).ok();
+    let inode = |file: &fs::File| file.metadata().map(|meta| meta.ino()).ok();
+    let Some((pid, user)) = open("pid").zip(open("user")) else {
+        return false;
+    };
+    match nsfs::owner(pid.as_fd()) {
+        Ok(owner) => inode(&owner.into()) != inode(&user),
+        Err(errno) => errno == Errno::EPERM,
+    }
 }
 
-/// Why a namespace could not be pinned on `file`.
-pub fn pin_refused(kind: Kind, file: &Path, errno: Errno) -> Option<String> {
+/// Why the namespace behind `namespace` could not be pinned on `file`.
+pub fn pin_refused(
+    kind: Kind,
+    namespace: BorrowedFd<'_>,
+    file: &Path,
+    errno: Errno,
+) -> Option<String> {
     match errno {
-        Errno::EPERM if !is_admin() => {
-            Some("pinning is a mount outside, which needs CAP_SYS_ADMIN there: -r does not give it".into())
-        }
+        Errno::EPERM if !is_admin() => Some(
+            "pinning is a mount outside, which needs CAP_SYS_ADMIN there: -r does not give it"
+                .into(),
+        ),
         Errno::EINVAL if kind == Kind::Mount => {
-            shared_mount_of(file).map(|point| {
-                format!(
+            if let Some(point) = shared_mount_of(file) {
+                return Some(format!(
                     "{} lies on the shared mount {point}, which would carry the pin into the namespace itself: \
                      mount --bind DIR DIR; mount --make-private DIR for its directory first",
                     file.display()
-                )
+                ));
+            }
+            let own = fs::File::open("/proc/self/ns/mnt").ok()?;
+            let (own, new) = nsfs::mount_id(own.as_fd())
+                .ok()
+                .zip(nsfs::mount_id(namespace).ok())?;
+            (own >= new).then(|| {
+                "the kernel takes the new mount namespace for an older one than ours (since Linux 6.17 their \
+                 numbers are dealt out per CPU): try again with taskset -c 0 before unshare"
+                    .into()
             })
         }
         _ => None,
@@ -333,20 +364,10 @@ pub fn pin_refused(kind: Kind, file: &Path, errno: Errno) -> Option<String> {
 fn shared_mount_of(file: &Path) -> Option<String> {
     let handle = fs::File::open(file).ok()?;
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd())).ok()?;
-    let id = info
-        .lines()
-        .find_map(|line| line.strip_prefix("mnt_id:"))?
-        .trim()
-        .to_owned();
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mut lines = mounts.lines().map(|line| line.split(' '));
-    let line = lines.find(|fields| fields.clone().next() == Some(&id))?;
-    let shared = line
-        .clone()
-        .take_while(|field| *field != "-")
-        .any(|field| field.starts_with("shared:"));
-    let point = line.clone().nth(4)?;
-    shared.then(|| point.to_owned())
+    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
+    let mounts = mountinfo::read("self").ok()?;
+    let mount = mountinfo::by_id(&mounts, id.trim().parse().ok()?)?;
+    mount.shared.then(|| mount.point.display().to_string())
 }
 
 /// Why a program could not be executed.

@@ -4,14 +4,17 @@
 //! they wait, and pass them on only when asked (util-linux 2.36, 2.42). All parents mirror a job-control
 //! stop, so that Ctrl-Z at the shell stops the whole job and `fg` continues it.
 
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
-use nix::unistd::{Pid, dup2_stdout, execvp};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, dup2_stderr, dup2_stdout, execvp};
 
 use crate::error::{Doing, Error, Result};
 use crate::plan::{Outcome, Slot};
@@ -71,7 +74,13 @@ pub fn before_fork(how: &Wait) -> Result<Guard> {
     match how.signals {
         Signals::Natural => {}
         Signals::Hold => blocked.extend([Signal::SIGINT, Signal::SIGTERM]),
-        Signals::Forward => blocked.extend([Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]),
+        Signals::Forward => {
+            blocked.extend([Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]);
+            // A shell starts its background jobs with SIGINT ignored: the child could not even catch it.
+            for forwarded in [Signal::SIGINT, Signal::SIGTERM] {
+                signal::default(forwarded).doing("cannot reset a signal")?;
+            }
+        }
         Signals::Proxy => blocked = proxy::signals(),
     }
     let mut before = SigSet::empty();
@@ -84,7 +93,7 @@ pub fn before_fork(how: &Wait) -> Result<Guard> {
 }
 
 impl Guard {
-    /// Gives back the mask that was in force before the fork: in the child, or when waiting is over.
+    /// Gives back the mask that was in force before the fork: in the child.
     ///
     /// # Errors
     /// Those of sigprocmask(2).
@@ -104,12 +113,11 @@ pub fn supervise(
     guard: &Guard,
     line: Option<Line>,
 ) -> Result<Outcome> {
-    let outcome = match guard.signals {
-        Signals::Proxy => proxy::attend(child, pidfd, line)?,
-        _ => await_end(child, pidfd, guard)?,
-    };
-    guard.release()?;
-    Ok(outcome)
+    // The mask stays as it is: a signal that was held back would end this process in its child's place.
+    match guard.signals {
+        Signals::Proxy => proxy::attend(child, pidfd, line),
+        _ => await_end(child, pidfd, guard),
+    }
 }
 
 fn await_end(child: Pid, pidfd: &OwnedFd, guard: &Guard) -> Result<Outcome> {
@@ -170,12 +178,13 @@ pub fn end_by(which: i32) -> Result<()> {
     Err(Error::new("survived its child's signal"))
 }
 
-/// Runs a program found in `PATH` to its end, with our standard input and error, and gives its end and what it
-/// printed (at most 64 KiB). A program that cannot be executed ends with 127 or 126, as in a shell.
+/// Runs a program found in `PATH` to its end, with our standard input and error (none of which where `quiet`), and
+/// gives its end and what it printed (at most 64 KiB). A program that cannot be executed ends with 127 or 126, as
+/// in a shell.
 ///
 /// # Errors
 /// Those of pipe2(2), clone(2) and waitid(2).
-pub fn run(argv: &[String]) -> Result<(Change, Vec<u8>)> {
+pub fn run(argv: &[String], quiet: bool) -> Result<(Change, Vec<u8>)> {
     let (mut from, to) = io::pipe().doing("cannot make a pipe")?;
     let words: Vec<CString> = argv
         .iter()
@@ -185,7 +194,7 @@ pub fn run(argv: &[String]) -> Result<(Change, Vec<u8>)> {
         return Err(Error::new("no program to run"));
     };
     let Forked::Parent { child, .. } = fork(CloneFlags::empty(), None).doing("fork failed")? else {
-        let errno = dup2_stdout(&to).and_then(|()| execvp(name, &words)).err();
+        let errno = become_quietly(name, &words, &to, quiet).err();
         let status = if errno == Some(Errno::ENOENT) {
             127
         } else {
@@ -203,6 +212,20 @@ pub fn run(argv: &[String]) -> Result<(Change, Vec<u8>)> {
             end => return Ok((end.doing("cannot wait for the child")?, said)),
         }
     }
+}
+
+/// The child's part of [`run`].
+fn become_quietly(
+    name: &CString,
+    words: &[CString],
+    to: &io::PipeWriter,
+    quiet: bool,
+) -> Result<Infallible, Errno> {
+    dup2_stdout(to)?;
+    if quiet {
+        dup2_stderr(open("/dev/null", OFlag::O_RDWR, Mode::empty())?)?;
+    }
+    execvp(name, words)
 }
 
 /// How a program ended, for people.

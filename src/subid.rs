@@ -76,7 +76,7 @@ fn ask_getsubids(ids: Ids, who: &str) -> Option<Ids32> {
     let mut argv = vec!["getsubids".to_owned()];
     argv.extend((ids == Ids::Group).then(|| "-g".to_owned()));
     argv.push(who.to_owned());
-    let (Change::Exited(0), said) = process::run(&argv).ok()? else {
+    let (Change::Exited(0), said) = process::run(&argv, true).ok()? else {
         return None;
     };
     let said = String::from_utf8(said).ok()?;

@@ -1,8 +1,9 @@
 //! From what was typed to a plan, in the order of util-linux: owner, namespaces, maps, clocks, fork, pins, death
 //! signal, own maps, names, propagation, root, mounts, ids, capabilities.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
+use std::num::{IntErrorKind, ParseIntError};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -24,6 +25,7 @@ use isobox::plan::steps::uts::SetHostname;
 use isobox::plan::{Fork, Plan};
 use isobox::probe;
 use isobox::process::{Signals, Wait, signal_number};
+use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
 
@@ -41,6 +43,9 @@ impl Args {
         let clocks = self.clocks(&kinds)?;
         let kill_child = self.kill_child()?;
         let owner = self.owner()?;
+        if self.hostname.as_ref().is_some_and(|name| name.0.is_empty()) {
+            return Err(Error::new("the host name is empty"));
+        }
         let (uid, gid) = (number("uid", self.setuid.as_ref())?, number("gid", self.setgid.as_ref())?);
 
         let command = command_or_shell(words(std::mem::take(&mut self.program)))?;
@@ -58,7 +63,7 @@ impl Args {
         for clock in clocks {
             plan.then(clock);
         }
-        self.plan_fork(&mut plan);
+        self.plan_fork(&mut plan, &kinds);
         for (kind, file) in pins {
             plan.outside(Pin::new(kind, file));
         }
@@ -138,15 +143,26 @@ impl Args {
         self.fork || self.all || self.kill_child.is_some() || self.forward_signals
     }
 
-    fn plan_fork(&self, plan: &mut Plan) {
+    fn plan_fork(&self, plan: &mut Plan, kinds: &[Kind]) {
         if !self.forks() {
             return;
         }
+        let (why, without) = if kinds.contains(&Kind::Pid) {
+            (
+                "no process enters a new PID namespace itself: the first child is its PID 1, and when that ends the kernel ends the rest; this process waits, and ends as the child ends",
+                "the program would stay in the old PID namespace",
+            )
+        } else {
+            (
+                "the program is to be a child; this process waits, and ends as the child ends",
+                "this process would become the program: same pid, nobody waiting",
+            )
+        };
         plan.fork(Fork {
             namespaces: CloneFlags::empty(),
             cgroup: None,
-            why: "the program is to be a child: the first one is PID 1 of a new PID namespace, which no process enters itself; this one waits, and ends as the child ends".into(),
-            without: "unshare itself would become the program, and stay in its old PID and time namespace".into(),
+            why: why.into(),
+            without: without.into(),
         });
         let signals = if self.forward_signals { Signals::Forward } else { Signals::Hold };
         plan.wait(Wait { signals, ..Wait::default() });
@@ -172,8 +188,13 @@ impl Args {
         let mut clocks = Vec::new();
         for (clock, name, word) in given {
             let Some(word) = word else { continue };
-            let seconds = word.0.to_str().and_then(|text| text.parse().ok());
-            let seconds = seconds.ok_or_else(|| unparsed(&format!("{name} offset"), &word.0))?;
+            let seconds = seconds(&word.0).map_err(|errno| {
+                let error = unparsed(&format!("{name} offset"), &word.0);
+                match errno {
+                    Errno::ERANGE => error.errno_is(errno),
+                    _ => error,
+                }
+            })?;
             clocks.push(ClockOffset { clock, seconds });
         }
         if !clocks.is_empty() && !kinds.contains(&Kind::Time) {
@@ -266,7 +287,7 @@ impl Args {
             Some(Raw(dir)) if !dir.is_empty() => Some(dir.into()),
             Some(_) => Some(default()),
             // The default place of binfmt_misc lies in a /proc of our own.
-            None => (self.binfmt()? == PathBuf::from(binfmt::PLACE)).then(default),
+            None => (self.binfmt()?.as_os_str() == binfmt::PLACE).then(default),
         }
     }
 
@@ -297,21 +318,33 @@ impl Args {
 
     /// What is worth saying before it happens: to a person, not to a script that reads standard error.
     fn hint(&self, kinds: &[Kind]) -> Option<&'static str> {
-        let heard = self.explain.is_some() || std::io::stderr().is_terminal();
-        let pid = kinds.contains(&Kind::Pid);
-        if heard && pid && !self.forks() {
+        if !kinds.contains(&Kind::Pid) {
+            return None;
+        }
+        if !self.forks() && (self.explain.is_some() || std::io::stderr().is_terminal()) {
             return Some(
                 "--pid without --fork: the program stays in the old PID namespace, its first child is PID 1 of the new one, and when that ends no process can be made any more (Cannot allocate memory)",
             );
         }
-        if self.explain.is_some() && pid && self.mount_proc.is_none() && self.root.is_none() {
-            return Some("--pid without --mount-proc: ps(1) reads /proc, which shows the processes of the host");
+        if self.explain.is_some() && self.mount_proc.is_none() && self.root.is_none() {
+            return Some(
+                "--pid without --mount-proc: ps(1) reads /proc, which shows the processes of the host",
+            );
         }
         None
     }
 }
 
-/// The number of an option, where it is given. util-linux reads it with strtoul(3), whose sign wraps around.
+/// A number of seconds, which may be negative.
+fn seconds(word: &OsStr) -> Result<i64, Errno> {
+    let text = word.to_str().ok_or(Errno::EINVAL)?;
+    text.parse().map_err(|error: ParseIntError| match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => Errno::ERANGE,
+        _ => Errno::EINVAL,
+    })
+}
+
+/// The number of an option, where it is given.
 fn number(what: &str, word: Option<&Raw>) -> Result<Option<u32>> {
     let Some(word) = word else {
         return Ok(None);

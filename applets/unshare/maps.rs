@@ -52,11 +52,11 @@ impl Args {
                 blocks.extend(all(ids)?);
             }
             let single = if rooted { Some(0) } else { self.single(ids)? };
-            let outside = match ids {
-                Ids::User => geteuid().as_raw(),
-                Ids::Group => getegid().as_raw(),
+            let own = |inside| Single {
+                inside,
+                outside: caller(ids),
             };
-            let single = single.map(|inside| Single { inside, outside });
+            let single = single.map(own);
             Ok(match single {
                 Some(own) if blocks.is_empty() && self.owner.is_none() => Map::Own(own),
                 None if blocks.is_empty() => Map::Nothing,
@@ -78,16 +78,16 @@ impl Args {
 
     /// The id that the caller's own gets inside: of the options that say so, the last.
     fn single(&self, ids: Ids) -> Result<Option<u32>> {
-        let (named, own) = match ids {
-            Ids::User => (&self.map_user, geteuid().as_raw()),
-            Ids::Group => (&self.map_group, getegid().as_raw()),
+        let named = match ids {
+            Ids::User => &self.map_user,
+            Ids::Group => &self.map_group,
         };
         let named = match named {
             Some(at) => Some((at.place, named_id(ids, &at.value)?)),
             None => None,
         };
         let root = self.map_root_user.map(|at| (at.0, 0));
-        let current = self.map_current_user.map(|at| (at.0, own));
+        let current = self.map_current_user.map(|at| (at.0, caller(ids)));
         let last = [named, root, current].into_iter().flatten().max();
         Ok(last.map(|(_, id)| id))
     }
@@ -159,6 +159,14 @@ impl Maps {
         if let Some(allow) = self.setgroups {
             plan.then(SetgroupsControl { allow, implied: false });
         }
+    }
+}
+
+/// The caller's own id.
+fn caller(ids: Ids) -> u32 {
+    match ids {
+        Ids::User => geteuid().as_raw(),
+        Ids::Group => getegid().as_raw(),
     }
 }
 

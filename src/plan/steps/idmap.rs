@@ -103,7 +103,7 @@ impl Step for RunIdMapper {
         let mapper = self.ids.mapper();
         let mut argv = vec![mapper.to_owned(), place(cx)];
         argv.extend(words(&self.ranges));
-        let (end, _) = process::run(&argv)?;
+        let (end, _) = process::run(&argv, false)?;
         match end {
             Change::Exited(0) => Ok(()),
             end => Err(Error::new(format!("{mapper} failed"))

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -107,26 +107,24 @@ impl Step for Pin {
         let name = self.kind.proc_name_for_children();
         let refused = |errno| {
             let (pid, file) = (cx.program(), printable(self.file.as_os_str()));
-            Error::new(format!("mount /proc/{pid}/ns/{name} on {file} failed"))
-                .errno_is(errno)
-                .hint_maybe(probe::pin_refused(self.kind, &self.file, errno))
+            Error::new(format!("mount /proc/{pid}/ns/{name} on {file} failed")).errno_is(errno)
         };
         let namespace = open_namespace(cx.program(), name).map_err(refused)?;
         self.made.set(make(&self.file).map_err(refused)?);
         // The descriptor, not the path: the process may be gone by now and its number somebody else's.
         let source = format!("/proc/self/fd/{}", namespace.as_raw_fd());
         let none = None::<&str>;
-        mount(
+        let mounted = mount(
             Some(source.as_str()),
             &self.file,
             none,
             MsFlags::MS_BIND,
             none,
-        )
-        .map_err(|errno| {
-            let error = refused(errno);
+        );
+        mounted.map_err(|errno| {
+            let hint = probe::pin_refused(self.kind, namespace.as_fd(), &self.file, errno);
             self.unmake();
-            error
+            refused(errno).hint_maybe(hint)
         })
     }
 
