@@ -16,7 +16,7 @@ use std::path::Path;
 use argh::{ArgsInfo, FromArgs};
 use isobox::accounts::Accounts;
 use isobox::capability::{Capability, Set};
-use isobox::error::{Doing, Error, Result, printable};
+use isobox::error::{Doing, Error, Result};
 use isobox::plan::steps::attributes::ChangeDirectory;
 use isobox::plan::steps::chroot::Chroot;
 use isobox::plan::steps::credentials::{SetGid, SetGroups, SetUid};
@@ -152,21 +152,14 @@ fn default_shell() -> Option<Command> {
 
 fn open_root(root: &Path) -> Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    open(root, flags, Mode::empty()).doing(cannot_change(root))
-}
-
-fn cannot_change(root: &Path) -> String {
-    format!(
-        "cannot change root directory to '{}'",
-        printable(root.as_os_str())
-    )
+    open(root, flags, Mode::empty()).map_err(|errno| Chroot { root: root.into() }.refused(errno))
 }
 
 /// The refusal that chroot(2) has for this process, if it has one.
 fn not_allowed(root: &Path) -> Option<Error> {
     let allowed = |sets: caps::Sets| Set(sets.effective).has(Capability::SYS_CHROOT);
     let refused = caps::get().is_ok_and(|sets| !allowed(sets));
-    refused.then(|| Error::new(cannot_change(root)).errno_is(Errno::EPERM))
+    refused.then(|| Chroot { root: root.into() }.refused(Errno::EPERM))
 }
 
 /// Whether this directory is the root we are in: the same inode, by way of the same mount.
