@@ -64,7 +64,8 @@ pub(crate) fn print_all(text: &str) -> Result<Exit> {
 pub(crate) fn text(name: &str, info: &CommandInfoWithArgs) -> String {
     let usage = synopsis(name, info).join("\n ");
     let about = capitalised(info.description);
-    let mut out = format!("Usage:\n {usage}\n\n{about}.\n");
+    let mut out = format!("Usage:\n {usage}\n\n");
+    describe(&mut out, 0, "", &format!("{about}."));
     let column = column(info);
     if !info.commands.is_empty() {
         out.push_str(if name == BOX.name {
