@@ -39,6 +39,7 @@ mod lsns;
 mod nsenter;
 mod parity;
 mod pivot;
+mod readme;
 mod setpriv;
 mod unshare;
 

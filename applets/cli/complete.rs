@@ -282,7 +282,9 @@ fn named(name: &str, prefix: &str, typed: &str) -> Answer {
                 continue;
             }
             "how" => matching(["text", "json", "run"].map(plain).into_iter(), typed),
-            "signal" | "signame" => matching(Signal::iterator().map(|s| plain(short_name(s))), typed),
+            "signal" | "signame" => {
+                matching(Signal::iterator().map(|s| plain(short_name(s))), typed)
+            }
             _ if part == "pid" || part.starts_with("pid[") => processes(typed),
             // Of several, what is no kind of value is a word itself.
             "uid" | "gid" | "name" | "user" | "group" => continue,

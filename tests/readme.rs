@@ -1,0 +1,113 @@
+//! README.md says what is so: its tour is run line by line, and its table names every deliberate difference.
+
+use crate::kit::Sandbox;
+
+const README: &str = include_str!("../README.md");
+
+/// What each line of the tour shows, in this order on standard output.
+const SEEN: [&[&str]; 10] = [
+    &["PID 1 on ", ", user 0\n"],
+    &["I am 1, and these are all: /proc/1\n"],
+    &["box\n", "lo:", " 0 "],
+    &["box\n"],
+    &["TYPE", "ipc ", " lsns --output"],
+    &["NS TYPE", " pid ", "lsns -t pid"],
+    &["CapEff:\t0000000000000000\n", "NoNewPrivs:\t1\n"],
+    &[
+        "unshare(CLONE_NEWUSER|",
+        "why",
+        "without",
+        "see",
+        "mount(\"proc\"",
+        "execve(\"sh\"",
+    ],
+    &["unshare ", "--hostname", "box"],
+    &["hello from box\n"],
+];
+
+/// The lines of the block of shell below the heading.
+fn tour() -> Vec<&'static str> {
+    let (_, below) = README.split_once("\n## A tour\n").unwrap();
+    let (_, block) = below.split_once("```sh\n").unwrap();
+    block.split_once("```").unwrap().0.lines().collect()
+}
+
+fn taken(t: &Sandbox, as_user: bool) {
+    let lines = tour();
+    assert_eq!(lines.len(), SEEN.len());
+    for (line, seen) in lines.into_iter().zip(SEEN) {
+        let cmd = if as_user {
+            t.user().cmd(line)
+        } else {
+            t.cmd(line)
+        };
+        let ran = cmd.env("TMPDIR", t.work()).run();
+        ran.ok().err("").out_in_order(seen).untouched();
+    }
+}
+
+#[test]
+fn root_can_take_the_tour() {
+    needs!(root);
+    taken(&Sandbox::new("tour"), false);
+}
+
+#[test]
+fn a_user_can_take_the_tour() {
+    needs!(userns);
+    taken(&Sandbox::new("tour"), true);
+}
+
+#[test]
+fn every_deliberate_difference_is_in_the_table() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/parity");
+    let mut missing = Vec::new();
+    for file in std::fs::read_dir(dir).unwrap() {
+        let path = file.unwrap().path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "cases")
+        {
+            continue;
+        }
+        let cases = std::fs::read_to_string(&path).unwrap();
+        let reasons = cases
+            .lines()
+            .filter_map(|line| line.strip_prefix("differs: "));
+        // "the same ..." leans on the case above it.
+        for reason in reasons.filter(|reason| !reason.starts_with("the same")) {
+            if !README.contains(reason) {
+                missing.push(format!("{}: {reason}", path.file_name().unwrap().display()));
+            }
+        }
+    }
+    missing.sort();
+    missing.dedup();
+    assert!(
+        missing.is_empty(),
+        "not in README.md:\n{}",
+        missing.join("\n")
+    );
+}
+
+#[test]
+fn what_is_named_is_there() {
+    for (file, text) in [
+        ("README.md", README),
+        ("HACKING.md", include_str!("../HACKING.md")),
+        ("CONTRIBUTING.md", include_str!("../CONTRIBUTING.md")),
+    ] {
+        let words = text.split(['`', '(', ')', ' ', '\n', '|']);
+        for path in words.filter(|word| {
+            ["src/", "applets/", "tests/", "lab/", "./"]
+                .iter()
+                .any(|room| word.starts_with(room))
+                && !word.contains(['*', '<', '>'])
+                && word.bytes().all(|b| !b.is_ascii_uppercase())
+        }) {
+            let path = path.trim_end_matches(['.', ',', ':']);
+            let there = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+            assert!(there.exists(), "{file} names {path}");
+        }
+    }
+}
