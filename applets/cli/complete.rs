@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 
 use argh::{CommandInfoWithArgs, Optionality};
 use isobox::error::{Error, Result};
+use isobox::namespace::Kind;
 use nix::sys::signal::Signal;
 
 use super::Entry;
@@ -281,6 +282,10 @@ fn named(name: &str, prefix: &str, typed: &str) -> Answer {
                 answer.shell = Shell::Files(prefix.into());
                 continue;
             }
+            "type" => matching(
+                Kind::ALL.map(|kind| plain(kind.proc_name())).into_iter(),
+                typed,
+            ),
             "how" => matching(["text", "json", "run"].map(plain).into_iter(), typed),
             "signal" | "signame" => {
                 matching(Signal::iterator().map(|s| plain(short_name(s))), typed)
