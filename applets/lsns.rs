@@ -65,8 +65,8 @@ pub(crate) struct Args {
     /// only this kind of namespace: mnt, net, ipc, user, pid, uts, cgroup, time
     #[argh(option, short = 't', arg_name = "type")]
     r#type: Vec<Raw>,
-    /// print a tree by this relation: parent, owner or process
-    #[argh(option, short = 'T', arg_name = "[relation]")]
+    /// print a tree by this relation (owner)
+    #[argh(option, short = 'T', arg_name = "[parent|owner|process]")]
     tree: Option<Raw>,
     /// list the columns there are
     #[argh(switch, short = 'H')]
