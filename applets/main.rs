@@ -17,6 +17,9 @@ use cli::{Entry, Exit};
 #[cfg(not(test))]
 isobox::entry!(start);
 
+#[cfg(all(not(test), panic = "abort", target_env = "musl"))]
+isobox::no_unwinder!();
+
 /// Runs the box on its argument vector and gives the exit status.
 #[cfg_attr(
     test,

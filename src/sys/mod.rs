@@ -18,6 +18,7 @@ pub mod start;
 pub mod stat;
 pub mod task;
 pub mod terminal;
+pub mod unwind;
 pub mod xattr;
 
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
