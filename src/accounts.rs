@@ -240,7 +240,8 @@ pub(crate) mod tests {
 
     #[test]
     fn only_whole_lines_are_users() {
-        let cases: [(&str, &[(&str, u32, u32)]); 12] = [
+        type Users<'a> = &'a [(&'a str, u32, u32)];
+        let cases: [(&str, Users); 12] = [
             ("a:x:5:6:g:/h:/s", &[("a", 5, 6)]),
             ("a:x:5:6:g:/h:/s\r\n", &[("a", 5, 6)]),
             ("a:x:5:6::/h:\nb:x:7:8:::\n", &[("a", 5, 6), ("b", 7, 8)]),

@@ -234,7 +234,8 @@ mod tests {
             "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:\n4294967296:x:0:0:::\n00:x:0:0:::\n";
         let group = "root:x:0:\nweb:x:34:\nlog:x:4:web\n";
         let mut accounts = accounts("identity", passwd, group);
-        let cases: [(&str, Result<(u32, u32, &[u32]), &str>); 17] = [
+        type Wanted<'a> = Result<(u32, u32, &'a [u32]), &'a str>;
+        let cases: [(&str, Wanted); 17] = [
             ("", Ok((0, 0, &[]))),
             ("web", Ok((33, 34, &[4]))),
             ("33", Ok((33, 34, &[4]))),

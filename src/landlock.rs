@@ -332,7 +332,8 @@ mod tests {
 
     #[test]
     fn accesses_are_read_by_the_version_of_the_kernel() {
-        let cases: [(&[&str], u32, (u64, u64, u64)); 7] = [
+        type Accesses<'a> = &'a [&'a str];
+        let cases: [(Accesses, u32, (u64, u64, u64)); 7] = [
             (&["fs"], 1, (0x1fff, 0, 0)),
             (&["fs:"], 2, (0x3fff, 0, 0)),
             (&["fs", "net", "scope"], 7, (0xffff, 3, 3)),

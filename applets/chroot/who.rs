@@ -90,11 +90,11 @@ impl Search<'_> {
             }
         }
         let (uid, gid) = self.ids;
-        if let Some(uid) = uid.filter(|_| self.groups.is_none() || gid.is_none()) {
-            if let Some(user) = accounts.user_of(uid)? {
-                self.ids.1.get_or_insert(user.gid);
-                self.user = Some(user.name);
-            }
+        if let Some(uid) = uid.filter(|_| self.groups.is_none() || gid.is_none())
+            && let Some(user) = accounts.user_of(uid)?
+        {
+            self.ids.1.get_or_insert(user.gid);
+            self.user = Some(user.name);
         }
         Ok(said)
     }
@@ -137,10 +137,10 @@ fn user_spec(
     let at = |separator: u8| spec.iter().position(|b| *b == separator);
     let colon = at(b':');
     let plain = separated(spec, colon, accounts, ids)?;
-    if let (Err(_), None, Some(dot)) = (&plain, colon, at(b'.')) {
-        if let Ok(ids) = separated(spec, Some(dot), accounts, ids)? {
-            return Ok(Ok((ids, Some("warning: '.' should be ':'"))));
-        }
+    if let (Err(_), None, Some(dot)) = (&plain, colon, at(b'.'))
+        && let Ok(ids) = separated(spec, Some(dot), accounts, ids)?
+    {
+        return Ok(Ok((ids, Some("warning: '.' should be ':'"))));
     }
     Ok(plain.map(|ids| (ids, None)))
 }
@@ -189,10 +189,10 @@ fn may_be_name(text: &OsStr) -> bool {
 }
 
 fn group_id(text: &OsStr, accounts: &mut Accounts) -> Result<Option<u32>> {
-    if may_be_name(text) {
-        if let Some(gid) = accounts.group(text)? {
-            return Ok(Some(gid));
-        }
+    if may_be_name(text)
+        && let Some(gid) = accounts.group(text)?
+    {
+        return Ok(Some(gid));
     }
     Ok(match typed(text) {
         Typed::Id(gid) => Some(gid),

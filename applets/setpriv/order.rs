@@ -291,3 +291,81 @@ impl Args {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::gnu::{Parsed, canonical};
+    use argh::{ArgsInfo, FromArgs};
+
+    fn plan(line: &str) -> Plan {
+        let args: Vec<_> = line.split_whitespace().map(Into::into).collect();
+        let Ok(Parsed::Words(words)) = canonical(&Args::get_args_info(), &args) else {
+            panic!("{line}")
+        };
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let args = Args::from_args(&["setpriv"], &words).unwrap_or_else(|e| panic!("{}", e.output));
+        args.plan().unwrap_or_else(|e| panic!("{line}: {e}"))
+    }
+
+    /// The names of the steps, in order.
+    fn steps(plan: &Plan) -> Vec<String> {
+        let names = plan.entries().iter().map(|entry| {
+            let text = format!("{entry:?}");
+            let name = text.split(['(', '{', ',']).nth(2).unwrap_or_default();
+            name.trim_matches([' ', ')']).to_owned()
+        });
+        names.collect()
+    }
+
+    #[test]
+    fn the_order_is_that_of_setpriv() {
+        let line = "--umask=22 --pdeathsig=KILL --ambient-caps=-all --securebits=+noroot --clear-groups \
+                    --regid=5 --reuid=5 --nnp --rlimit=core=0 --oom-score-adj=0 --workdir=/ true";
+        assert_eq!(
+            steps(&plan(line)),
+            [
+                "OomScoreAdjust",
+                "SetLimit",
+                "NoNewPrivs",
+                "KeepCapabilities",
+                "SetUid",
+                "SetGid",
+                "SetGroups",
+                "Securebits",
+                "Capabilities",
+                "ParentDeathSignal",
+                "Umask",
+                "ChangeDirectory"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_done() {
+        assert_eq!(steps(&plan("true")), [""; 0]);
+        assert_eq!(steps(&plan("--keep-groups --env A=1 true")), [""; 0]);
+    }
+
+    /// What a plan's script says is the same plan again.
+    #[test]
+    fn a_script_says_all_that_is_done() {
+        let lines = [
+            "--reuid=1000 --regid=1000 --clear-groups true",
+            "--ruid=1 --egid=2 --clear-groups true x -y",
+            "--groups=5,6 --caps=kill,chown --no-new-privs true",
+            "--caps=none --bounding-set=-all,+kill --inh-caps=+kill --ambient-caps=+kill true",
+            "--bounding-set=-sys_admin,-mknod --inh-caps=-all true",
+            "--securebits=+noroot,+noroot_locked true",
+            "--pdeathsig=RTMIN+3 --ptracer=any --umask=027 --rlimit=nofile=5:unlimited true",
+            "--oom-score-adj=-5 --workdir=/tmp --apparmor-profile=x true",
+        ];
+        for line in lines {
+            let first = plan(line);
+            let script = first.script();
+            let (_, row) = script.split_once("exec setpriv ").unwrap();
+            let again = plan(&row.replace('\\', ""));
+            assert_eq!(format!("{again:?}"), format!("{first:?}"), "{script}");
+        }
+    }
+}

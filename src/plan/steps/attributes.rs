@@ -274,7 +274,7 @@ impl Step for ChangeDirectory {
     }
 
     fn shell(&self) -> Shell {
-        let mut word = std::ffi::OsString::from("--chdir=");
+        let mut word = std::ffi::OsString::from("--workdir=");
         word.push(&self.path);
         Shell::option("setpriv", word)
     }

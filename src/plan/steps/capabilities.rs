@@ -129,10 +129,8 @@ impl Capabilities {
         caps::set(sets).map_err(|errno| {
             let lacking = sets.inheritable & !(before.inheritable | before.permitted);
             let hint = (errno == Errno::EPERM && lacking != 0).then(|| {
-                format!(
-                    "only what is permitted can be made inheritable; not permitted: {}",
-                    Set(lacking)
-                )
+                let has = Set(before.permitted);
+                format!("only what is permitted can be made inheritable; permitted here: {has}")
             });
             Error::new("apply capabilities")
                 .errno_is(errno)

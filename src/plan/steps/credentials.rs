@@ -6,6 +6,7 @@
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
 
+use crate::capability::{Capability, Set};
 use crate::credentials;
 use crate::error::{Doing, Error, Result};
 use crate::plan::{Context, Explanation, Shell, Step};
@@ -84,11 +85,7 @@ impl Step for SetGid {
         setresgid(real, effective, effective).map_err(|errno| {
             Error::new("setresgid failed")
                 .errno_is(errno)
-                .hint_maybe(not_mapped(
-                    "gid",
-                    [real.as_raw(), effective.as_raw()],
-                    errno,
-                ))
+                .hint_maybe(refused("gid", [real.as_raw(), effective.as_raw()], errno))
         })
     }
 
@@ -139,11 +136,7 @@ impl Step for SetUid {
         setresuid(real, effective, effective).map_err(|errno| {
             Error::new("setresuid failed")
                 .errno_is(errno)
-                .hint_maybe(not_mapped(
-                    "uid",
-                    [real.as_raw(), effective.as_raw()],
-                    errno,
-                ))
+                .hint_maybe(refused("uid", [real.as_raw(), effective.as_raw()], errno))
         })?;
         let mut after = caps::get().doing("get process capabilities failed")?;
         let kept = before.effective & after.permitted;
@@ -190,17 +183,25 @@ fn ids(kind: &str, real: Option<u32>, effective: Option<u32>) -> Shell {
     }
 }
 
-/// `EINVAL` of these calls means that this user namespace does not have the id: says which.
-fn not_mapped(kind: &str, wanted: [u32; 2], errno: Errno) -> Option<String> {
-    if errno != Errno::EINVAL {
-        return None;
+/// Why ids could not be set: a capability that is missing, or an id that this user namespace does not have.
+fn refused(kind: &str, wanted: [u32; 2], errno: Errno) -> Option<String> {
+    let (needed, name) = match kind {
+        "uid" => (Capability::SETUID, "CAP_SETUID"),
+        _ => (Capability::SETGID, "CAP_SETGID"),
+    };
+    match errno {
+        Errno::EPERM if caps::get().is_ok_and(|sets| !Set(sets.effective).has(needed)) => {
+            Some(format!("this needs {name}"))
+        }
+        Errno::EINVAL => {
+            let missing = |id: &u32| !credentials::is_mapped(kind, *id);
+            let id = wanted.into_iter().find(missing)?;
+            Some(format!(
+                "{kind} {id} is not mapped in this user namespace: see /proc/self/{kind}_map"
+            ))
+        }
+        _ => None,
     }
-    let id = wanted
-        .into_iter()
-        .find(|id| !credentials::is_mapped(kind, *id))?;
-    Some(format!(
-        "{kind} {id} is not mapped in this user namespace: see /proc/self/{kind}_map"
-    ))
 }
 
 #[cfg(test)]
