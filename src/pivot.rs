@@ -146,7 +146,7 @@ pub fn why_refused(new: BorrowedFd<'_>, put_old: BorrowedFd<'_>, errno: Errno) -
         Errno::EBUSY if put_old.mount == root.mount => {
             Some("the place for the old root is on the old root: it must be at or below the new one".into())
         }
-        Errno::EINVAL => why_invalid(&new, &put_old, &root, &mountinfo::read("self").ok()?),
+        Errno::EINVAL => why_invalid(&new, &put_old, &root, &mountinfo::read("self").unwrap_or_default()),
         _ => None,
     }
 }
@@ -172,7 +172,7 @@ fn why_invalid(new: &Place, put_old: &Place, root: &Place, mounts: &[Mount]) -> 
             "the mount below the present root is shared; {private}"
         ));
     }
-    if find(new.mount).is_none() {
+    if !mounts.is_empty() && find(new.mount).is_none() {
         return Some(
             "the new root is in another mount namespace, or out of reach of the present root"
                 .into(),
@@ -189,6 +189,10 @@ fn why_invalid(new: &Place, put_old: &Place, root: &Place, mounts: &[Mount]) -> 
             "the new root is not a mount point: make it one (mount --bind DIR DIR), as pivot does"
                 .into(),
         );
+    }
+    if mounts.is_empty() {
+        // Without /proc nothing more can be told.
+        return None;
     }
     if put_old.mount != new.mount && !is_below(mounts, put_old.mount, new.mount) {
         return Some("the place for the old root is not at or below the new root".into());

@@ -172,13 +172,17 @@ pub fn without_umask<T>(make: impl FnOnce() -> T) -> T {
 
 /// How links are treated on the way to `path`, which is relative to the root.
 fn policy(path: &Path) -> u64 {
-    let first = path.iter().next().map(OsStr::as_bytes);
-    match first {
-        Some(b"proc" | b"sys" | b"dev") => {
-            resolve::IN_ROOT | resolve::NO_SYMLINKS | resolve::NO_MAGICLINKS
-        }
-        _ => resolve::IN_ROOT | resolve::NO_MAGICLINKS,
+    if may_follow(path) {
+        resolve::IN_ROOT | resolve::NO_MAGICLINKS
+    } else {
+        resolve::IN_ROOT | resolve::NO_SYMLINKS | resolve::NO_MAGICLINKS
     }
+}
+
+/// Whether links are followed on the way to `path`, which is relative to the root.
+pub fn may_follow(path: &Path) -> bool {
+    let first = path.iter().next().map(OsStr::as_bytes);
+    !matches!(first, Some(b"proc" | b"sys" | b"dev"))
 }
 
 /// `path` relative to the root, without `.` and `..`, which cannot lead above it.

@@ -39,6 +39,7 @@ mod lsns;
 mod nsenter;
 mod parity;
 mod pivot;
+mod pivot_refused;
 mod readme;
 mod setpriv;
 mod unshare;
