@@ -121,7 +121,7 @@ pub(crate) fn is_row(note: &str) -> bool {
 }
 
 /// The options that are shown.
-pub(crate) fn shown<'a>(info: &'a CommandInfoWithArgs) -> impl Iterator<Item = &'a Flag> {
+pub(crate) fn shown(info: &CommandInfoWithArgs) -> impl Iterator<Item = &Flag> {
     info.flags
         .iter()
         .filter(|flag| !flag.hidden && long_of(flag) != "help")
@@ -208,4 +208,104 @@ pub(crate) fn capitalised(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| {
         first.to_uppercase().chain(chars).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use argh::{ErrorCodeInfo, FlagInfo, FlagInfoKind, PositionalInfo};
+
+    const fn flag(
+        short: Option<char>,
+        long: &'static str,
+        arg_name: &'static str,
+        description: &'static str,
+    ) -> Flag {
+        FlagInfo {
+            kind: match arg_name.is_empty() {
+                true => FlagInfoKind::Switch,
+                false => FlagInfoKind::Option { arg_name },
+            },
+            optionality: Optionality::Optional,
+            long,
+            short,
+            description,
+            hidden: false,
+        }
+    }
+
+    static FLAGS: [Flag; 4] = [
+        flag(
+            Some('f'),
+            "--fork",
+            "",
+            "run the program as a child, and wait for it until it has ended",
+        ),
+        flag(Some('p'), "--pid", "[=file]", "make a PID namespace"),
+        flag(None, "--map-users", "inside:outside:count", "map users"),
+        flag(Some('x'), "", "", "has only a letter"),
+    ];
+    static OPERANDS: [PositionalInfo; 2] = [
+        PositionalInfo {
+            name: "root",
+            description: "",
+            optionality: Optionality::Required,
+            hidden: false,
+        },
+        PositionalInfo {
+            name: "program",
+            description: "",
+            optionality: Optionality::Greedy,
+            hidden: false,
+        },
+    ];
+
+    const HELP: &str = "\
+Usage:
+ demo [options] <root> [<program> [<argument>...]]
+
+Run something.
+
+Options:
+ -f, --fork          run the program as a child, and wait for it until it has
+                     ended
+ -p, --pid[=<file>]  make a PID namespace
+     --map-users <inside:outside:count>
+                     map users
+ -x                  has only a letter
+ -h, --help          display this help
+ -V, --version       display version
+
+Exit status:
+ 1                   a failure
+
+Notes:
+ A paragraph that is longer than a line is wrapped where the line would get too
+ long.
+ a  row  of  a  table
+
+Examples:
+ demo / sh
+";
+
+    #[test]
+    fn the_help_is_laid_out_as_util_linux_does() {
+        let info = CommandInfoWithArgs {
+            name: "demo",
+            description: "run something",
+            examples: &["demo / sh"],
+            notes: &[
+                "A paragraph that is longer than a line is wrapped where the line would get too long.",
+                "a  row  of  a  table",
+            ],
+            flags: &FLAGS,
+            positionals: &OPERANDS,
+            error_codes: &[ErrorCodeInfo {
+                code: 1,
+                description: "a failure",
+            }],
+            ..CommandInfoWithArgs::default()
+        };
+        assert_eq!(text("demo", &info), HELP);
+    }
 }
