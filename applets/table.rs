@@ -176,7 +176,7 @@ mod tests {
             for line in page.lines().filter(|line| line.starts_with(['.', '\''])) {
                 let request = line.split(' ').next().unwrap_or_default();
                 let known = [
-                    ".TH", ".SH", ".SS", ".TP", ".PP", ".BR", ".br", ".EX", ".EE",
+                    ".TH", ".nh", ".ad", ".SH", ".SS", ".TP", ".PP", ".BR", ".br", ".EX", ".EE",
                 ];
                 assert!(known.contains(&request), "{}: {line}", entry.name);
             }

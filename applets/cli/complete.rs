@@ -278,7 +278,7 @@ fn named(name: &str, prefix: &str, typed: &str) -> Answer {
                 answer.shell = Shell::Dirs(prefix.into());
                 continue;
             }
-            "file" | "path" => {
+            "file" | "path" | "src:dst[:ro]" => {
                 answer.shell = Shell::Files(prefix.into());
                 continue;
             }

@@ -18,7 +18,7 @@ pub(crate) fn page(entry: &Entry) -> String {
         _ => "User Commands",
     };
     let mut out = format!(
-        ".TH \"{}\" {} \"\" \"isobox {}\" \"{volume}\"\n.SH NAME\n{} \\- {}\n.SH SYNOPSIS\n",
+        ".TH \"{}\" {} \"\" \"isobox {}\" \"{volume}\"\n.nh\n.ad l\n.SH NAME\n{} \\- {}\n.SH SYNOPSIS\n",
         escape(&title),
         entry.section,
         env!("CARGO_PKG_VERSION"),
@@ -65,10 +65,23 @@ fn commands(out: &mut String, entry: &Entry, info: &CommandInfoWithArgs) {
     for verb in &info.commands {
         let name = format!("{} {}", entry.name, verb.name);
         for line in synopsis(&name, &verb.command) {
-            let _ = writeln!(out, ".SS \"{}\"", escape(&line));
+            let _ = writeln!(out, ".SS \"{}\"", italic(&escape(&line)));
         }
         let _ = writeln!(out, "{}.", escape(&capitalised(verb.command.description)));
-        options(out, &verb.command);
+        for flag in shown(&verb.command) {
+            term(out, &option(flag), flag.description);
+        }
+        for note in verb.command.notes.iter().filter(|note| !note.is_empty()) {
+            let _ = writeln!(out, ".PP\n{}", escape(note));
+        }
+        for code in verb.command.error_codes {
+            let _ = writeln!(
+                out,
+                ".PP\nStatus {}: {}.",
+                code.code,
+                escape(code.description)
+            );
+        }
         for example in verb.command.examples {
             let _ = writeln!(out, ".PP\n.EX\n{}\n.EE", escape(example));
         }
@@ -113,11 +126,16 @@ fn option(flag: &Flag) -> String {
 
 /// A usage line as roff: its first word in bold, what stands in angle brackets in italics.
 fn usage(line: &str) -> String {
-    let roff = escape(line).replace('<', "\\fI").replace('>', "\\fR");
+    let roff = italic(&escape(line));
     match roff.split_once(' ') {
         Some((name, rest)) if !name.starts_with('\\') => format!("\\fB{name}\\fR {rest}"),
         _ => roff,
     }
+}
+
+/// What stands in angle brackets in italics instead.
+fn italic(roff: &str) -> String {
+    roff.replace('<', "\\fI").replace('>', "\\fR")
 }
 
 /// Notes: paragraphs, and the rows of tables as they are.
@@ -129,10 +147,10 @@ fn notes(out: &mut String, info: &CommandInfoWithArgs) {
     let mut in_table = false;
     for note in info.notes.iter().filter(|note| !note.is_empty()) {
         match (is_row(note), in_table) {
-            (true, false) => out.push_str(".PP\n.EX\n"),
+            (true, false) => out.push_str(".EX\n"),
             (false, true) => out.push_str(".EE\n.PP\n"),
-            (false, false) => out.push_str(".PP\n"),
-            (true, true) => {}
+            (false, false) if !out.ends_with(".SH NOTES\n") => out.push_str(".PP\n"),
+            _ => {}
         }
         in_table = is_row(note);
         let _ = writeln!(out, "{}", escape(note));
