@@ -5,9 +5,12 @@
 //! a canary that nothing can reach proves nothing.
 
 use crate::kit::Sandbox;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::errno::Errno;
+use nix::libc;
+use std::ffi::CString;
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -327,14 +330,7 @@ fn swapping(t: &Sandbox, during: impl FnOnce()) {
     thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                renameat2(
-                    AT_FDCWD,
-                    &dir,
-                    AT_FDCWD,
-                    &link,
-                    RenameFlags::RENAME_EXCHANGE,
-                )
-                .unwrap();
+                exchange(&dir, &link);
             }
         });
         during();
@@ -419,4 +415,22 @@ fn paths_into(trace: &str, root: &Path) -> Vec<String> {
         .filter(call)
         .map(str::to_owned)
         .collect()
+}
+
+/// Swaps two names in one step. nix has renameat2(2) for the GNU C library only.
+#[allow(unsafe_code)]
+fn exchange(one: &Path, other: &Path) {
+    let [one, other] = [one, other].map(|path| CString::new(path.as_os_str().as_bytes()).unwrap());
+    // SAFETY: both paths are NUL-terminated and outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            one.as_ptr(),
+            libc::AT_FDCWD,
+            other.as_ptr(),
+            libc::RENAME_EXCHANGE,
+        )
+    };
+    Errno::result(result).unwrap();
 }
