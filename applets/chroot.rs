@@ -103,7 +103,7 @@ impl Args {
             let typed = |raw: &'_ Option<Raw>| raw.as_ref().map(|Raw(text)| text.clone());
             let (spec, groups) = (typed(&self.userspec), typed(&self.groups));
             let mut inside = Accounts::of_root(directory);
-            let mut outside = if is_old { None } else { Some(Accounts::here()?) };
+            let mut outside = (!is_old).then(Accounts::here);
             who = who::resolve(
                 spec.as_deref(),
                 groups.as_deref(),
@@ -188,6 +188,9 @@ fn with_shells(plan: &Plan, error: Error) -> Error {
         .into_iter()
         .filter(|shell| access(*shell, AccessFlags::X_OK).is_ok())
         .collect();
+    if there.is_empty() && access("/bin/busybox", AccessFlags::X_OK).is_ok() {
+        return error.hint("the new root has no shell but /bin/busybox sh");
+    }
     if there.is_empty() {
         return error.hint("the new root has no shell that can be executed: name a command of it");
     }

@@ -323,7 +323,7 @@ fn list_columns(format: Format) -> Table {
 /// Names of users, each looked up once.
 #[derive(Default)]
 struct Users {
-    accounts: Option<Accounts>,
+    accounts: Accounts,
     known: Vec<(u32, Vec<u8>)>,
 }
 
@@ -333,12 +333,8 @@ impl Users {
         if let Some((_, name)) = self.known.iter().find(|(known, _)| *known == uid) {
             return name.clone();
         }
-        if self.accounts.is_none() {
-            self.accounts = Accounts::here().ok();
-        }
-        let user = self.accounts.as_mut().map(|accounts| accounts.user_of(uid));
-        let name = match user {
-            Some(Ok(Some(user))) => user.name.as_bytes().to_vec(),
+        let name = match self.accounts.user_of(uid) {
+            Ok(Some(user)) => user.name.as_bytes().to_vec(),
             _ => uid.to_string().into_bytes(),
         };
         self.known.push((uid, name.clone()));

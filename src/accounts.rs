@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -41,9 +41,10 @@ pub struct User {
 }
 
 /// The two files of one root. Each is read when it is first needed, and once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Accounts {
-    root: OwnedFd,
+    /// Another root than this process's.
+    root: Option<OwnedFd>,
     passwd: Option<Vec<u8>>,
     group: Option<Vec<u8>>,
 }
@@ -52,20 +53,14 @@ impl Accounts {
     /// Those of the root directory behind `root`.
     pub fn of_root(root: OwnedFd) -> Self {
         Self {
-            root,
-            passwd: None,
-            group: None,
+            root: Some(root),
+            ..Self::default()
         }
     }
 
     /// Those of this process's root.
-    ///
-    /// # Errors
-    /// Where `/` cannot be opened.
-    pub fn here() -> Result<Self> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = open("/", flags, Mode::empty()).doing_to("cannot open", "/")?;
-        Ok(Self::of_root(root))
+    pub fn here() -> Self {
+        Self::default()
     }
 
     /// The first user of this name.
@@ -112,16 +107,41 @@ impl Accounts {
 
     fn passwd(&mut self) -> Result<&[u8]> {
         if self.passwd.is_none() {
-            self.passwd = Some(read(&self.root, "etc/passwd", PASSWD_LINE)?);
+            self.passwd = Some(self.read("etc/passwd", PASSWD_LINE)?);
         }
         Ok(self.passwd.as_deref().unwrap_or_default())
     }
 
     fn groups(&mut self) -> Result<&[u8]> {
         if self.group.is_none() {
-            self.group = Some(read(&self.root, "etc/group", GROUP_LINE)?);
+            self.group = Some(self.read("etc/group", GROUP_LINE)?);
         }
         Ok(self.group.as_deref().unwrap_or_default())
+    }
+
+    /// One of the files, empty where there is none (or it may not be read: the C library finds nothing then,
+    /// too).
+    fn read(&self, path: &str, longest_line: usize) -> Result<Vec<u8>> {
+        let slash;
+        let root = match &self.root {
+            Some(root) => root,
+            None => {
+                let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+                slash = open("/", flags, Mode::empty()).doing_to("cannot open", "/")?;
+                &slash
+            }
+        };
+        match read_bounded(root.as_fd(), Path::new(path), longest_line) {
+            Err(error)
+                if matches!(
+                    error.errno(),
+                    Some(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES)
+                ) =>
+            {
+                Ok(Vec::new())
+            }
+            other => other,
+        }
     }
 }
 
@@ -187,22 +207,6 @@ fn number(digits: &[u8]) -> Option<u32> {
     let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let value = std::str::from_utf8(digits).ok().filter(|_| plain)?;
     value.parse().ok().filter(|id| *id != u32::MAX)
-}
-
-/// One of the files, empty where there is none (or it may not be read: the C library finds nothing then, too).
-fn read(root: &OwnedFd, path: &str, longest_line: usize) -> Result<Vec<u8>> {
-    use std::os::fd::AsFd;
-    match read_bounded(root.as_fd(), Path::new(path), longest_line) {
-        Err(error)
-            if matches!(
-                error.errno(),
-                Some(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES)
-            ) =>
-        {
-            Ok(Vec::new())
-        }
-        other => other,
-    }
 }
 
 fn read_bounded(root: BorrowedFd<'_>, path: &Path, longest_line: usize) -> Result<Vec<u8>> {

@@ -16,7 +16,7 @@ pub fn login_shell(from_environment: Option<OsString>) -> OsString {
     if let Some(shell) = from_environment.filter(|shell| !shell.is_empty()) {
         return shell;
     }
-    let user = Accounts::here().and_then(|mut here| here.user_of(Uid::current().as_raw()));
+    let user = Accounts::here().user_of(Uid::current().as_raw());
     let shell = user.ok().flatten().map(|user| user.shell);
     shell
         .filter(|shell| !shell.is_empty())

@@ -23,7 +23,7 @@ pub type Ids32 = (u32, u32);
 /// Where neither knows a block; with the line that is missing as the hint.
 pub fn first_block(ids: Ids) -> Result<Ids32> {
     let uid = geteuid().as_raw();
-    let account = Accounts::here()?.user_of(uid)?;
+    let account = Accounts::here().user_of(uid)?;
     let name = account.map(|user| user.name);
     let name = name.as_ref().map(|name| name.as_bytes());
     let file = ids.database();

@@ -47,7 +47,7 @@ impl Args {
     pub(super) fn plan(mut self) -> Result<Plan> {
         let command = Command::new(words(std::mem::take(&mut self.program)));
         let command = command.ok_or_else(|| Error::new("No program specified"))?;
-        let mut accounts = Accounts::here()?;
+        let mut accounts = Accounts::here();
         let ids = self.ids(&mut accounts)?;
         let login = self.login(&ids, &mut accounts)?;
         let env = values::environment(
