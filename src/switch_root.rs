@@ -55,9 +55,12 @@ pub fn check(new_root: &Path, init: &Path) -> Result<OwnedFd> {
         to.doing_to("cannot look at", new_root)?,
     );
     if !to.is_mount_root || to.mount == from.mount {
-        return Err(Error::new("not a mount point").on(new_root).hint(
-            "the new root must be a mount of its own: mount it there, or mount --bind DIR DIR",
-        ));
+        return Err(Error::new("cannot switch to")
+            .on(new_root)
+            .because("not a mount point")
+            .hint(
+                "the new root must be a mount of its own: mount it there, or mount --bind DIR DIR",
+            ));
     }
     let is_file = Root::new(new.as_fd())
         .look_up(init, libc::O_PATH)

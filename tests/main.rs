@@ -42,6 +42,7 @@ mod pivot;
 mod pivot_refused;
 mod readme;
 mod setpriv;
+mod switch_root;
 mod unshare;
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::mount::MsFlags;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 use crate::sys::mount::attr;
 
 /// What stands at the place of a word in an option list.
@@ -193,6 +193,40 @@ impl Options {
         };
         let words: Vec<Vec<u8>> = self.words.iter().map(quoted).collect();
         OsString::from_vec(words.join(&b','))
+    }
+
+    /// What the file system is told, for people: `size=1m, mode=755`.
+    pub fn told_data(&self) -> String {
+        let shown = |(key, value): &(OsString, Option<OsString>)| match value {
+            Some(value) => format!("{}={}", printable(key), printable(value)),
+            None => printable(key),
+        };
+        self.data.iter().map(shown).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The flags that are set, by their names: `MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID`, 0 for none.
+    pub fn told_attributes(&self) -> String {
+        const NAMES: [(u64, &str); 8] = [
+            (attr::RDONLY, "RDONLY"),
+            (attr::NOSUID, "NOSUID"),
+            (attr::NODEV, "NODEV"),
+            (attr::NOEXEC, "NOEXEC"),
+            (attr::NOATIME, "NOATIME"),
+            (attr::STRICTATIME, "STRICTATIME"),
+            (attr::NODIRATIME, "NODIRATIME"),
+            (attr::NOSYMFOLLOW, "NOSYMFOLLOW"),
+        ];
+        let set = self.attributes.set | self.recursive.set;
+        let names: Vec<String> = NAMES
+            .iter()
+            .filter(|(bit, _)| set & bit != 0)
+            .map(|(_, name)| format!("MOUNT_ATTR_{name}"))
+            .collect();
+        if names.is_empty() {
+            "0".into()
+        } else {
+            names.join("|")
+        }
     }
 
     /// The flags for mount(2), where the new calls will not do.

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
+use crate::error::printable;
 use crate::mountinfo::{self, Mount};
 use crate::namespace::Kind;
 use crate::probe::is_admin;
@@ -72,7 +73,7 @@ fn covered(by: &str) -> Option<String> {
     let cover: Vec<String> = mounts
         .iter()
         .filter(below)
-        .map(|mount| mount.point.display().to_string())
+        .map(|mount| printable(mount.point.as_os_str()))
         .collect();
     (!cover.is_empty()).then(|| {
         format!(

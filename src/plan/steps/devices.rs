@@ -157,7 +157,7 @@ impl Step for DeviceNodes {
             .map(|node| {
                 let (major, minor) = node.numbers;
                 format!(
-                    "mknodat(ROOT, {:?}, {:#o}, makedev({major}, {minor}))",
+                    "mknodat(ROOT, {:?}, 0{:o}, makedev({major}, {minor}))",
                     node.path,
                     node.kind | node.mode
                 )

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::libc;
 
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Result, printable};
 use crate::mount::{Options, detached_bind, make_read_only};
 use crate::plan::{Context, Explanation, Shell, Slot, Step};
 use crate::root::{Root, host_device};
@@ -190,7 +190,7 @@ fn present(root: Root<'_>, path: &Path) -> Result<Option<OwnedFd>> {
 fn names(paths: &[PathBuf]) -> String {
     paths
         .iter()
-        .map(|path| path.display().to_string())
+        .map(|path| printable(path.as_os_str()))
         .collect::<Vec<_>>()
         .join(", ")
 }

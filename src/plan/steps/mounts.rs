@@ -97,10 +97,11 @@ impl Step for Mount {
         let (why, without, man) = purpose(&self.fstype);
         Explanation::new(
             format!(
-                "fsopen({:?}), fsconfig({:?}), fsmount(), move_mount(ROOT{})",
+                "fsopen({:?}), fsconfig({}), fsmount({}), move_mount(ROOT, {:?})",
                 self.fstype,
-                self.options.to_list(),
-                self.target.display()
+                self.options.told_data(),
+                self.options.told_attributes(),
+                self.target
             ),
             why,
             without,
@@ -301,10 +302,10 @@ impl Step for Bind {
         };
         Explanation::new(
             format!(
-                "open_tree({}, OPEN_TREE_CLONE{recursive}), mount_setattr({:?}), move_mount(ROOT{})",
-                self.source_name().display(),
-                self.options.to_list(),
-                self.target.display()
+                "open_tree({:?}, OPEN_TREE_CLONE{recursive}), mount_setattr({}), move_mount(ROOT, {:?})",
+                self.source_name(),
+                self.options.told_attributes(),
+                self.target
             ),
             "shows a part of the host inside, with the flags already on it when it appears",
             "the program would not find it; flags set afterwards would leave a moment without them",

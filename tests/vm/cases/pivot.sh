@@ -14,6 +14,9 @@ touch /tmp/root/this-is-it
 equal 'the root is rootfs' rootfs sh -c 'head -n 1 /proc/mounts | cut -d" " -f1'
 fails "the kernel's own call is refused" '' unshare -m sh -c 'mount --bind /tmp/root /tmp/root && cd /tmp/root && /bin/pivot_root . old'
 fails 'pivot refuses to move the root of process 1' pivot pivot /tmp/root true
+fails 'nor from a new PID namespace alone' pivot unshare -pf pivot /tmp/root true
+fails 'nor where process 1 is pivot itself' pivot unshare -pf sh -c 'mount -t proc own /proc && exec pivot /tmp/root true'
+umount /proc
 equal 'and left it alone' yes sh -c '[ -e /vm/lib ] && echo yes'
 
 equal 'pivot changes the root' 'bin dev old proc sys this-is-it' \
