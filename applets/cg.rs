@@ -155,9 +155,9 @@ struct Delegate {
     /// the group
     #[argh(positional)]
     path: At,
-    /// the user's id
+    /// the user, or user:group; a name or a number
     #[argh(positional)]
-    uid: u32,
+    user: String,
 }
 
 /// move all processes of the root group to a leaf, so that controllers can be enabled
@@ -298,6 +298,7 @@ impl Delegate {
         let v2 = all.v2().ok_or_else(|| {
             Error::new("cannot delegate safely").because("cgroup v1 lets whoever owns a group undo its limits: mount v2")
         })?;
+        let owner = super::libcgroup::owner(&self.user)?;
         let group = Group::new(v2, self.path.0);
         let above = group.parent();
         let controllers = above.read("cgroup.controllers")?;
@@ -307,7 +308,7 @@ impl Delegate {
             level.enable(&names)?;
         }
         for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
-            group.give_to(file, self.uid)?;
+            group.hand_over(file, Some(owner), None)?;
         }
         Ok(())
     }

@@ -86,7 +86,7 @@ pub(crate) struct Args {
 }
 
 /// `CONTROLLERS:PATH`.
-struct At(Place);
+pub(super) struct At(pub(super) Place);
 
 impl argh::FromArgValue for At {
     fn from_arg_value(value: &str) -> Result<Self, String> {
@@ -99,7 +99,7 @@ impl argh::FromArgValue for At {
 }
 
 /// `NAME=VALUE`.
-struct Set(Setting);
+pub(super) struct Set(pub(super) Setting);
 
 impl argh::FromArgValue for Set {
     fn from_arg_value(value: &str) -> Result<Self, String> {

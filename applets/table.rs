@@ -28,6 +28,8 @@ applets! {
     "cg.rs" cg: 1, 8, [Args];
     #[cfg(feature = "cgroup")]
     "cgexec.rs" cgexec: 125, 1, [Args];
+    #[cfg(feature = "cgroup")]
+    "libcgroup.rs" libcgroup: 96, 1, [Create, SetParameters, Get, Delete, Classify, List];
     "chroot.rs" chroot: 125, 1, [Args];
     "pivot.rs" pivot: 1, 8, [Args];
     "pivot_root.rs" pivot_root: 1, 8, [Args];

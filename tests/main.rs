@@ -35,6 +35,8 @@ mod chroot;
 mod complete;
 mod frame;
 mod lab;
+#[cfg(feature = "cgroup")]
+mod libcgroup;
 mod lsns;
 mod nsenter;
 mod parity;

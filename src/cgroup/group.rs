@@ -11,10 +11,10 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{AtFlags, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{Pid, Uid, UnlinkatFlags, fchown, unlinkat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, mkdirat};
+use nix::unistd::{Gid, Pid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use super::hierarchy::{Hierarchy, Version};
 use super::setting::{Setting, from_v1, to_v1, to_v2};
@@ -190,22 +190,61 @@ impl Group {
         })
     }
 
-    /// Gives one of its files (the directory itself for an empty name) to a user.
+    /// Gives one of its files (the directory itself for an empty name) another owner, other permissions, or both.
+    /// Permissions are cut to what the owner of the file has.
     ///
     /// # Errors
-    /// The kernel's answer, as "cannot give".
-    pub fn give_to(&self, file: &str, uid: u32) -> Result<()> {
+    /// The kernel's answer, as "cannot give away".
+    pub fn hand_over(&self, file: &str, owner: Option<Owner>, mode: Option<u32>) -> Result<()> {
         let path = if file.is_empty() {
             self.path.clone()
         } else {
             self.path.join(file)
         };
         let shown = self.hierarchy.shown(&path);
+        if owner.is_none() && mode.is_none() {
+            return Ok(());
+        }
+        // O_PATH: some files can only be written, some only be read.
         let fd = self
             .hierarchy
-            .open(&path, OFlag::O_RDONLY)
+            .open(&path, OFlag::O_PATH)
             .doing_to("cannot give away", &shown)?;
-        fchown(&fd, Some(Uid::from_raw(uid)), None).doing_to("cannot give away", shown)
+        if let Some(Owner { uid, gid }) = owner {
+            let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+            fchownat(&fd, "", uid, gid, AtFlags::AT_EMPTY_PATH)
+                .doing_to("cannot give away", &shown)?;
+        }
+        if let Some(mode) = mode {
+            let has = fstat(&fd).doing_to("cannot stat", &shown)?.st_mode & 0o700;
+            let mode = if file.is_empty() {
+                mode
+            } else {
+                mode & (has | has >> 3 | has >> 6)
+            };
+            // There are no links in a cgroup file system that a name could lead through.
+            let here = self.open()?;
+            let name = if file.is_empty() { "." } else { file };
+            let mode = Mode::from_bits_truncate(mode);
+            fchmodat(&here, name, mode, FchmodatFlags::FollowSymlink)
+                .doing_to("cannot change the permissions of", &shown)?;
+        }
+        Ok(())
+    }
+
+    /// The names of its files.
+    ///
+    /// # Errors
+    /// The kernel's answer, as "cannot list".
+    pub fn files(&self) -> Result<Vec<String>> {
+        self.entries(nix::dir::Type::File)
+    }
+
+    /// Whether one of its files is there to be written.
+    pub fn may_write(&self, file: &str) -> bool {
+        let open = self.hierarchy.open(&self.path.join(file), OFlag::O_PATH);
+        open.and_then(|fd| fstat(&fd))
+            .is_ok_and(|stat| stat.st_mode & 0o200 != 0)
     }
 
     /// Writes one of its files, in one write(2).
@@ -253,6 +292,10 @@ impl Group {
     /// # Errors
     /// The kernel's answer, as "cannot list".
     pub fn children(&self) -> Result<Vec<String>> {
+        self.entries(nix::dir::Type::Directory)
+    }
+
+    fn entries(&self, kind: nix::dir::Type) -> Result<Vec<String>> {
         let fd = self
             .hierarchy
             .open(&self.path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
@@ -262,7 +305,7 @@ impl Group {
         for entry in dir.iter() {
             let entry = entry.doing_to("cannot list", self.shown())?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.file_type() == Some(nix::dir::Type::Directory) && name != "." && name != ".." {
+            if entry.file_type() == Some(kind) && name != "." && name != ".." {
                 names.push(name);
             }
         }
@@ -337,6 +380,15 @@ impl Group {
             self.write("cgroup.subtree_control", &missing.join(" "))
         }
     }
+}
+
+/// Who owns a file, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
 }
 
 /// The events of a group: which of its states have changed.
