@@ -154,7 +154,7 @@ impl argh::FromArgValue for Ids {
 
 /// The ids of `USER` or `USER:GROUP` by this machine's accounts.
 pub(super) fn owner(spec: &str) -> Result<Owner> {
-    let found = identity(spec.as_ref(), &mut Accounts::here()?)?;
+    let found = identity(spec.as_ref(), &mut Accounts::here())?;
     Ok(Owner { uid: found.uid, gid: found.gid })
 }
 
