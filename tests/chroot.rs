@@ -126,3 +126,72 @@ fn the_static_binary_runs_in_an_empty_root() {
         .ok()
         .out("chown\n");
 }
+
+/// T-EX-05 to T-EX-07: a root that is not to be trusted says who its users are.
+#[test]
+fn a_hostile_passwd_gives_nobody() {
+    needs!(root, busybox);
+    let t = Sandbox::new("chroot");
+    t.root("r");
+    let hostile = [
+        ("mkfifo r/etc/passwd", "not a regular file"),
+        ("mknod r/etc/passwd c 1 5", "not a regular file"),
+        ("mkdir r/etc/passwd", "not a regular file"),
+        (
+            "ln -s passwd r/etc/passwd",
+            "Too many levels of symbolic links",
+        ),
+        ("truncate -s 2G r/etc/passwd", "larger than 1 MiB"),
+        (
+            "tr '\\0' a </dev/zero | head -c 5000 >r/etc/passwd",
+            "too long",
+        ),
+        ("ln -s /etc/passwd- r/etc/passwd", "invalid user"),
+        ("ln -s ../../../../../etc/passwd r/etc/passwd", ""),
+        ("printf 'root\\0:x:0:0:::\\n' >r/etc/passwd", "invalid user"),
+        (
+            "printf 'root:x:4294967296:0:::\\n' >r/etc/passwd",
+            "invalid user",
+        ),
+        (
+            "printf 'root:x::0:::\\nroot:x:-1:0:::\\n' >r/etc/passwd",
+            "invalid user",
+        ),
+    ];
+    for (make, word) in hostile {
+        t.run(&format!("rm -rf r/etc/passwd; {make}")).ok();
+        t.run("chroot --userspec=root r true")
+            .fails(125, "chroot", &[word])
+            .untouched();
+    }
+    t.run("rm -f r/etc/passwd; for i in 0 4294967296 00 0x0 1e3 -1; do echo \"$i:x:0:0:::\" >>r/etc/passwd; done")
+        .ok();
+    for user in ["4294967296", "4294967295", "-1", "1 "] {
+        t.run(&format!("chroot --userspec='{user}' r true")).fails(
+            125,
+            "chroot",
+            &["invalid user"],
+        );
+    }
+}
+
+/// T-EX-09: a file that is closed to a group is closed to who is in it, and its groups are all that one has.
+#[test]
+fn supplementary_groups_are_exactly_those_of_the_user() {
+    needs!(root, busybox);
+    let t = Sandbox::new("chroot");
+    t.root("r");
+    t.write("r/etc/passwd", "insider:x:4321:4322:::\n")
+        .write("r/etc/group", "banned:x:4323:insider\n")
+        .write("r/file", "text\n");
+    t.run("chmod 755 r; chown 0:4323 r/file; chmod 604 r/file")
+        .ok();
+    t.run("chroot --userspec=insider r cat /file")
+        .status(1)
+        .err_has("Permission denied");
+    t.run(
+        "setpriv --groups 4323,9 chroot --userspec=insider --groups=5 r sh -c 'id -G; cat /file'",
+    )
+    .ok()
+    .out("4322 5\ntext\n");
+}

@@ -220,3 +220,51 @@ fn what_is_dumped_is_what_is() {
         .status(1)
         .err_has("No space left on device");
 }
+
+/// A filter that refuses what the other options need: it comes last, so that they are done.
+#[test]
+fn the_filter_is_loaded_last() {
+    needs!(root);
+    let t = Sandbox::new("setpriv");
+    let refused = [
+        nix::libc::SYS_setresuid,
+        nix::libc::SYS_setresgid,
+        nix::libc::SYS_setgroups,
+        nix::libc::SYS_capset,
+        nix::libc::SYS_chdir,
+    ];
+    let mut filter: Vec<(u16, u8, u8, u32)> = vec![(0x20, 0, 0, 0)];
+    for (at, number) in refused.iter().enumerate() {
+        let to_refusal = u8::try_from(refused.len() - at).unwrap();
+        filter.push((0x15, to_refusal, 0, u32::try_from(*number).unwrap()));
+    }
+    filter.push((0x06, 0, 0, 0x7fff_0000));
+    filter.push((0x06, 0, 0, 0x0005_0001));
+    let bytes: Vec<u8> = filter
+        .iter()
+        .flat_map(|&(code, yes, no, k)| {
+            [&code.to_ne_bytes()[..], &[yes, no], &k.to_ne_bytes()].concat()
+        })
+        .collect();
+    std::fs::write(t.work().join("filter"), bytes).unwrap();
+    t.run(
+        "chmod 600 filter; setpriv --seccomp-filter filter --reuid 5 --regid 6 --clear-groups --workdir / \
+           --bounding-set -all grep -E '^(Uid|CapBnd|NoNew|Seccomp:)' /proc/self/status | tr -s '\\t ' ' '",
+    )
+    .ok()
+    .out("Uid: 5 5 5 5\nCapBnd: 0000000000000000\nNoNewPrivs: 1\nSeccomp: 2\n");
+    t.run("setpriv --seccomp-filter filter setpriv --reuid 5 true")
+        .fails(127, "setpriv", &["Operation not permitted"]);
+}
+
+/// T-EX-04: nothing is inherited that was not named.
+#[test]
+fn one_word_says_all_a_container_may_do() {
+    needs!(root);
+    let t = Sandbox::new("setpriv");
+    t.run(
+        "setpriv --inh-caps +bpf,+kill --ambient-caps +bpf,+kill setpriv --caps chown,kill grep ^Cap /proc/self/status | cut -f2",
+    )
+    .ok()
+    .out("0000000000000000\n0000000000000021\n0000000000000021\n0000000000000021\n0000000000000000\n");
+}

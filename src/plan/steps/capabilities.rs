@@ -129,8 +129,12 @@ impl Capabilities {
         caps::set(sets).map_err(|errno| {
             let lacking = sets.inheritable & !(before.inheritable | before.permitted);
             let hint = (errno == Errno::EPERM && lacking != 0).then(|| {
-                let has = Set(before.permitted);
-                format!("only what is permitted can be made inheritable; permitted here: {has}")
+                let (lacking, has) = (Set(lacking), Set(before.permitted));
+                let told = match lacking.iter().count() {
+                    0..=8 => format!("not permitted here: {lacking}"),
+                    _ => format!("permitted here: {has}"),
+                };
+                format!("only what is permitted can be made inheritable; {told}")
             });
             Error::new("apply capabilities")
                 .errno_is(errno)
