@@ -328,7 +328,8 @@ impl Meant {
                 .collect(),
             _ => environment(),
         };
-        let mut plan = Plan::new(exec(command_or_shell(program)?, environment));
+        let command = command_or_shell(program, &environment)?;
+        let mut plan = Plan::new(exec(command, environment));
         keep_own_binary(&mut plan);
         let needs_directory = self.below_directory().is_some_and(|what| what != "environ");
         let target = self.target.take().map(|target| {

@@ -102,12 +102,17 @@ pub(crate) fn keep_own_binary(plan: &mut Plan) {
     }
 }
 
-/// The words of a command, or the user's shell where there are none, as unshare(1) and nsenter(1) choose it.
-pub(crate) fn command_or_shell(words: Vec<OsString>) -> Result<Command> {
+/// The words of a command, or the user's shell where there are none, as unshare(1) and nsenter(1) choose it: `SHELL`
+/// of the environment that it gets, else that of the account.
+pub(crate) fn command_or_shell(words: Vec<OsString>, env: &[OsString]) -> Result<Command> {
     if let Some(command) = Command::new(words) {
         return Ok(command);
     }
-    let shell = isobox::credentials::login_shell(env::var_os("SHELL"));
+    let named = env
+        .iter()
+        .find_map(|entry| entry.as_bytes().strip_prefix(b"SHELL="));
+    let shell =
+        isobox::credentials::login_shell(named.map(|shell| OsStr::from_bytes(shell).into()));
     let name = [
         b"-",
         shell

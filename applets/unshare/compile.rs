@@ -48,8 +48,9 @@ impl Args {
         }
         let (uid, gid) = (number("uid", self.setuid.as_ref())?, number("gid", self.setgid.as_ref())?);
 
-        let command = command_or_shell(words(std::mem::take(&mut self.program)))?;
-        let mut plan = Plan::new(exec(command, self.environment()));
+        let environment = self.environment();
+        let command = command_or_shell(words(std::mem::take(&mut self.program)), &environment)?;
+        let mut plan = Plan::new(exec(command, environment));
         keep_own_binary(&mut plan);
         if let Some((uid, gid)) = owner {
             plan.then(SetGroups { groups: Vec::new() });
