@@ -84,12 +84,17 @@ impl ProgramEnd {
     /// Tells of a failure and waits until what was done outside is taken back. Best effort: nobody is left
     /// to tell if the line is gone.
     pub(super) fn failed(&self, error: &Error) {
+        if self.last_words(error).is_ok() {
+            let _ = self.answer();
+        }
+    }
+
+    /// Tells of a failure to a parent that reads it when this process is gone.
+    pub(super) fn last_words(&self, error: &Error) -> Result<()> {
         let mut message = vec![FAILED];
         message.extend(error.encode());
         message.truncate(LONGEST);
-        if self.send(&message).is_ok() {
-            let _ = self.answer();
-        }
+        self.send(&message)
     }
 
     /// Tells that only the exec is left to do.

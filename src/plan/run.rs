@@ -112,8 +112,11 @@ impl Plan {
             guard,
         } = started?;
         cx.program = child;
-        self.serve_child(&line, &mut cx, observer)?;
-        let line = self.wait.terminal.and_then(|terminal| {
+        let served = self.serves_child();
+        if served {
+            self.serve_child(&line, &mut cx, observer)?;
+        }
+        let terminal = self.wait.terminal.and_then(|terminal| {
             drop(cx.take(terminal.theirs));
             let socket = cx.take(terminal.ours)?;
             Some(proxy::Line {
@@ -121,9 +124,23 @@ impl Plan {
                 input: terminal.input,
             })
         });
-        let outcome = process::supervise(child, &pidfd, &guard, line);
+        let outcome = process::supervise(child, &pidfd, &guard, terminal);
+        if let (false, Err(error)) = (served, self.serve(&line, &mut cx, observer)) {
+            self.undo(&mut cx, observer, |_| true);
+            return Err(error);
+        }
         self.undo(&mut cx, observer, |index| self.temporary.contains(&index));
         outcome
+    }
+
+    /// Whether the parent has to listen to its child while that is on its way. Where it has nothing to do for the
+    /// child it is left asleep until the child ends, and hears then if the child failed: waking it costs more than
+    /// most steps.
+    fn serves_child(&self) -> bool {
+        let is_fork = |entry: &Entry| matches!(entry, Entry::Fork(_));
+        let on_the_way = self.entries.iter().skip_while(|entry| !is_fork(entry));
+        let outside = |entry: &Entry| matches!(entry, Entry::Step(Side::Outside, _));
+        self.wait.terminal.is_some() || on_the_way.into_iter().any(outside)
     }
 
     /// The caller's part up to the fork. Comes back with a child, or with an error; a plan that does not fork
@@ -185,12 +202,6 @@ impl Plan {
         } else {
             outside
         };
-        let lines = [outside, &parent]
-            .into_iter()
-            .filter_map(|side| match side {
-                Outside::Line(line) => Some(line),
-                Outside::Here => None,
-            });
         let mut life = || -> Result<Error> {
             guard.release()?;
             cx.program = Pid::this();
@@ -200,13 +211,24 @@ impl Plan {
                 cx.parent = Some(line.try_clone_fd()?);
             }
             self.walk(at + 1..self.entries.len(), cx, helper, observer)?;
-            for line in lines.clone() {
-                line.executing()?;
+            // The parent sees for itself how its child ends, and is not woken for this.
+            if let Outside::Line(helper) = outside {
+                helper.executing()?;
             }
             Ok(self.execute(cx, observer))
         };
         let error = life().unwrap_or_else(|error| error);
-        lines.clone().for_each(|line| line.failed(&error));
+        if let Outside::Line(helper) = outside {
+            helper.failed(&error);
+        }
+        if let Outside::Line(parent) = &parent {
+            if self.serves_child() {
+                parent.failed(&error);
+            } else {
+                // Nobody else is there to tell.
+                let _ = parent.last_words(&error);
+            }
+        }
         task::exit_now(error.exit_status())
     }
 
