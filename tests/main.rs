@@ -46,6 +46,7 @@ mod readme;
 mod setpriv;
 mod switch_root;
 mod unshare;
+mod unshare_hints;
 
 #[test]
 fn every_file_is_in_the_suite() {
