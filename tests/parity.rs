@@ -75,7 +75,19 @@ fn trial(case: &Case) -> Verdict {
         println!("{}: {verdict}", case.number);
         return verdict;
     }
-    judge::compare(case, &host, &side(case, Tools::Ours))
+    let ours = side(case, Tools::Ours);
+    let verdict = judge::compare(case, &host, &ours);
+    if verdict.is_empty() {
+        return verdict;
+    }
+    // On a busy machine the oracle may stumble (lsns gives up when a process ends under its eyes).
+    // Only where it contradicts itself does its second word count.
+    let again = side(case, Tools::Host);
+    if judge::same(case, &host, &again).is_empty() {
+        verdict
+    } else {
+        judge::compare(case, &again, &ours)
+    }
 }
 
 /// One half of a case, in a sandbox of its own.
