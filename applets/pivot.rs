@@ -8,12 +8,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use argh::{ArgsInfo, FromArgs};
-use isobox::error::{Error, Result};
+use isobox::error::{Doing, Error, Result};
 use isobox::mount::{Options, Spec};
 use isobox::plan::steps::devices::{DeviceNodes, Node, Symlinks};
 use isobox::plan::steps::masks::{Mask, ReadOnlyPaths, RootReadOnly};
 use isobox::plan::steps::mounts::{Bind, Mount, Propagation, Source};
 use isobox::plan::steps::root::{BindRoot, Chdir, NotTheMachinesRoot, PivotInto};
+use isobox::plan::steps::terminal::{BindConsole, OpenTerminal, TakeTerminal, TakeUp};
+use isobox::plan::steps::tree::{RootNoDevices, ThrowAwayRoot};
 use isobox::plan::{Command, Plan, Slot};
 use isobox::root::{self, Root};
 use nix::libc;
@@ -74,9 +76,24 @@ pub(crate) struct Args {
     /// make the root read-only
     #[argh(switch)]
     read_only: bool,
+    /// put a layer over the root, and over each mount below it, that takes what is written and is thrown away
+    #[argh(switch)]
+    throw_away: bool,
+    /// make devices in the root unusable, except in what is mounted here
+    #[argh(switch)]
+    no_devices: bool,
+    /// make a terminal from the new root's own /dev/pts and send it over this descriptor to unshare --tty
+    #[argh(option, arg_name = "fd")]
+    tty: Option<i32>,
+    /// give that terminal to this user
+    #[argh(option, arg_name = "uid")]
+    tty_owner: Option<u32>,
     /// start the program in this directory of the new root
     #[argh(option, short = 'w', arg_name = "dir")]
     workdir: Option<Raw>,
+    /// make that directory where it is missing
+    #[argh(switch)]
+    make_workdir: bool,
     /// do it even in the mount namespace of process 1
     #[argh(switch)]
     force: bool,
@@ -112,7 +129,18 @@ impl Args {
         keep_own_binary(&mut plan);
         let root = plan.slot();
         plan.then(Propagation { kind: MsFlags::MS_PRIVATE });
-        plan.then(BindRoot { path, slot: root });
+        let line = self.tty.map(|number| (number, plan.slot()));
+        if let Some((number, slot)) = line {
+            plan.then(TakeUp { number, slot });
+        }
+        if self.throw_away {
+            plan.then(ThrowAwayRoot { path: root_of_host(path)?, slot: root });
+        } else {
+            plan.then(BindRoot { path, slot: root });
+        }
+        if self.no_devices {
+            plan.then(RootNoDevices { root });
+        }
         self.mounts(&mut plan, root)?;
         self.devices(&mut plan, root)?;
         if !self.mask.is_empty() {
@@ -125,8 +153,14 @@ impl Args {
             plan.then(RootReadOnly { root });
         }
         plan.then(PivotInto { root, put_old: self.put_old.map(Raw::into_path) });
+        if let Some((_, line)) = line {
+            let peer = plan.slot();
+            plan.then(OpenTerminal { multiplexer: "/dev/pts/ptmx", line, peer, owner: self.tty_owner });
+            plan.then(BindConsole { peer });
+            plan.then(TakeTerminal { peer, session: true });
+        }
         if let Some(dir) = self.workdir {
-            plan.then(Chdir { dir: dir.into_path(), create: false });
+            plan.then(Chdir { dir: dir.into_path(), create: self.make_workdir });
         }
         Ok(plan)
     }
@@ -177,9 +211,13 @@ impl Args {
     }
 }
 
+/// The mounts below it are found by its full name.
+fn root_of_host(path: PathBuf) -> Result<PathBuf> {
+    std::path::absolute(&path).doing_to("cannot find", path)
+}
+
 /// A path of the host, where it will be found whatever the working directory is then.
 fn outside(path: PathBuf) -> Result<Source> {
-    use isobox::error::Doing;
     Ok(Source::Path(std::path::absolute(&path).doing_to("cannot find the source of a bind,", path)?))
 }
 

@@ -29,7 +29,7 @@ const CANNOT_SET: u8 = 127;
     example = "setpriv --landlock-access fs:write-file --landlock-rule path-beneath::/tmp sh",
     note = "<caps> is a list of +name and -name, applied in order to the set in force; all stands for every capability, and a name may be written cap_N.",
     note = "A Landlock <access> is fs, net or scope, alone or with rights (fs:write-file,make-reg); a <rule> is path-beneath:[right,...]:path or net-port:[right,...]:port. --landlock-support lists the rights.",
-    note = "--caps, --rlimit, --umask, --env, --clear-env, --workdir and --oom-score-adj are additions to util-linux's setpriv.",
+    note = "--caps, --rlimit, --umask, --env, --clear-env, --workdir, --oom-score-adj, --new-session-keyring, --default-signals and --close-fds are additions to util-linux's setpriv.",
     error_code(1, "wrong usage"),
     error_code(126, "the program was found but could not be executed"),
     error_code(127, "a setting could not be applied, or the program was not found")
@@ -143,6 +143,15 @@ pub(crate) struct Args {
     /// weigh the program when memory runs out: -1000 (never killed) to 1000
     #[argh(option, arg_name = "number")]
     oom_score_adj: Option<Raw>,
+    /// start with a new, empty session keyring
+    #[argh(switch)]
+    new_session_keyring: bool,
+    /// start with every signal at its default, none ignored, none blocked
+    #[argh(switch)]
+    default_signals: bool,
+    /// close every descriptor but standard input, output and error
+    #[argh(switch)]
+    close_fds: bool,
     /// tell what would be done and do nothing; json for programs, run to tell while doing
     #[argh(option, arg_name = "[=how]")]
     explain: Option<Explain>,
@@ -266,6 +275,9 @@ impl Args {
             self.umask.is_some(),
             self.workdir.is_some(),
             self.oom_score_adj.is_some(),
+            self.new_session_keyring,
+            self.default_signals,
+            self.close_fds,
             self.explain.is_some(),
         ];
         once + asking.into_iter().map(usize::from).sum::<usize>()

@@ -31,6 +31,9 @@ applets! {
     #[cfg(feature = "cgroup")]
     "libcgroup.rs" libcgroup: 96, 1, [Create, SetParameters, Get, Delete, Classify, List];
     "chroot.rs" chroot: 125, 1, [Args];
+    #[cfg(feature = "oci")]
+    "container.rs" container: 125, 1, [Args];
+    "pid1.rs" pid1: 125, 1, [Args];
     "pivot.rs" pivot: 1, 8, [Args];
     "pivot_root.rs" pivot_root: 1, 8, [Args];
     "setpriv.rs" setpriv: 1, 1, [Args];

@@ -143,6 +143,18 @@ pub(crate) struct Args {
     /// pass SIGTERM and SIGINT on to the child (implies --fork)
     #[argh(switch)]
     forward_signals: bool,
+    /// start the program in a session of its own, without our terminal (implies --fork)
+    #[argh(switch)]
+    setsid: bool,
+    /// give the program a terminal of its own and relay it to ours; with a number, the one that pivot --tty makes and sends over that descriptor (implies --fork)
+    #[argh(option, arg_name = "[=fd]")]
+    tty: Option<Raw>,
+    /// keep our standard input from that terminal
+    #[argh(switch)]
+    no_input: bool,
+    /// put a first process above the program that passes signals on and collects what ends: see pid1 (implies --fork)
+    #[argh(switch)]
+    init: bool,
     /// shift the monotonic clock of the time namespace
     #[argh(option, arg_name = "seconds")]
     monotonic: Option<Raw>,

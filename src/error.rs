@@ -108,6 +108,15 @@ impl Error {
         self
     }
 
+    /// Sets the exit status where nobody has said one.
+    #[must_use]
+    pub fn or_status(self, status: u8) -> Self {
+        match self.status {
+            1 => self.status(status),
+            _ => self,
+        }
+    }
+
     /// The status the process should exit with.
     pub fn exit_status(&self) -> u8 {
         self.status

@@ -13,6 +13,8 @@
 //! | [`proxy`], [`terminal`] | a parent that stands in for its child: signals, stops, the terminal |
 //! | [`enter`], [`procfs`], [`census`], [`netnsid`] | joining what other processes are in; reading `/proc`; who lives in which namespace |
 //! | [`mount`], [`mountinfo`], [`root`], [`pivot`], [`switch_root`] | mounts as data, what is mounted, a tree by descriptor, the change of root |
+//! | [`init`] | the first process of a PID namespace: reaps and forwards |
+//! | [`throw_away`] | a root that shows a tree of the host and keeps nothing |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
 //! | [`sys`] | the only room with `unsafe`: system calls that nix has not |
 //! | [`error`], [`json`] | the one error; JSON text |
@@ -29,12 +31,15 @@ pub mod credentials;
 pub mod enter;
 pub mod error;
 pub mod idmap;
+pub mod init;
 pub mod json;
 pub mod landlock;
 pub mod mount;
 pub mod mountinfo;
 pub mod namespace;
 pub mod netnsid;
+#[cfg(feature = "oci")]
+pub mod oci;
 pub mod own_binary;
 pub mod pivot;
 pub mod plan;
@@ -51,3 +56,4 @@ pub mod subid;
 pub mod switch_root;
 pub mod sys;
 pub mod terminal;
+pub mod throw_away;

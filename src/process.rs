@@ -17,6 +17,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, dup2_stderr, dup2_stdout, execvp};
 
 use crate::error::{Doing, Error, Result};
+use crate::init;
 use crate::plan::{Outcome, Slot};
 use crate::proxy::{self, Line};
 use crate::sys::clone::{Change, Forked, fork, pidfd_send_signal, wait};
@@ -34,6 +35,8 @@ pub enum Signals {
     Forward,
     /// All are sent on, and the child's terminal is relayed: see [`crate::proxy`].
     Proxy,
+    /// All are sent on, and every process that lost its parent is collected: see [`crate::init`].
+    Init,
 }
 
 /// How a parent waits for its child.
@@ -81,7 +84,7 @@ pub fn before_fork(how: &Wait) -> Result<Guard> {
                 signal::default(forwarded).doing("cannot reset a signal")?;
             }
         }
-        Signals::Proxy => blocked = proxy::signals(),
+        Signals::Proxy | Signals::Init => blocked = proxy::signals(),
     }
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), Some(&mut before))
@@ -116,6 +119,7 @@ pub fn supervise(
     // The mask stays as it is: a signal that was held back would end this process in its child's place.
     match guard.signals {
         Signals::Proxy => proxy::attend(child, pidfd, line),
+        Signals::Init => init::attend(child, pidfd),
         _ => await_end(child, pidfd, guard),
     }
 }

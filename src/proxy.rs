@@ -22,6 +22,7 @@ use nix::unistd::Pid;
 use crate::error::{Doing, Result};
 use crate::plan::Outcome;
 use crate::sys::clone::{Change, pidfd_send_signal, wait};
+use crate::sys::signal;
 use crate::terminal::{self, Relay};
 
 /// Where the child's terminal will come from.
@@ -33,9 +34,14 @@ pub struct Line {
     pub input: bool,
 }
 
-/// The signals that this process takes in hand: all but those that job control or a fault of its own send it.
+/// The signals that this process takes in hand: all but those that job control or a fault of its own send it, and
+/// a `SIGHUP` that its caller had it ignore.
 pub fn signals() -> SigSet {
     let mut set = SigSet::all();
+    // nohup is meant for the whole of what it starts.
+    if signal::is_ignored(Signal::SIGHUP) {
+        set.remove(Signal::SIGHUP);
+    }
     for signal in [
         Signal::SIGTTIN,
         Signal::SIGTTOU,

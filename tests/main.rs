@@ -33,6 +33,8 @@ mod cg;
 mod cgexec;
 mod chroot;
 mod complete;
+#[cfg(feature = "oci")]
+mod container;
 mod frame;
 mod lab;
 #[cfg(feature = "cgroup")]
@@ -40,6 +42,7 @@ mod libcgroup;
 mod lsns;
 mod nsenter;
 mod parity;
+mod pid1;
 mod pivot;
 mod pivot_refused;
 mod readme;

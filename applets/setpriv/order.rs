@@ -11,9 +11,7 @@ use isobox::accounts::{Accounts, User};
 use isobox::capability::{Change, Set};
 use isobox::error::{Error, Result};
 use isobox::landlock::{self, Domain};
-use isobox::plan::steps::attributes::{
-    AppArmorProfile, ChangeDirectory, OomScoreAdjust, ParentDeathSignal, SetLimit, Umask,
-};
+use isobox::plan::steps::attributes::{AppArmorProfile, ChangeDirectory, CloseOnExec, DefaultSignals, NewSessionKeyring, OomScoreAdjust, ParentDeathSignal, SetLimit, Umask};
 use isobox::plan::steps::capabilities::{
     Capabilities, KeepCapabilities, NoNewPrivs, Securebits,
 };
@@ -287,6 +285,15 @@ impl Args {
         }
         if let Some(Raw(dir)) = &self.workdir {
             plan.then(ChangeDirectory { path: dir.into() });
+        }
+        if self.new_session_keyring {
+            plan.then(NewSessionKeyring);
+        }
+        if self.default_signals {
+            plan.then(DefaultSignals);
+        }
+        if self.close_fds {
+            plan.then(CloseOnExec);
         }
         Ok(())
     }

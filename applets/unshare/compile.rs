@@ -20,11 +20,12 @@ use isobox::plan::steps::namespaces::{Pin, Unshare};
 use isobox::plan::steps::net::LoopbackUp;
 use isobox::plan::steps::proc::{MountProc, PrivateMount};
 use isobox::plan::steps::process::DeathSignal;
+use isobox::plan::steps::terminal::{HandDown, NewSession, OpenTerminal, TakeTerminal, TerminalLine};
 use isobox::plan::steps::time::{Clock, ClockOffset};
 use isobox::plan::steps::uts::SetHostname;
-use isobox::plan::{Fork, Plan};
+use isobox::plan::{Command, Fork, Plan};
 use isobox::probe;
-use isobox::process::{Signals, Wait, signal_number};
+use isobox::process::{Signals, Terminal, Wait, signal_number};
 use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
@@ -48,10 +49,15 @@ impl Args {
         }
         let (uid, gid) = (number("uid", self.setuid.as_ref())?, number("gid", self.setgid.as_ref())?);
 
+        let tty = self.tty()?;
         let environment = self.environment();
-        let command = command_or_shell(words(std::mem::take(&mut self.program)), &environment)?;
+        let mut command = command_or_shell(words(std::mem::take(&mut self.program)), &environment)?;
+        if self.init {
+            command = under_pid1(command);
+        }
         let mut plan = Plan::new(exec(command, environment));
         keep_own_binary(&mut plan);
+        let line = tty.map(|number| (number, self.plan_line(&mut plan)));
         if let Some((uid, gid)) = owner {
             plan.then(SetGroups { groups: Vec::new() });
             plan.then(SetGid::all(gid));
@@ -64,12 +70,20 @@ impl Args {
         for clock in clocks {
             plan.then(clock);
         }
-        self.plan_fork(&mut plan, &kinds);
+        self.plan_fork(&mut plan, &kinds, line.map(|(_, terminal)| terminal));
         for (kind, file) in pins {
             plan.outside(Pin::new(kind, file));
         }
         if let Some(signal) = kill_child {
             plan.then(DeathSignal { signal });
+        }
+        if self.setsid {
+            plan.then(NewSession);
+        }
+        if let Some((None, terminal)) = line {
+            let peer = plan.slot();
+            plan.then(OpenTerminal { multiplexer: "/dev/ptmx", line: terminal.theirs, peer, owner: None });
+            plan.then(TakeTerminal { peer, session: true });
         }
         maps.plan_inside(&mut plan);
         self.plan_names(&mut plan);
@@ -87,6 +101,9 @@ impl Args {
         if let (Some(signal), true) = (kill_child, uid.is_some() || gid.is_some()) {
             // A change of ids has cleared it.
             plan.then(DeathSignal { signal });
+        }
+        if let Some((Some(number), terminal)) = line {
+            plan.then(HandDown { slot: terminal.theirs, number });
         }
         let hint = self.hint(&kinds);
         Ok((plan, hint))
@@ -141,10 +158,31 @@ impl Args {
     }
 
     fn forks(&self) -> bool {
-        self.fork || self.all || self.kill_child.is_some() || self.forward_signals
+        let implied = self.setsid || self.tty.is_some() || self.init;
+        self.fork || self.all || self.kill_child.is_some() || self.forward_signals || implied
     }
 
-    fn plan_fork(&self, plan: &mut Plan, kinds: &[Kind]) {
+    /// The number of the descriptor over which `pivot` sends the terminal; none where it is made here.
+    fn tty(&self) -> Result<Option<Option<i32>>> {
+        let Some(Raw(word)) = &self.tty else {
+            return Ok(None);
+        };
+        if word.is_empty() {
+            return Ok(Some(None));
+        }
+        let number = word.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 2);
+        let bad = || Error::new("invalid descriptor").on(word).because("a number above 2 is expected");
+        Ok(Some(Some(number.ok_or_else(bad)?)))
+    }
+
+    /// The line over which the terminal comes.
+    fn plan_line(&self, plan: &mut Plan) -> Terminal {
+        let (ours, theirs, input) = (plan.slot(), plan.slot(), !self.no_input);
+        plan.then(TerminalLine { ours, theirs, input });
+        Terminal { ours, theirs, input }
+    }
+
+    fn plan_fork(&self, plan: &mut Plan, kinds: &[Kind], terminal: Option<Terminal>) {
         if !self.forks() {
             return;
         }
@@ -165,8 +203,12 @@ impl Args {
             why: why.into(),
             without: without.into(),
         });
-        let signals = if self.forward_signals { Signals::Forward } else { Signals::Hold };
-        plan.wait(Wait { signals, ..Wait::default() });
+        let signals = match (terminal, self.forward_signals) {
+            (Some(_), _) => Signals::Proxy,
+            (None, true) => Signals::Forward,
+            (None, false) => Signals::Hold,
+        };
+        plan.wait(Wait { signals, terminal });
     }
 
     fn kill_child(&self) -> Result<Option<i32>> {
@@ -352,4 +394,12 @@ fn number(what: &str, word: Option<&Raw>) -> Result<Option<u32>> {
     };
     let number = word.0.to_str().and_then(decimal);
     number.ok_or_else(|| unparsed(what, &word.0)).map(Some)
+}
+
+/// The same command below our own first process.
+fn under_pid1(command: Command) -> Command {
+    // argv[0] of a login shell starts with a dash, which a command line cannot say: the program's name stands for it.
+    let rest = command.argv.into_iter().skip(1);
+    let argv = ["pid1".into(), "--".into(), command.program].into_iter().chain(rest).collect();
+    Command { program: "pid1".into(), argv }
 }

@@ -41,6 +41,8 @@ pub struct Exec {
     own_binary: Option<Slot>,
     /// The original tool's words for a failure.
     failure: Text,
+    /// The environment is the plan's own making, so that a script has to say it.
+    env_is_said: bool,
 }
 
 /// The statuses that shells and every wrapper give: found but not executable, and not found.
@@ -55,7 +57,15 @@ impl Exec {
             env,
             own_binary: None,
             failure: Text::Borrowed("failed to execute"),
+            env_is_said: false,
         }
+    }
+
+    /// Says the environment in a script too: it is not the caller's.
+    #[must_use]
+    pub fn said_in_scripts(mut self) -> Self {
+        self.env_is_said = true;
+        self
     }
 
     /// Runs our own binary, which an earlier step left in `slot`, under the name in `argv[0]`.
@@ -163,10 +173,21 @@ impl Exec {
         )
     }
 
-    pub(super) fn shell(&self) -> Shell {
-        Shell::Command {
-            words: self.command.argv.clone(),
-        }
+    pub(super) fn shells(&self) -> [Shell; 2] {
+        let env = if self.env_is_said {
+            let set = self
+                .env
+                .iter()
+                .flat_map(|entry| ["--env".into(), entry.clone()]);
+            Shell::Option {
+                applet: "setpriv",
+                words: std::iter::once("--clear-env".into()).chain(set).collect(),
+            }
+        } else {
+            Shell::Implied
+        };
+        let words = self.command.argv.clone();
+        [env, Shell::Command { words }]
     }
 }
 

@@ -30,7 +30,7 @@ use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 use crate::error::{Error, Result, Text};
-use crate::process::Wait;
+use crate::process::{Signals, Wait};
 
 pub use exec::{Command, Exec};
 pub use explain::{Told, json, text};
@@ -309,10 +309,10 @@ impl Plan {
             .iter()
             .map(|entry| match entry {
                 Entry::Step(_, step) => step.shell(),
-                Entry::Fork(fork) => fork.shell(),
+                Entry::Fork(fork) => fork.shell(self.wait.signals),
             })
             .collect();
-        shells.push(self.exec.shell());
+        shells.extend(self.exec.shells());
         shells
     }
 }
@@ -328,12 +328,15 @@ impl Fork {
         Explanation::new(call, self.why.clone(), self.without.clone(), "clone(2)")
     }
 
-    fn shell(&self) -> Shell {
+    fn shell(&self, signals: Signals) -> Shell {
         let mut words: Vec<OsString> = crate::namespace::kinds(self.namespaces)
             .iter()
             .map(|k| format!("--{}", k.option()).into())
             .collect();
         words.push("--fork".into());
+        if matches!(signals, Signals::Forward | Signals::Proxy) {
+            words.push("--forward-signals".into());
+        }
         Shell::Option {
             applet: "unshare",
             words,

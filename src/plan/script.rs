@@ -30,6 +30,8 @@ pub enum Shell {
     Operand {
         /// The applet.
         applet: &'static str,
+        /// Options that say what it is.
+        options: Vec<OsString>,
         /// The operand.
         word: OsString,
     },
@@ -70,7 +72,15 @@ impl Plan {
         for shell in self.shells() {
             match shell {
                 Shell::Option { applet, words } => link(&mut row, applet).options.extend(words),
-                Shell::Operand { applet, word } => link(&mut row, applet).operands.push(word),
+                Shell::Operand {
+                    applet,
+                    options,
+                    word,
+                } => {
+                    let link = link(&mut row, applet);
+                    link.options.extend(options);
+                    link.operands.push(word);
+                }
                 Shell::Command { words } => program = words,
                 Shell::Redirection(word) => redirections.extend([" ", word]),
                 Shell::Implied => {}

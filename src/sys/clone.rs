@@ -131,28 +131,35 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno
 /// Waits for the child `pid` as waitid(2) does. `options` are `WEXITED`, `WSTOPPED`, `WCONTINUED`, `WNOHANG`.
 /// An interruption by a signal is returned as `EINTR`.
 pub fn wait(pid: Pid, options: i32) -> Result<Change, Errno> {
+    waitid(libc::P_PID, pid.as_raw(), options).map(|(_, change)| change)
+}
+
+/// Waits for any child, and says which it was; the pid is 0 where there is nothing to report (`WNOHANG`).
+///
+/// # Errors
+/// `ECHILD` where there is no child.
+pub fn wait_any(options: i32) -> Result<(Pid, Change), Errno> {
+    waitid(libc::P_ALL, 0, options)
+}
+
+fn waitid(which: libc::idtype_t, id: i32, options: i32) -> Result<(Pid, Change), Errno> {
     // SAFETY: siginfo_t is plain data, for which all zero bits are a value.
     let mut info: libc::siginfo_t = unsafe { zeroed() };
     // SAFETY: info is a siginfo_t of our own that outlives the call.
-    let ret = unsafe {
-        libc::waitid(
-            libc::P_PID,
-            pid.as_raw().cast_unsigned(),
-            &raw mut info,
-            options,
-        )
-    };
+    let ret = unsafe { libc::waitid(which, id.cast_unsigned(), &raw mut info, options) };
     result(ret.into())?;
     // SAFETY: waitid has filled info with a SIGCHLD record (or left it zero, where the pid is 0 too).
-    if unsafe { info.si_pid() } == 0 {
-        return Ok(Change::None);
+    let pid = Pid::from_raw(unsafe { info.si_pid() });
+    if pid.as_raw() == 0 {
+        return Ok((pid, Change::None));
     }
     // SAFETY: as above: a SIGCHLD record has a status.
     let status = unsafe { info.si_status() };
-    Ok(match info.si_code {
+    let change = match info.si_code {
         libc::CLD_EXITED => Change::Exited(u8::try_from(status & 0xff).unwrap_or(255)),
         libc::CLD_KILLED | libc::CLD_DUMPED => Change::Killed(status),
         libc::CLD_CONTINUED => Change::Continued,
         _ => Change::Stopped(status),
-    })
+    };
+    Ok((pid, change))
 }

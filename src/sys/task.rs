@@ -78,3 +78,22 @@ pub fn take_up(number: RawFd) -> Result<OwnedFd, Errno> {
     // SAFETY: the number is open, and what was inherited belongs to nobody in this process.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
+
+/// Joins a new anonymous session keyring (keyctl(2)).
+///
+/// # Errors
+/// `ENOSYS` on a kernel without keys, `EDQUOT` where the user has too many.
+pub fn join_session_keyring() -> Result<(), Errno> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    let anonymous = std::ptr::null::<libc::c_char>();
+    // SAFETY: a null name asks for an anonymous keyring; nothing is read or written.
+    result(unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous) }).map(drop)
+}
+
+/// Six random bytes (getrandom(2)).
+pub fn random() -> Result<[u8; 6], Errno> {
+    let mut bytes = [0; 6];
+    // SAFETY: the kernel writes at most six bytes, which live here; so few are never cut short.
+    result(unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) })?;
+    Ok(bytes)
+}

@@ -185,7 +185,8 @@ impl Sandbox {
 
 const INSTALL: &str = r#"isobox --install -s "$BIN" && cd "$ABSENT" && for applet in unshare nsenter lsns \
   pivot pivot_root switch_root chroot setpriv container; do
-    [ -e "$BIN/$applet" ] || printf '#!/bin/sh\necho "isobox has no %s" >&2; exit 99\n' $applet >$applet && chmod 755 $applet
+    [ -e "$BIN/$applet" ] && continue
+    printf '#!/bin/sh\necho "isobox has no %s" >&2; exit 99\n' $applet >$applet && chmod 755 $applet
 done"#;
 
 /// The applets of the root which [`Sandbox::root`] makes.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::sys::resource::{getrlimit, setrlimit};
+use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::chdir;
 
@@ -16,7 +17,7 @@ use crate::error::{Doing, Error, Result};
 use crate::plan::{Context, Explanation, Shell, Step};
 use crate::process::signal_word;
 use crate::rlimit::Limit;
-use crate::sys::task;
+use crate::sys::{signal, task};
 
 /// Asks for a signal when the parent dies (`PR_SET_PDEATHSIG`). A change of credentials and the exec of a
 /// set-id file clear it: it comes late.
@@ -287,4 +288,109 @@ fn write_own(path: &str, text: &[u8]) -> Result<()> {
     file.doing_to("cannot open", path)?
         .write_all(text)
         .doing_to("cannot write", path)
+}
+
+/// Joins a new anonymous session keyring (keyctl(2), `KEYCTL_JOIN_SESSION_KEYRING`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewSessionKeyring;
+
+impl Step for NewSessionKeyring {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        match task::join_session_keyring() {
+            // Where this process may not use keys (a kernel without them, a seccomp filter), its program may not.
+            Ok(()) | Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES) => Ok(()),
+            Err(errno) => Err(Error::new("cannot join a new session keyring")
+                .errno_is(errno)
+                .hint_maybe((errno == Errno::EDQUOT).then_some(
+                    "this user has no keys left: see /proc/key-users and /proc/sys/kernel/keys/maxkeys",
+                ))),
+        }
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)",
+            "keyrings belong to no namespace: a new, empty one takes the place of the caller's",
+            "the program could use the caller's keys (of encrypted directories, Kerberos, AFS)",
+            "session-keyring(7)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::option("setpriv", "--new-session-keyring")
+    }
+}
+
+/// Has every descriptor but standard input, output and error closed by the exec (close_range(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseOnExec;
+
+impl Step for CloseOnExec {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        task::cloexec_from(3).doing("cannot have descriptors closed")
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            "close_range(3, ~0, CLOSE_RANGE_CLOEXEC)",
+            "what the caller had open is not for the program",
+            "a directory of the host left open is a way out of the root",
+            "close_range(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::option("setpriv", "--close-fds")
+    }
+}
+
+/// Hides this process from those of its own user (`PR_SET_DUMPABLE` 0), until the exec of its program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotDumpable;
+
+impl Step for NotDumpable {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        task::prctl(libc::PR_SET_DUMPABLE, [0, 0, 0, 0])
+            .map(drop)
+            .doing("cannot make this process undumpable")
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            "prctl(PR_SET_DUMPABLE, 0)",
+            "until it executes the program, nobody else may trace it or open its descriptors",
+            "a process in the same namespaces could reach the host through it (CVE-2016-9962)",
+            "PR_SET_DUMPABLE(2const)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
+    }
+}
+
+/// Gives every signal its default disposition and lets all through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DefaultSignals;
+
+impl Step for DefaultSignals {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        signal::default_all();
+        SigSet::empty()
+            .thread_set_mask()
+            .doing("cannot unblock signals")
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            "sigaction(1 to 64, SIG_DFL), sigprocmask(SIG_SETMASK, {})",
+            "an exec keeps what is ignored and what is blocked: the program starts with neither",
+            "started with nohup, or in the background of a script, it could not be interrupted, nor could a shell trap that",
+            "signal(7)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::option("setpriv", "--default-signals")
+    }
 }

@@ -67,7 +67,13 @@ fn map_option(ids: Ids, ranges: &[Range]) -> Shell {
     if let [one] = ranges
         && (one.outside, one.count) == (own, 1)
     {
-        return Shell::option("unshare", format!("--map-{}={}", ids.owner(), one.inside));
+        let mut words = vec![format!("--map-{}={}", ids.owner(), one.inside).into()];
+        // The next applet of a row is executed by that id: unless it is 0, it loses what it needs to go on.
+        words.extend((ids == Ids::User && one.inside != 0).then(|| "--keep-caps".into()));
+        return Shell::Option {
+            applet: "unshare",
+            words,
+        };
     }
     let words = ranges
         .iter()

@@ -26,5 +26,6 @@ pub mod seccomp;
 pub mod switch_root;
 pub mod terminal;
 pub mod time;
+pub mod tree;
 pub mod uts;
 pub mod worded;

@@ -1,6 +1,6 @@
 //! Finding, making and entering a new root.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -76,6 +76,7 @@ impl Step for OpenRoot {
     fn shell(&self) -> Shell {
         Shell::Operand {
             applet: "pivot",
+            options: Vec::new(),
             word: self.path.clone().into(),
         }
     }
@@ -118,6 +119,7 @@ impl Step for BindRoot {
     fn shell(&self) -> Shell {
         Shell::Operand {
             applet: "pivot",
+            options: Vec::new(),
             word: self.path.clone().into(),
         }
     }
@@ -200,7 +202,10 @@ impl Step for Chdir {
     fn shell(&self) -> Shell {
         Shell::Option {
             applet: "pivot",
-            words: vec!["--workdir".into(), self.dir.clone().into()],
+            words: [OsString::from("--workdir"), self.dir.clone().into()]
+                .into_iter()
+                .chain(self.create.then(|| "--make-workdir".into()))
+                .collect(),
         }
     }
 }

@@ -38,6 +38,7 @@ impl Step for CheckInitramfs {
     fn shell(&self) -> Shell {
         Shell::Operand {
             applet: "switch_root",
+            options: Vec::new(),
             word: self.new_root.clone().into(),
         }
     }

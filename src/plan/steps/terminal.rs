@@ -5,13 +5,16 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, SFlag, fstat, makedev};
-use nix::unistd::{Gid, Pid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown, getsid, setsid};
+use nix::unistd::{
+    Gid, Pid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown, getsid, setpgid, setsid, tcsetpgrp,
+};
 
 use crate::error::{Doing, Error, Result};
 use crate::plan::{Context, Explanation, Shell, Slot, Step};
 use crate::sys::mount::{move_mount, open_tree, open_tree_flags, openat2, resolve};
-use crate::sys::{task, terminal as tty};
+use crate::sys::{STANDARD, task, terminal as tty};
 use crate::terminal;
 
 /// Starts a session (setsid(2)): no controlling terminal any more.
@@ -48,6 +51,8 @@ pub struct TerminalLine {
     pub ours: Slot,
     /// The child's end.
     pub theirs: Slot,
+    /// Whether our standard input goes to the terminal.
+    pub input: bool,
 }
 
 /// Where a script's applets keep the child's end of the line (`unshare --tty=100`, `pivot --tty=100`): a number
@@ -76,7 +81,12 @@ impl Step for TerminalLine {
     }
 
     fn shell(&self) -> Shell {
-        Shell::option("unshare", format!("--tty={LINE_FD}"))
+        let mut words = vec![format!("--tty={LINE_FD}").into()];
+        words.extend((!self.input).then(|| "--no-input".into()));
+        Shell::Option {
+            applet: "unshare",
+            words,
+        }
     }
 }
 
@@ -203,7 +213,12 @@ impl Step for OpenTerminal {
     }
 
     fn shell(&self) -> Shell {
-        Shell::option("pivot", format!("--tty={LINE_FD}"))
+        let mut words = vec![format!("--tty={LINE_FD}").into()];
+        words.extend(self.owner.map(|uid| format!("--tty-owner={uid}").into()));
+        Shell::Option {
+            applet: "pivot",
+            words,
+        }
     }
 }
 
@@ -283,7 +298,7 @@ pub struct NullInput;
 impl Step for NullInput {
     fn perform(&self, _: &mut Context) -> Result<()> {
         const NULL: &str = "/dev/null";
-        let null: OwnedFd = open(NULL, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
+        let null: OwnedFd = open(NULL, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
             .doing_to("cannot open", NULL)?;
         // Before the root is left this is the machine's own; be sure all the same that it is what it is called.
         let seen = fstat(&null).doing_to("cannot look at", NULL)?;
@@ -309,5 +324,35 @@ impl Step for NullInput {
 
     fn shell(&self) -> Shell {
         Shell::Redirection("</dev/null")
+    }
+}
+
+/// Makes this process a job of its own, and the one that the terminal listens to, where there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Foreground;
+
+impl Step for Foreground {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        setpgid(Pid::from_raw(0), Pid::from_raw(0)).doing("cannot start a job")?;
+        // A job in the background that takes the terminal is stopped, unless it does not hear of it.
+        let mut stop = SigSet::empty();
+        stop.add(Signal::SIGTTOU);
+        stop.thread_block().doing("cannot block signals")?;
+        // Without a controlling terminal on standard input there is nobody to listen to.
+        let _ = tcsetpgrp(STANDARD.0, Pid::this());
+        stop.thread_unblock().doing("cannot unblock signals")
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            "setpgid(0, 0), tcsetpgrp(0, getpid())",
+            "what is typed (Ctrl-C, Ctrl-Z) goes to the program, not to the process 1 above it",
+            "both would get it, and the program twice: once from the terminal, once passed on",
+            "tcsetpgrp(3)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
     }
 }

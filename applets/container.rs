@@ -1,0 +1,364 @@
+//! container: run a program in a container. The flags of docker run make an OCI spec (`isobox::oci`), which is
+//! compiled to a plan.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use argh::{ArgsInfo, FromArgs};
+use isobox::accounts::Accounts;
+use isobox::capability::{Capability, Set};
+use isobox::credentials::{Identity, identity};
+use isobox::error::{Doing, Error, Result};
+use isobox::idmap::Range;
+use isobox::oci::{self, Mount, Setting, Spec, Tree, User};
+use isobox::plan::Plan;
+use isobox::root;
+use nix::unistd::{getegid, geteuid};
+
+use crate::cli::plan::{Explain, perform};
+use crate::cli::raw::{Raw, words};
+use crate::cli::{Applet, Exit, help};
+
+/// run programs in containers
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "container",
+    example = "container run --rootfs host -it sh",
+    error_code(125, "a failure of container itself"),
+    error_code(126, "the program was found but could not be executed"),
+    error_code(127, "the program was not found")
+)]
+pub(crate) struct Args {
+    #[argh(subcommand)]
+    verb: Verb,
+}
+
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+enum Verb {
+    Run(Run),
+}
+
+/// run a program in a new container, and end as it ends
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "run",
+    example = "container run --rootfs ./alpine -it -v ./src:/src:ro -w /src sh",
+    note = "An ordinary user's container has a user namespace of its own. Nothing is kept of a container: files written on the host's root, and on anything not given with --rootfs DIR or -v, are gone with it."
+)]
+struct Run {
+    /// the directory to be the root, or host for the machine's own root, below a layer that is thrown away
+    #[argh(option, arg_name = "dir|host")]
+    rootfs: Option<Raw>,
+    /// the host name inside
+    #[argh(option, arg_name = "name")]
+    hostname: Option<Raw>,
+    /// the container's name, which is its host name too unless --hostname says another
+    #[argh(option, arg_name = "name")]
+    name: Option<Raw>,
+    /// run as this user and group, by name (of the root's own /etc/passwd) or number
+    #[argh(option, short = 'u', arg_name = "user[:group]")]
+    user: Option<Raw>,
+    /// set this variable; NAME alone takes it from our environment
+    #[argh(option, short = 'e', arg_name = "name=value")]
+    env: Vec<Raw>,
+    /// start in this directory, which is made where it is missing
+    #[argh(option, short = 'w', arg_name = "dir")]
+    workdir: Option<Raw>,
+    /// make the root read-only
+    #[argh(switch)]
+    read_only: bool,
+    /// show a directory or file of the host inside: SRC:DST[:ro]
+    #[argh(option, short = 'v', arg_name = "src:dst[:ro]")]
+    volume: Vec<Raw>,
+    /// give it a terminal of its own
+    #[argh(switch, short = 't')]
+    tty: bool,
+    /// connect our standard input; without it the program's is empty
+    #[argh(switch, short = 'i')]
+    interactive: bool,
+    /// put a first process above the program that passes signals on and collects what ends
+    #[argh(switch)]
+    init: bool,
+    /// remove the container when it ends, as is always done
+    #[argh(switch)]
+    #[allow(dead_code, reason = "nothing of a container is kept: this asks for what is so anyhow")]
+    rm: bool,
+    /// leave it this capability too, or ALL
+    #[argh(option, arg_name = "cap")]
+    cap_add: Vec<Raw>,
+    /// take this capability from it, or ALL
+    #[argh(option, arg_name = "cap")]
+    cap_drop: Vec<Raw>,
+    /// print a shell script that runs the same container, and do nothing
+    #[argh(switch)]
+    script: bool,
+    /// tell what would be done and do nothing; json for programs, run to tell while doing
+    #[argh(option, arg_name = "[=how]")]
+    explain: Option<Explain>,
+    /// the program and its arguments
+    #[argh(positional, greedy)]
+    program: Vec<Raw>,
+}
+
+/// docker's status for a failure of its own.
+const OURS: u8 = 125;
+
+impl Applet for Args {
+    fn run(self) -> Result<Exit> {
+        let Verb::Run(run) = self.verb;
+        run.run().map_err(|error| error.or_status(OURS))
+    }
+}
+
+impl Run {
+    fn run(self) -> Result<Exit> {
+        let (script, explain) = (self.script, self.explain);
+        let plan = self.plan()?;
+        if script {
+            return help::print_all(&plan.script());
+        }
+        match perform(&plan, explain)? {
+            // The status says it: the signal was not for us.
+            Exit::Signal(signal) => Ok(Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX))),
+            exit => Ok(exit),
+        }
+    }
+
+    fn plan(mut self) -> Result<Plan> {
+        let program = words(std::mem::take(&mut self.program));
+        let first = program
+            .first()
+            .ok_or_else(|| Error::new("no program given").hint("container run [OPTION]... PROGRAM [ARGUMENT]..."))?;
+        let is_applet = first.to_str().is_some_and(|name| crate::table::find(name).is_some());
+        let setting = Setting { input: self.interactive, own_binary: is_applet || self.init };
+        let args = match self.init {
+            true => ["pid1", "--"].map(OsString::from).into_iter().chain(program).collect(),
+            false => program,
+        };
+        oci::compile(&self.spec(args)?, setting)
+    }
+
+    fn spec(self, args: Vec<OsString>) -> Result<Spec> {
+        let tree = self.tree()?;
+        let who = self.identity(&tree)?;
+        let maps = (!geteuid().is_root()).then(|| single_maps(&who));
+        let rootless = maps.is_some();
+        let mut spec = Spec::new(args, tree, maps);
+        spec.hostname = self.name_inside()?;
+        spec.root.readonly = self.read_only;
+        let process = &mut spec.process;
+        process.terminal = self.tty;
+        process.capabilities = capabilities(&self.cap_add, &self.cap_drop)?;
+        process.oom_score_adj = Some(oci::oom_score_adj());
+        process.rlimits = oci::limits();
+        let home = who.user.as_ref().map(|user| user.home.clone()).filter(|home| !home.is_empty());
+        process.env = oci::environment(&spec.hostname, &home.unwrap_or_else(|| "/".into()), self.tty);
+        for Raw(entry) in &self.env {
+            set_variable(&mut process.env, entry)?;
+        }
+        if let Some(dir) = &self.workdir {
+            process.cwd = absolute_inside("working directory", &dir.0)?;
+        }
+        for Raw(volume) in &self.volume {
+            spec.mounts.push(bind(volume)?);
+        }
+        spec.run_as(User {
+            uid: who.uid,
+            gid: who.gid,
+            umask: Some(0o022),
+            // One id each: the kernel lets nobody choose groups there.
+            additional_gids: (!rootless).then(|| [vec![who.gid], who.groups].concat()),
+        });
+        Ok(spec)
+    }
+
+    fn tree(&self) -> Result<Tree> {
+        match &self.rootfs {
+            None => Ok(Tree::Host),
+            Some(Raw(dir)) if dir == "host" => Ok(Tree::Host),
+            Some(Raw(dir)) => std::path::absolute(dir).map(Tree::Directory).doing_to("cannot find", dir),
+        }
+    }
+
+    /// Who runs the program, by the accounts of the root it will run in.
+    fn identity(&self, tree: &Tree) -> Result<Identity> {
+        let path = match tree {
+            Tree::Directory(path) => path,
+            Tree::Host => Path::new("/"),
+        };
+        let mut accounts = Accounts::of_root(root::open(path)?);
+        let user = self.user.as_ref().map_or(OsStr::new(""), |user| &user.0);
+        identity(user, &mut accounts)
+    }
+
+    fn name_inside(&self) -> Result<OsString> {
+        if let Some(Raw(name)) = &self.name {
+            check_name(name)?;
+        }
+        match self.hostname.as_ref().or(self.name.as_ref()) {
+            Some(Raw(name)) if name.as_bytes().iter().any(u8::is_ascii_control) => {
+                Err(Error::new("invalid host name").on(name))
+            }
+            Some(Raw(name)) => Ok(name.clone()),
+            None => oci::random_name(),
+        }
+    }
+}
+
+/// A name that can stand in a path and a line: what docker takes.
+fn check_name(name: &OsStr) -> Result<()> {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_.-".contains(b);
+    let ok = match name.as_bytes() {
+        [first, rest @ ..] => first.is_ascii_alphanumeric() && !rest.is_empty() && rest.len() < 128 && rest.iter().all(plain),
+        [] => false,
+    };
+    if ok {
+        return Ok(());
+    }
+    Err(Error::new("invalid container name").on(name).because("[a-zA-Z0-9][a-zA-Z0-9_.-]+ is expected"))
+}
+
+/// The caller's own ids, under the numbers that the program is to have.
+fn single_maps(who: &Identity) -> [Vec<Range>; 2] {
+    let one = |inside, outside| vec![Range { inside, outside, count: 1 }];
+    [one(who.uid, geteuid().as_raw()), one(who.gid, getegid().as_raw())]
+}
+
+fn capabilities(add: &[Raw], drop: &[Raw]) -> Result<oci::Capabilities> {
+    let bits = |names: &[Raw]| {
+        names.iter().try_fold(Set::EMPTY, |all, Raw(name)| {
+            let text = name.to_str().unwrap_or_default();
+            let bits = match Capability::named(text) {
+                _ if text.eq_ignore_ascii_case("all") => Set::all().0,
+                Some(cap) if Set::all().has(cap) => cap.bit(),
+                _ => return Err(Error::new("unknown capability").on(name)),
+            };
+            Ok(Set(all.0 | bits))
+        })
+    };
+    let (add, drop) = (bits(add)?, bits(drop)?);
+    let everything = Set::all();
+    // As docker: what is named is stronger than ALL, and of two names the addition.
+    let kept = match (add == everything, drop == everything) {
+        (true, _) => Set(everything.0 & !drop.0),
+        (false, true) => add,
+        (false, false) => Set(oci::default_capabilities().0 & !drop.0 | add.0),
+    };
+    Ok(oci::Capabilities { bounding: kept, permitted: kept, ..oci::Capabilities::default() })
+}
+
+/// `NAME=VALUE`, or `NAME` for our own value, which only whoever typed this may ask for.
+fn set_variable(env: &mut Vec<OsString>, entry: &OsStr) -> Result<()> {
+    let bytes = entry.as_bytes();
+    let end = bytes.iter().position(|b| *b == b'=').unwrap_or(bytes.len());
+    if end == 0 {
+        return Err(Error::new("invalid environment variable").on(entry).because("it has no name"));
+    }
+    let value = match bytes.get(end) {
+        Some(_) => Some(entry.to_owned()),
+        None => std::env::var_os(entry).map(|value| [entry, OsStr::new("="), &value].into_iter().collect()),
+    };
+    let name = &bytes[..end];
+    env.retain(|known| known.as_bytes().split(|b| *b == b'=').next() != Some(name));
+    env.extend(value);
+    Ok(())
+}
+
+fn absolute_inside(what: &str, path: &OsStr) -> Result<PathBuf> {
+    let path = PathBuf::from(path);
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    Err(Error::new(format!("the {what} must be an absolute path:")).on(path))
+}
+
+/// `SRC:DST[:OPTIONS]`. Devices do not work there, and the mounts below the source come along.
+fn bind(volume: &OsStr) -> Result<Mount> {
+    let bad = |why: &'static str| Error::new("invalid volume").on(volume).because(why);
+    let fields: Vec<&OsStr> = volume.as_bytes().split(|b| *b == b':').map(OsStr::from_bytes).collect();
+    let (source, target, options) = match fields[..] {
+        [source, target] => (source, target, OsStr::new("rw")),
+        [source, target, options] => (source, target, options),
+        _ => return Err(bad("SRC:DST[:ro] is expected")),
+    };
+    if source.is_empty() || !Path::new(target).is_absolute() {
+        return Err(bad("SRC:DST is expected, DST an absolute path"));
+    }
+    if !source.as_bytes().contains(&b'/') && source != "." && source != ".." {
+        return Err(bad("there are no named volumes").hint("a directory here is meant by ./NAME"));
+    }
+    if isobox::root::inside(Path::new(target)).as_os_str().is_empty() {
+        return Err(bad("the root itself cannot be a volume").hint("--rootfs names the root"));
+    }
+    let mut words: Vec<OsString> = ["rbind", "nodev", "nosuid"].map(OsString::from).into();
+    for option in options.as_bytes().split(|b| *b == b',') {
+        match option {
+            b"ro" => words.push("rro".into()),
+            b"rw" => {}
+            _ => return Err(bad("ro and rw are the options there are")),
+        }
+    }
+    let source = std::path::absolute(source).doing_to("cannot find", source)?;
+    Ok(Mount { destination: target.into(), kind: "none".into(), source: source.into(), options: words })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(names: &[&str]) -> Vec<Raw> {
+        names.iter().map(|name| Raw(name.into())).collect()
+    }
+
+    #[test]
+    fn capabilities_are_counted_as_docker_does() {
+        let all = Set::all().0;
+        let chown = 1;
+        let default = oci::default_capabilities().0;
+        let cases: [(&[&str], &[&str], u64); 7] = [
+            (&[], &[], default),
+            (&["NET_ADMIN"], &[], default | 1 << 12),
+            (&["cap_net_admin"], &["chown"], default & !chown | 1 << 12),
+            (&[], &["ALL"], 0),
+            (&["chown"], &["all"], chown),
+            (&["ALL"], &[], all),
+            (&["ALL"], &["CHOWN"], all & !chown),
+        ];
+        for (add, drop, want) in cases {
+            let got = capabilities(&raw(add), &raw(drop)).unwrap();
+            assert_eq!((got.permitted.0, got.bounding.0), (want, want), "+{add:?} -{drop:?}");
+        }
+        assert!(capabilities(&raw(&["nonsense"]), &[]).is_err());
+    }
+
+    #[test]
+    fn variables_replace_each_other_and_nothing_leaks() {
+        let mut env = vec!["PATH=/bin".into(), "HOME=/".into()];
+        for entry in ["A=1", "PATH=/x", "A=2=3", "NOT_SET_ANYWHERE_1"] {
+            set_variable(&mut env, OsStr::new(entry)).unwrap();
+        }
+        assert_eq!(env, ["HOME=/", "PATH=/x", "A=2=3"]);
+        assert!(set_variable(&mut env, OsStr::new("=x")).is_err());
+    }
+
+    #[test]
+    fn volumes_are_read() {
+        for bad in ["/a", "a:/b", ":/b", "/a:b", "/a:/b:wo", "/a:/", "/a:/b/..", "/a:/b:ro:x", ""] {
+            assert!(bind(OsStr::new(bad)).is_err(), "{bad}");
+        }
+        let mount = bind(OsStr::new("/a:/b:ro")).unwrap();
+        assert_eq!((mount.source.to_str(), mount.destination.to_str()), (Some("/a"), Some("/b")));
+        assert_eq!(mount.options, ["rbind", "nodev", "nosuid", "rro"]);
+    }
+
+    #[test]
+    fn names_are_plain() {
+        for (name, ok) in [("web-1", true), ("a", false), ("", false), ("../x", false), ("-x", false), ("a b", false)] {
+            assert_eq!(check_name(OsStr::new(name)).is_ok(), ok, "{name}");
+        }
+    }
+}

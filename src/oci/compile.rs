@@ -1,0 +1,285 @@
+//! The compiler: a [`Spec`] to a plan.
+//!
+//! The order is that of the script which the plan can be written down as: first what `unshare` says, then
+//! `pivot`, then `setpriv`. It is also the order that the kernel wants: ids after mounts, capabilities after ids.
+//!
+//! ```text
+//! parent   clone3 with every namespace at once
+//! child    dies with its parent; ids mapped; session; hostname; lo
+//!          root, mounts, devices, masks, pivot, terminal, working directory
+//!          limits, keyring, groups, ids, capabilities, no_new_privs; nothing inherited by accident; exec
+//! ```
+
+use nix::mount::MsFlags;
+
+use super::spec::{Mount, Spec, Tree};
+use crate::error::{Error, Result};
+use crate::idmap::{Ids, Range};
+use crate::mount::Options;
+use crate::namespace::{Kind, flags};
+use crate::plan::steps::attributes::{
+    CloseOnExec, DefaultSignals, NewSessionKeyring, NotDumpable, OomScoreAdjust, ParentDeathSignal,
+    SetLimit, Umask,
+};
+use crate::plan::steps::capabilities::{Capabilities, KeepCapabilities, NoNewPrivs};
+use crate::plan::steps::credentials::{SetGid, SetGroups, SetUid};
+use crate::plan::steps::devices::{DeviceNodes, Node, Symlinks};
+use crate::plan::steps::idmap::{RunIdMapper, SetgroupsControl, WriteMap};
+use crate::plan::steps::masks::{Mask, ReadOnlyPaths, RootReadOnly};
+use crate::plan::steps::mounts::{self, Bind, Propagation, Source};
+use crate::plan::steps::net::LoopbackUp;
+use crate::plan::steps::own_binary::KeepOwnBinary;
+use crate::plan::steps::process::DeathSignal;
+use crate::plan::steps::root::{BindRoot, Chdir, PivotInto};
+use crate::plan::steps::terminal::{
+    BindConsole, NewSession, NullInput, OpenTerminal, TakeTerminal, TerminalLine,
+};
+use crate::plan::steps::tree::{RootNoDevices, ThrowAwayRoot};
+use crate::plan::steps::uts::SetHostname;
+use crate::plan::{Command, Exec, Fork, Plan, Slot};
+use crate::process::{Signals, Terminal, Wait};
+
+/// What a caller decides besides the spec.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Setting {
+    /// Our standard input goes to the program; without, it gets an empty one.
+    pub input: bool,
+    /// The program is one of our own applets, run by descriptor.
+    pub own_binary: bool,
+}
+
+/// The plan of a container.
+///
+/// # Errors
+/// For a spec that cannot be meant: no program, a mount option that does not exist.
+pub fn compile(spec: &Spec, setting: Setting) -> Result<Plan> {
+    let command = Command::new(spec.process.args.iter().cloned())
+        .ok_or_else(|| Error::new("no program given"))?;
+    let exec = Exec::new(command, spec.process.env.clone())
+        .said_in_scripts()
+        .failing_with("cannot execute");
+    let mut plan = Plan::new(exec);
+    if setting.own_binary {
+        let slot = plan.slot();
+        plan.then(KeepOwnBinary { slot });
+        plan.program_mut().from_own_binary(slot);
+    }
+    let terminal = spec.process.terminal.then(|| make_line(&mut plan, setting));
+    plan.wait(Wait {
+        signals: Signals::Proxy,
+        terminal,
+    });
+    namespaces(&mut plan, spec);
+    plan.then(NewSession);
+    if !setting.input && terminal.is_none() {
+        plan.then(NullInput);
+    }
+    let root = tree(&mut plan, spec)?;
+    plan.then(PivotInto {
+        root,
+        put_old: None,
+    });
+    if let Some(terminal) = terminal {
+        take_terminal(&mut plan, spec, terminal);
+    }
+    if spec.process.cwd.as_os_str() != "/" {
+        plan.then(Chdir {
+            dir: spec.process.cwd.clone(),
+            create: true,
+        });
+    }
+    privileges(&mut plan, spec);
+    Ok(plan)
+}
+
+fn make_line(plan: &mut Plan, setting: Setting) -> Terminal {
+    let (ours, theirs) = (plan.slot(), plan.slot());
+    let input = setting.input;
+    plan.then(TerminalLine {
+        ours,
+        theirs,
+        input,
+    });
+    Terminal {
+        ours,
+        theirs,
+        input,
+    }
+}
+
+fn namespaces(plan: &mut Plan, spec: &Spec) {
+    let kinds = &spec.linux.namespaces;
+    plan.fork(Fork {
+        namespaces: flags(kinds),
+        cgroup: None,
+        why: "the container's first process, in namespaces of its own from its first moment".into(),
+        without: "it would see and change what belongs to the host".into(),
+    });
+    plan.then(DeathSignal {
+        signal: libc::SIGKILL,
+    });
+    if kinds.contains(&Kind::User) {
+        maps(plan, spec);
+    }
+    plan.then(Propagation {
+        kind: MsFlags::MS_PRIVATE,
+    });
+    if kinds.contains(&Kind::Uts) {
+        plan.then(SetHostname {
+            name: spec.hostname.clone(),
+        });
+    }
+    if kinds.contains(&Kind::Net) {
+        plan.then(LoopbackUp);
+    }
+}
+
+/// The maps of the user namespace. One's own id a process may map by itself; more takes a helper with privilege,
+/// which the parent calls.
+fn maps(plan: &mut Plan, spec: &Spec) {
+    let linux = &spec.linux;
+    let single = |map: &[Range]| matches!(map, [one] if one.count == 1);
+    let maps = [
+        (Ids::User, &linux.uid_mappings),
+        (Ids::Group, &linux.gid_mappings),
+    ];
+    let own = single(&linux.uid_mappings) && single(&linux.gid_mappings);
+    if own {
+        plan.then(SetgroupsControl {
+            allow: false,
+            implied: true,
+        });
+    }
+    for (ids, ranges) in maps {
+        let ranges = ranges.clone();
+        if own {
+            plan.then(WriteMap { ids, ranges });
+        } else {
+            plan.outside(RunIdMapper { ids, ranges });
+        }
+    }
+}
+
+/// The root with all that is in it.
+fn tree(plan: &mut Plan, spec: &Spec) -> Result<Slot> {
+    let root = plan.slot();
+    match &spec.root.tree {
+        Tree::Directory(path) => {
+            let path = path.clone();
+            plan.then(BindRoot { path, slot: root });
+            plan.then(RootNoDevices { root });
+        }
+        Tree::Host => {
+            let path = "/".into();
+            plan.then(ThrowAwayRoot { path, slot: root });
+        }
+    }
+    for mount in &spec.mounts {
+        add_mount(plan, root, mount)?;
+    }
+    plan.then(DeviceNodes {
+        root,
+        nodes: Node::standard(),
+    });
+    plan.then(Symlinks {
+        root,
+        links: Symlinks::standard(),
+    });
+    let linux = &spec.linux;
+    plan.then(Mask {
+        root,
+        paths: linux.masked_paths.clone(),
+    });
+    plan.then(ReadOnlyPaths {
+        root,
+        paths: linux.readonly_paths.clone(),
+    });
+    if spec.root.readonly {
+        plan.then(RootReadOnly { root });
+    }
+    Ok(root)
+}
+
+fn add_mount(plan: &mut Plan, root: Slot, mount: &Mount) -> Result<()> {
+    let options = Options::new(mount.options.iter().cloned())?;
+    let target = mount.destination.clone();
+    if options.bind.is_some() {
+        let source = Source::Path(mount.source.clone().into());
+        plan.then(Bind {
+            root,
+            source,
+            target,
+            options,
+        });
+    } else {
+        plan.then(mounts::Mount {
+            root,
+            source: mount.source.clone(),
+            target,
+            fstype: mount.kind.clone(),
+            options,
+        });
+    }
+    Ok(())
+}
+
+fn take_terminal(plan: &mut Plan, spec: &Spec, terminal: Terminal) {
+    let peer = plan.slot();
+    let uid = spec.process.user.uid;
+    plan.then(OpenTerminal {
+        multiplexer: "/dev/pts/ptmx",
+        line: terminal.theirs,
+        peer,
+        owner: (uid != 0).then_some(uid),
+    });
+    plan.then(BindConsole { peer });
+    plan.then(TakeTerminal {
+        peer,
+        session: false,
+    });
+}
+
+/// From here on the process may do less with every step.
+fn privileges(plan: &mut Plan, spec: &Spec) {
+    let process = &spec.process;
+    if let Some(value) = process.oom_score_adj {
+        plan.then(OomScoreAdjust { value });
+    }
+    // Its files in /proc belong to root from here on: what is written to them has been written.
+    plan.then(NotDumpable);
+    for limit in &process.rlimits {
+        plan.then(SetLimit(*limit));
+    }
+    plan.then(NewSessionKeyring);
+    if let Some(mask) = process.user.umask {
+        plan.then(Umask { mask });
+    }
+    let user = &process.user;
+    // Without a choice of groups there is one id of each kind, which is the process's already.
+    if let Some(groups) = &user.additional_gids {
+        if user.uid != 0 {
+            plan.then(KeepCapabilities);
+        }
+        plan.then(SetGroups {
+            groups: groups.clone(),
+        });
+        plan.then(SetGid::all(user.gid));
+        plan.then(SetUid::all(user.uid));
+    }
+    let caps = &process.capabilities;
+    plan.then(Capabilities::exactly(
+        caps.bounding,
+        caps.permitted,
+        caps.inheritable,
+        caps.ambient,
+    ));
+    if process.no_new_privileges {
+        plan.then(NoNewPrivs);
+    }
+    // The changes of credentials have cleared the first.
+    plan.then(ParentDeathSignal {
+        signal: libc::SIGKILL,
+    });
+    plan.then(DefaultSignals);
+    plan.then(CloseOnExec);
+}

@@ -1,0 +1,66 @@
+//! pid1, and `unshare --init`: the first process of a PID namespace.
+
+use crate::kit::Sandbox;
+
+#[test]
+fn it_ends_as_its_program_ends() {
+    needs!(root, userns);
+    let t = Sandbox::new("pid1");
+    for (program, status) in [
+        ("true", 0),
+        ("sh -c 'exit 42'", 42),
+        ("sh -c 'kill -TERM $$'", 143),
+        ("sh -c 'kill -KILL $$'", 137),
+    ] {
+        t.run(&format!("unshare -pf pid1 {program}"))
+            .status(status)
+            .out("")
+            .err("")
+            .untouched();
+        t.user()
+            .run(&format!("unshare -Urp --init {program}"))
+            .status(status)
+            .out("")
+            .err("")
+            .untouched();
+    }
+    t.run("unshare -pf pid1 nosuch")
+        .fails(127, "pid1", &["nosuch", "No such file or directory"]);
+    t.run("unshare -pf pid1 /etc/passwd")
+        .fails(126, "pid1", &["/etc/passwd", "Permission denied"]);
+    t.run("pid1").fails(125, "pid1", &["no program given"]);
+}
+
+/// Case 16: whose parent is gone belongs to process 1, which has to collect it. The control is a shell that
+/// becomes something else.
+#[test]
+fn it_collects_orphans() {
+    needs!(root);
+    let t = Sandbox::new("pid1");
+    let orphan =
+        "sh -c \"(sleep 0.05 & exec true); exec sh -c 'sleep 0.3; ps -o stat= -A | grep -c Z'\"";
+    t.run(&format!("unshare -pf --mount-proc sh -c \"sh -c '(sleep 0.05 &)'; exec sleep 0.4\" & sleep 0.3; ps -o stat= --ppid $(pgrep -P $!) | grep -c Z; wait"))
+        .ok()
+        .out("1\n");
+    t.run(&format!("unshare -p --init --mount-proc {orphan}"))
+        .status(1)
+        .out("0\n");
+}
+
+/// Case 15: a program that is process 1 itself does not hear of SIGTERM.
+#[test]
+fn it_passes_signals_on() {
+    needs!(root);
+    let t = Sandbox::new("pid1");
+    let line = |words: &str, signal: &str| {
+        format!(
+            "unshare -pf --forward-signals {words} sh -c 'trap \"echo got; exit 7\" USR1; echo ready; while :; do sleep 0.02; done' >out & u=$!
+             while ! grep -qs ready out; do sleep 0.01; done; kill -{signal} $(pgrep -P $u); wait $u; s=$?; cat out; rm out; exit $s"
+        )
+    };
+    t.run(&line("pid1", "USR1")).status(7).out("ready\ngot\n");
+    t.run(&line("pid1", "TERM")).status(143).out("ready\n");
+    t.run("unshare -pf --kill-child sleep 60 & u=$!; sleep 0.3; kill -TERM $(pgrep -P $u); sleep 0.2; kill -0 $(pgrep -P $u) && echo lives; kill -KILL $u; wait $u")
+        .status(137)
+        .out("lives\n");
+}
