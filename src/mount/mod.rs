@@ -231,9 +231,14 @@ const PROC_FILES: [&str; 9] = [
     "net/dev",
 ];
 
-/// Refuses a mount in `/proc`, where a false file would be taken for the kernel's word (CVE-2019-16884).
+/// Refuses a mount over the new root itself, which the program would not see, and in `/proc`, where a false file would be taken for the kernel's word (CVE-2019-16884).
 pub fn check_target(target: &Path, fstype: &OsStr) -> Result<()> {
     let clean = inside(target);
+    if clean.as_os_str().is_empty() {
+        return Err(Error::new("refusing to mount on")
+            .on(target)
+            .because("that is the new root itself, which stays below it"));
+    }
     let Ok(below) = clean.strip_prefix("proc") else {
         return Ok(());
     };
@@ -288,6 +293,7 @@ mod tests {
             ("proc/self", "proc"),
             ("//x/../proc/./", "tmpfs"),
             ("/proc/sys", "none"),
+            ("/", "tmpfs"),
         ];
         for (target, fstype) in refused {
             assert!(
@@ -299,7 +305,7 @@ mod tests {
             ("/proc", "proc"),
             ("/proc/meminfo", "none"),
             ("/procs", "none"),
-            ("/", "none"),
+            ("/proc2", "none"),
         ] {
             assert!(
                 check_target(Path::new(target), OsStr::new(fstype)).is_ok(),
