@@ -231,7 +231,8 @@ const PROC_FILES: [&str; 9] = [
     "net/dev",
 ];
 
-/// Refuses a mount over the new root itself, which the program would not see, and in `/proc`, where a false file would be taken for the kernel's word (CVE-2019-16884).
+/// Refuses a mount over the new root itself, which the program would not see, and in `/proc`, where a false file
+/// would be taken for the kernel's word (CVE-2019-16884).
 pub fn check_target(target: &Path, fstype: &OsStr) -> Result<()> {
     let clean = inside(target);
     if clean.as_os_str().is_empty() {
