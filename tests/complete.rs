@@ -7,7 +7,7 @@ use crate::kit::Sandbox;
 type Case = (&'static str, &'static str);
 
 /// Lines that every shell completes alike.
-const CASES: [Case; 16] = [
+const CASES: [Case; 21] = [
     ("isobox --compl", "isobox --completions "),
     ("isobox --completions z", "isobox --completions zsh "),
     ("isobox unsha", "isobox unshare "),
