@@ -24,6 +24,17 @@ const CASES: [Case; 21] = [
     // Behind the options comes a command, and its arguments.
     ("unshare -p unsha", "unshare -p unshare "),
     ("unshare --pid cat one", "unshare --pid cat onefile "),
+    ("container r", "container run "),
+    ("container run --root", "container run --rootfs "),
+    ("container run --rootfs ho", "container run --rootfs host "),
+    (
+        "container run --rootfs=dir",
+        "container run --rootfs=directory/",
+    ),
+    (
+        "container run --rootfs host -- cat one",
+        "container run --rootfs host -- cat onefile ",
+    ),
     (
         "unshare -f -- unshare --keep",
         "unshare -f -- unshare --keep-caps ",
