@@ -31,7 +31,7 @@ fn all_namespaces() {
     t.run(
         "unshare -pf --mount-proc sh -c '
            unshare -uin sleep 1000 & while ! grep -qx sleep /proc/$!/comm; do sleep 0.02; done
-           lsns -r -n -o TYPE,NPROCS,COMMAND | sed -n \"s/ ..sleep/ sleep/p\" | sort; lsns -n -t net -t uts -o TYPE | sort | uniq -c | tr -s \" \"'",
+           lsns -l -r -n -o TYPE,NPROCS,COMMAND | grep \"[0-9] sleep.x201000\" | sort; lsns -n -t net -t uts -o TYPE | sort | uniq -c | tr -s \" \"'",
     )
     .ok()
     .out("ipc 1 sleep\\x201000\nnet 1 sleep\\x201000\nuts 1 sleep\\x201000\n 2 net\n 2 uts\n");
