@@ -5,22 +5,25 @@
 //! is opened below its `/proc` directory, which is opened between taking the pidfd and seeing that the process
 //! still lives.
 
+mod refusal;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
-use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::Pid;
 
 use crate::error::{Doing, Error, Result};
-use crate::namespace::{Kind, kinds};
+use crate::namespace::Kind;
 use crate::procfs::{self, Process};
 use crate::sys::clone::{pidfd_open, pidfd_open_thread, pidfd_send_signal};
 use crate::sys::mount::{openat2, resolve};
 use crate::sys::nsfs;
+
+pub use refusal::Refusal;
 
 /// A target as it is named: `PID`, or `PID:INODE` with the inode number of its pidfd (Linux 6.9), which no
 /// later process of the same number has.
@@ -258,116 +261,6 @@ pub fn socket_namespace(pidfd: BorrowedFd<'_>, pid: Pid, number: i32) -> Result<
     })?;
     let text = format!("cannot get the network namespace of descriptor {number} of process {pid}");
     nsfs::of_socket(socket.as_fd()).doing(text)
-}
-
-/// A refused setns(2).
-#[derive(Debug, Clone, Copy)]
-pub struct Refusal<'a> {
-    /// The kinds that were refused together.
-    pub kinds: CloneFlags,
-    /// The kernel's word.
-    pub errno: Errno,
-    /// The target, where the namespaces are those of one.
-    pub target: Option<Pid>,
-    /// What was given to setns(2): the target's pidfd, or the namespace.
-    pub fd: BorrowedFd<'a>,
-    /// Whether `/proc` may be asked: it may not once it is that of the target.
-    pub own_proc: bool,
-}
-
-impl Refusal<'_> {
-    /// The error of a refusal that is final.
-    pub fn error(&self) -> Error {
-        let names: Vec<String> = kinds(self.kinds)
-            .into_iter()
-            .map(|kind| format!("'ns/{}'", kind.proc_name()))
-            .collect();
-        let plural = if names.len() == 1 { "" } else { "s" };
-        let of = self
-            .target
-            .map_or_else(String::new, |pid| format!(" of process {pid}"));
-        Error::new(format!(
-            "reassociate to namespace{plural} {}{of} failed",
-            names.join(" ")
-        ))
-        .errno_is(self.errno)
-        .hint_maybe(self.own_proc.then(|| self.reason()).flatten())
-    }
-
-    /// What is looked up about it.
-    fn reason(&self) -> Option<String> {
-        match self.errno {
-            Errno::EINVAL => self.misfit(),
-            Errno::EPERM => self.no_privilege(),
-            Errno::ESRCH => Some("it has ended".into()),
-            _ => None,
-        }
-    }
-
-    /// `EINVAL`: the wrong kind of file, one's own user namespace, or a PID namespace that is not below ours.
-    fn misfit(&self) -> Option<String> {
-        if self.target.is_none() {
-            match nsfs::kind(self.fd) {
-                Err(_) => return Some("that file is no namespace".into()),
-                Ok(found) if !self.kinds.contains(found) => {
-                    let found = kinds(found).first()?.proc_name();
-                    return Some(format!("that file is a {found} namespace"));
-                }
-                Ok(_) => {}
-            }
-        }
-        if self.kinds.contains(CloneFlags::CLONE_NEWUSER) {
-            let theirs = self.user_namespace().ok().and_then(|fd| fstat(fd).ok())?;
-            let own = Process::own().and_then(|own| own.namespace(Kind::User));
-            if own == Ok(theirs.st_ino) {
-                return Some(
-                    "this process is in that user namespace already: leave --user out".into(),
-                );
-            }
-        }
-        self.kinds.contains(CloneFlags::CLONE_NEWPID).then(|| {
-            "a PID namespace can be joined from inside it or from above, not from below".into()
-        })
-    }
-
-    /// `EPERM`: whose the namespaces are, and what is missing.
-    fn no_privilege(&self) -> Option<String> {
-        let user = match self.user_namespace() {
-            Ok(user) => user,
-            Err(_) => {
-                let pid = self.target?;
-                let (uid, _) = Process::open(pid).and_then(|process| process.ids()).ok()?;
-                return Some(format!(
-                    "process {pid} runs as uid {uid}: only root and that user may look into it"
-                ));
-            }
-        };
-        let own = Process::own().and_then(|own| own.namespace(Kind::User));
-        if own == fstat(&user).map(|stat| stat.st_ino) {
-            let admin = crate::probe::is_admin();
-            return (!admin).then(|| "this needs CAP_SYS_ADMIN: be root".into());
-        }
-        let owner = nsfs::owner_uid(user.as_fd()).ok()?;
-        let asked = self.kinds.contains(CloneFlags::CLONE_NEWUSER);
-        if owner == geteuid().as_raw() && !asked {
-            return Some("they belong to a user namespace of yours: add --user (-U), and --preserve-credentials to keep your ids".into());
-        }
-        Some(format!(
-            "this needs CAP_SYS_ADMIN in a user namespace that belongs to uid {owner}: be root or that user{}",
-            if asked { "" } else { ", and add --user (-U)" }
-        ))
-    }
-
-    /// The user namespace that decides: the target's, the one given, or the owner of the one given.
-    fn user_namespace(&self) -> Result<OwnedFd, Errno> {
-        match self.target {
-            Some(pid) => Process::open(pid)?.open_namespace(Kind::User),
-            None if self.kinds.contains(CloneFlags::CLONE_NEWUSER) => {
-                self.fd.try_clone_to_owned().map_err(|_| Errno::EMFILE)
-            }
-            None => nsfs::owner(self.fd),
-        }
-    }
 }
 
 /// Where cgroup v2 is mounted: `/sys/fs/cgroup`, or on a hybrid host `/sys/fs/cgroup/unified`.

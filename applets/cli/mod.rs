@@ -4,6 +4,7 @@ pub(crate) mod complete;
 pub(crate) mod front;
 pub(crate) mod gnu;
 pub(crate) mod help;
+mod layout;
 pub(crate) mod man;
 pub(crate) mod order;
 pub(crate) mod plan;
