@@ -3,12 +3,12 @@
 //! A process is read through a descriptor of its directory: when it dies, reads fail with `ESRCH` instead of
 //! telling about a stranger that got its number. lsns(8) reads every process this way, nsenter(1) its target.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Pid, read};
@@ -59,7 +59,9 @@ impl Procfs {
     /// Those of getdents64(2).
     pub fn pids(&self) -> Result<Vec<Pid>> {
         let mut pids = Vec::with_capacity(256);
-        each_number(&self.0, |pid| pids.push(Pid::from_raw(pid))).doing_to("cannot read", PROC)?;
+        let mut buffer = vec![0; 16 * 1024];
+        each_number(&self.0, &mut buffer, |pid| pids.push(Pid::from_raw(pid)))
+            .doing_to("cannot read", PROC)?;
         pids.sort_unstable();
         Ok(pids)
     }
@@ -137,8 +139,9 @@ impl Process {
     }
 
     fn namespace_named(&self, name: &str) -> Result<u64, Errno> {
-        let link = readlinkat(&self.0, ns_path(name).as_str())?;
-        parse_namespace(&link.into_vec())
+        let mut buffer = [0; LINK];
+        let link = directory::read_link(self.0.as_fd(), ns_path(name).as_name(), &mut buffer)?;
+        parse_namespace(link)
             .map(|(_, inode)| inode)
             .ok_or(Errno::EINVAL)
     }
@@ -187,10 +190,12 @@ impl Process {
     pub fn descriptors(&self, mut each: impl FnMut(i32, &[u8])) -> Result<(), Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let dir = openat(&self.0, "fd", flags, Mode::empty())?;
-        each_number(&dir, |number| {
+        each_number(&dir, &mut [0; 2048], |number| {
+            let mut buffer = [0; LINK];
+            let name = SmallName::new(&[&number.to_string()]);
             // It may be closed by now.
-            if let Ok(link) = readlinkat(&dir, number.to_string().as_str()) {
-                each(number, &link.into_vec());
+            if let Ok(link) = directory::read_link(dir.as_fd(), name.as_name(), &mut buffer) {
+                each(number, link);
             }
         })
     }
@@ -249,7 +254,9 @@ pub fn open_link(process: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> 
 /// # Errors
 /// `EACCES` without the right to look, `ENOENT` where the kernel has no such kind.
 pub fn open_namespace(process: BorrowedFd<'_>, kind: Kind) -> Result<OwnedFd, Errno> {
-    open_file(process, &ns_path(kind.proc_name()))
+    let path = ns_path(kind.proc_name());
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    openat(process, path.as_name(), flags, Mode::empty())
 }
 
 fn open_file(process: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
@@ -258,15 +265,38 @@ fn open_file(process: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
     openat(process, name, flags, Mode::empty())
 }
 
-fn ns_path(name: &str) -> String {
-    ["ns/", name].concat()
+/// Enough for the name of a namespace or a socket. Links of other kinds may be longer, and are cut off.
+const LINK: usize = 64;
+
+/// A short path, made without asking for memory.
+struct SmallName([u8; 32]);
+
+impl SmallName {
+    /// The parts one after the other; cut off where they are too long to be a name below `/proc/PID`.
+    fn new(parts: &[&str]) -> Self {
+        let mut name = [0; 32];
+        let bytes = parts.iter().flat_map(|part| part.bytes());
+        let room = name.len() - 1;
+        name.iter_mut()
+            .take(room)
+            .zip(bytes)
+            .for_each(|(to, byte)| *to = byte);
+        Self(name)
+    }
+
+    fn as_name(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
+    }
+}
+
+fn ns_path(name: &str) -> SmallName {
+    SmallName::new(&["ns/", name])
 }
 
 /// Calls `each` for every entry of a directory whose name is a number.
-fn each_number(dir: impl AsFd, mut each: impl FnMut(i32)) -> Result<(), Errno> {
-    let mut buffer = vec![0; 16 * 1024];
+fn each_number(dir: impl AsFd, buffer: &mut [u8], mut each: impl FnMut(i32)) -> Result<(), Errno> {
     loop {
-        let entries = directory::read(dir.as_fd(), &mut buffer)?;
+        let entries = directory::read(dir.as_fd(), buffer)?;
         if entries.is_empty() {
             return Ok(());
         }

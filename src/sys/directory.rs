@@ -1,6 +1,7 @@
-//! Reading directories with a buffer of one's own (getdents64(2)): the C library's is 2 KiB and made anew for
-//! every directory, and `/proc` has one for each process.
+//! Reading directories and links with a buffer of one's own (getdents64(2), readlinkat(2)): what would be made
+//! anew for each of them costs more than the call, and `/proc` has a dozen of them for each process.
 
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -30,6 +31,19 @@ pub fn names(entries: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Where the link `name` below a directory leads; cut off where `buffer` is too small.
+pub fn read_link<'a>(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+    buffer: &'a mut [u8],
+) -> Result<&'a [u8], Errno> {
+    let (fd, start, size) = (directory.as_raw_fd(), buffer.as_mut_ptr(), buffer.len());
+    // SAFETY: name is NUL-terminated; the kernel writes at most size bytes from start, which is all of buffer.
+    let ret = unsafe { libc::readlinkat(fd, name.as_ptr(), start.cast(), size) };
+    let length = result(ret.try_into().unwrap_or(-1))?;
+    Ok(&buffer[..usize::try_from(length).unwrap_or(0).min(size)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +65,11 @@ mod tests {
         for name in ["stat", "ns", "fd", "."] {
             assert!(seen.iter().any(|n| n == name.as_bytes()), "{name}");
         }
+        let mut buffer = [0; 64];
+        let uts = read_link(directory.as_fd(), c"ns/uts", &mut buffer).unwrap();
+        assert!(uts.starts_with(b"uts:["));
+        let stat = read_link(directory.as_fd(), c"stat", &mut buffer);
+        assert_eq!(stat, Err(Errno::EINVAL));
         assert_eq!(names(&[0; 7]).count(), 0);
         assert_eq!(names(&[0; 30]).count(), 0);
     }
