@@ -374,6 +374,28 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_ended_is_nobody_any_more() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("100")
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(child.id().try_into().unwrap());
+        let target = Target::hold(Name { pid, inode: None }, "ns/uts").unwrap();
+        assert!(target.directory().is_ok());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Whoever has the number now: it is not the one we hold.
+        let error = pidfd_send_signal(target.pidfd(), 0).unwrap_err();
+        assert_eq!(error, Errno::ESRCH);
+        assert!(target.directory().is_err());
+        assert!(target.all_kinds().is_err());
+        assert!(target.environment().is_err());
+        // Our own number with the pidfd of the dead: a directory that is there is refused all the same.
+        let reused = directory(Pid::this(), target.pidfd()).unwrap_err();
+        assert_eq!(reused.errno(), Some(Errno::ESRCH));
+    }
+
+    #[test]
     fn the_unified_line_is_found() {
         let cases: [(&[u8], Option<&str>); 4] = [
             (b"12:pids:/a\n1:name=systemd:/b\n0::/c/d\n", Some("c/d")),

@@ -69,7 +69,8 @@ impl Refusal<'_> {
             }
         }
         if self.kinds.contains(CloneFlags::CLONE_NEWUSER) {
-            let theirs = self.user_namespace().ok().and_then(|fd| fstat(fd).ok())?;
+            let theirs = self.user_namespace(Kind::User);
+            let theirs = theirs.and_then(fstat).ok()?;
             let own = Process::own().and_then(|own| own.namespace(Kind::User));
             if own == Ok(theirs.st_ino) {
                 return Some(
@@ -84,40 +85,57 @@ impl Refusal<'_> {
 
     /// `EPERM`: whose the namespaces are, and what is missing.
     fn no_privilege(&self) -> Option<String> {
-        let user = match self.user_namespace() {
-            Ok(user) => user,
-            Err(_) => {
-                let pid = self.target?;
-                let (uid, _) = Process::open(pid).and_then(|process| process.ids()).ok()?;
+        let own = Process::own().and_then(|own| own.namespace(Kind::User));
+        let asked = self.kinds.contains(CloneFlags::CLONE_NEWUSER);
+        for kind in kinds(self.kinds) {
+            let name = kind.proc_name();
+            let user = match self.user_namespace(kind) {
+                Ok(user) => user,
+                Err(Errno::EACCES | Errno::EPERM) => return self.stranger(),
+                Err(_) => continue,
+            };
+            let owner = nsfs::owner_uid(user.as_fd()).ok()?;
+            let ours = own == fstat(&user).map(|stat| stat.st_ino);
+            if ours && crate::probe::is_admin() {
+                continue;
+            }
+            if ours {
                 return Some(format!(
-                    "process {pid} runs as uid {uid}: only root and that user may look into it"
+                    "the {name} namespace belongs to the user namespace we are in: this needs CAP_SYS_ADMIN, be root"
                 ));
             }
-        };
-        let own = Process::own().and_then(|own| own.namespace(Kind::User));
-        if own == fstat(&user).map(|stat| stat.st_ino) {
-            let admin = crate::probe::is_admin();
-            return (!admin).then(|| "this needs CAP_SYS_ADMIN: be root".into());
+            if owner != geteuid().as_raw() {
+                return Some(format!(
+                    "the {name} namespace belongs to uid {owner}: be root or that user"
+                ));
+            }
+            if !asked {
+                return Some(format!(
+                    "the {name} namespace belongs to a user namespace of yours: add --user (-U), and --preserve-credentials to keep your ids"
+                ));
+            }
         }
-        let owner = nsfs::owner_uid(user.as_fd()).ok()?;
-        let asked = self.kinds.contains(CloneFlags::CLONE_NEWUSER);
-        if owner == geteuid().as_raw() && !asked {
-            return Some("they belong to a user namespace of yours: add --user (-U), and --preserve-credentials to keep your ids".into());
-        }
+        None
+    }
+
+    /// What the target is to us, if we may not even look.
+    fn stranger(&self) -> Option<String> {
+        let pid = self.target?;
+        let (uid, _) = Process::open(pid).and_then(|process| process.ids()).ok()?;
         Some(format!(
-            "this needs CAP_SYS_ADMIN in a user namespace that belongs to uid {owner}: be root or that user{}",
-            if asked { "" } else { ", and add --user (-U)" }
+            "process {pid} runs as uid {uid}: only root and that user may look into it"
         ))
     }
 
-    /// The user namespace that decides: the target's, the one given, or the owner of the one given.
-    fn user_namespace(&self) -> Result<OwnedFd, Errno> {
-        match self.target {
-            Some(pid) => Process::open(pid)?.open_namespace(Kind::User),
-            None if self.kinds.contains(CloneFlags::CLONE_NEWUSER) => {
-                self.fd.try_clone_to_owned().map_err(|_| Errno::EMFILE)
-            }
-            None => nsfs::owner(self.fd),
+    /// The user namespace that decides about one kind: itself, or the owner of the namespace.
+    fn user_namespace(&self, kind: Kind) -> Result<OwnedFd, Errno> {
+        let namespace = match self.target {
+            Some(pid) => Process::open(pid)?.open_namespace(kind)?,
+            None => self.fd.try_clone_to_owned().map_err(|_| Errno::EMFILE)?,
+        };
+        match kind {
+            Kind::User => Ok(namespace),
+            _ => nsfs::owner(namespace.as_fd()),
         }
     }
 }
