@@ -12,6 +12,10 @@ use super::result;
 /// # Errors
 /// `EPERM` without `CAP_NET_ADMIN` over that namespace, `ENODEV` where there is no such interface,
 /// `EINVAL` for a name that is too long.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of the two ioctls fit an int, which is what musl's ioctl takes"
+)]
 pub fn bring_up(socket: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
     // SAFETY: ifreq is plain data, for which all zero bits are a value.
     let mut request: libc::ifreq = unsafe { zeroed() };
