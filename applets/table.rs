@@ -28,19 +28,19 @@ applets! {
     "cg.rs" cg: 1, 8, [Args];
     #[cfg(feature = "cgroup")]
     "cgexec.rs" cgexec: 125, 1, [Args];
-    #[cfg(feature = "cgroup")]
-    "libcgroup.rs" libcgroup: 96, 1, [Create, SetParameters, Get, Delete, Classify, List];
     "chroot.rs" chroot: 125, 1, [Args];
     #[cfg(feature = "oci")]
     "container.rs" container: 125, 1, [Args];
+    #[cfg(feature = "cgroup")]
+    "libcgroup.rs" libcgroup: 96, 1, [Create, SetParameters, Get, Delete, Classify, List];
+    "lsns.rs" lsns: 1, 8, [Args];
+    "nsenter.rs" nsenter: 1, 1, [Args];
     "pid1.rs" pid1: 125, 1, [Args];
     "pivot.rs" pivot: 1, 8, [Args];
     "pivot_root.rs" pivot_root: 1, 8, [Args];
     "setpriv.rs" setpriv: 1, 1, [Args];
     "switch_root.rs" switch_root: 1, 8, [Args];
     "unshare.rs" unshare: 1, 1, [Args];
-    "nsenter.rs" nsenter: 1, 1, [Args];
-    "lsns.rs" lsns: 1, 8, [Args];
 }
 
 const fn entry<T: Applet + SubCommand + ArgsInfo>(usage_status: u8, section: u8) -> Entry {
