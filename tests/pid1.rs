@@ -31,20 +31,22 @@ fn it_ends_as_its_program_ends() {
     t.run("pid1").fails(125, "pid1", &["no program given"]);
 }
 
-/// Case 16: whose parent is gone belongs to process 1, which has to collect it. The control is a shell that
-/// becomes something else.
+/// Case 16: whose parent is gone belongs to process 1, which has to collect it. The control is one that does not.
 #[test]
 fn it_collects_orphans() {
     needs!(root);
     let t = Sandbox::new("pid1");
-    let orphan =
-        "sh -c \"(sleep 0.05 & exec true); exec sh -c 'sleep 0.3; ps -o stat= -A | grep -c Z'\"";
-    t.run(&format!("unshare -pf --mount-proc sh -c \"sh -c '(sleep 0.05 &)'; exec sleep 0.4\" & sleep 0.3; ps -o stat= --ppid $(pgrep -P $!) | grep -c Z; wait"))
-        .ok()
-        .out("1\n");
-    t.run(&format!("unshare -p --init --mount-proc {orphan}"))
-        .status(1)
-        .out("0\n");
+    t.run(
+        "unshare -pf --kill-child --mount-proc sh -c '(sleep 0.05 &); exec sleep 60' & u=$!
+         while ! ps -o stat= --ppid $(pgrep -P $u) | grep -q Z; do sleep 0.02; done; echo zombie; kill $u; kill -9 $u",
+    )
+    .ok()
+    .out("zombie\n");
+    t.run(
+        "unshare -p --init --mount-proc sh -c '(sleep 0.05 & echo $! >pid); while test -d /proc/$(cat pid); do sleep 0.02; done; echo gone'",
+    )
+    .ok()
+    .out("gone\n");
 }
 
 /// Case 15: a program that is process 1 itself does not hear of SIGTERM.
