@@ -85,3 +85,13 @@ fn a_lesson_that_is_not_true_fails() {
     .out("0\n")
     .err_has("isobox is not in PATH");
 }
+
+#[test]
+fn a_reader_that_leaves_leaves_nothing_behind() {
+    let t = Sandbox::new("leaves");
+    t.cmd(&format!("{LAB}/03-uts-ipc | head -1; sleep 1"))
+        .env("TMPDIR", t.work())
+        .run()
+        .ok()
+        .untouched();
+}
