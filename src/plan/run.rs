@@ -27,7 +27,7 @@ use super::{Context, Entry, Plan, Side};
 use crate::error::{Doing, Error, Result};
 use crate::process;
 use crate::proxy;
-use crate::sys::clone::{Change, Forked, fork, wait};
+use crate::sys::clone::{Change, Forked, fork, single_threaded, wait};
 use crate::sys::{signal, task};
 
 /// How the program of a plan that forks ended.
@@ -90,6 +90,10 @@ impl Plan {
     /// # Errors
     /// Of the step that failed, wherever it was performed; what outlives the processes has been taken back.
     pub fn run(&self, observer: &dyn Observer) -> Result<Outcome> {
+        // Looked up before a step leads to where /proc is another's.
+        if !single_threaded() {
+            return Err(Error::new("a plan must run in a process with one thread"));
+        }
         let mut cx = Context::new(self);
         let outside = if self.needs_helper() {
             Outside::Line(start_helper(self, observer)?)

@@ -3,6 +3,8 @@
 use std::fs;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -50,7 +52,7 @@ pub enum Change {
 /// `EBUSY` where the process has a second thread, whose locks the copy could hold for ever; else the
 /// kernel's answer.
 pub fn fork(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked, Errno> {
-    if threads() > 1 {
+    if !single_threaded() {
         return Err(Errno::EBUSY);
     }
     let mut pidfd: libc::c_int = -1;
@@ -90,16 +92,12 @@ pub fn fork(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked,
 /// `CLONE_INTO_CGROUP` (linux/sched.h).
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// How many threads this process has; 1 where `/proc` is not there to ask (we never start any).
-fn threads() -> usize {
-    fs::metadata("/proc/self/task").map_or(1, |meta| {
-        use std::os::unix::fs::MetadataExt;
-        // A directory's link count is two and one for each subdirectory: no need to list it.
-        usize::try_from(meta.nlink())
-            .unwrap_or(3)
-            .saturating_sub(2)
-            .max(1)
-    })
+/// Whether this process has one thread. Looked up once, and kept: later `/proc` may be another's, in a namespace
+/// that was joined, and nothing here starts a thread. True where there is no `/proc` to ask.
+pub fn single_threaded() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    // A directory's link count is two and one for each subdirectory: no need to list it.
+    *ANSWER.get_or_init(|| fs::metadata("/proc/self/task").map_or(true, |meta| meta.nlink() <= 3))
 }
 
 /// A handle on the process `pid` (pidfd_open(2), Linux 5.3).

@@ -59,6 +59,7 @@ pub fn cgroup2() -> Need {
 }
 
 /// A cgroup controller is mounted, whichever design holds it.
+#[cfg(feature = "cgroup")]
 pub fn controller(name: &str) -> Need {
     let v1 = PathBuf::from("/sys/fs/cgroup").join(name).join("tasks");
     let v2 = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
