@@ -153,7 +153,6 @@ impl Run {
         let process = &mut spec.process;
         process.terminal = self.tty;
         process.capabilities = capabilities(&self.cap_add, &self.cap_drop)?;
-        process.oom_score_adj = Some(oci::oom_score_adj());
         process.rlimits = oci::limits();
         let home = who.user.as_ref().map(|user| user.home.clone()).filter(|home| !home.is_empty());
         process.env = oci::environment(&spec.hostname, &home.unwrap_or_else(|| "/".into()), self.tty);

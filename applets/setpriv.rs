@@ -140,7 +140,7 @@ pub(crate) struct Args {
     /// start the program in this directory
     #[argh(option, arg_name = "dir")]
     workdir: Option<Raw>,
-    /// weigh the program when memory runs out: -1000 (never killed) to 1000
+    /// weigh the program when memory runs out: -1000 (never killed) to 1000; with a + behind it, at least that
     #[argh(option, arg_name = "number")]
     oom_score_adj: Option<Raw>,
     /// start with a new, empty session keyring

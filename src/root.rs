@@ -119,6 +119,12 @@ impl<'fd> Root<'fd> {
     /// at a time below the descriptor of the last, which nobody can put a link in the place of.
     fn make_directory(self, path: &Path) -> Result<OwnedFd, Errno> {
         let flags = libc::O_PATH | libc::O_DIRECTORY;
+        // Mostly the last component is all that is missing.
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+            && let Ok(dir) = openat2(self.0, at_least_dot(parent), flags, 0, policy(path))
+        {
+            return make_one(dir.as_fd(), Path::new(name));
+        }
         let mut known = PathBuf::new();
         let mut dir = self.look_up(&known, flags)?;
         for name in path.components() {

@@ -11,7 +11,7 @@ use isobox::accounts::{Accounts, User};
 use isobox::capability::{Change, Set};
 use isobox::error::{Error, Result};
 use isobox::landlock::{self, Domain};
-use isobox::plan::steps::attributes::{AppArmorProfile, ChangeDirectory, CloseOnExec, DefaultSignals, NewSessionKeyring, OomScoreAdjust, ParentDeathSignal, SetLimit, Umask};
+use isobox::plan::steps::attributes::{AppArmorProfile, ChangeDirectory, CloseOnExec, DefaultSignals, NewSessionKeyring, ParentDeathSignal, SetLimit, Umask};
 use isobox::plan::steps::capabilities::{
     Capabilities, KeepCapabilities, NoNewPrivs, Securebits,
 };
@@ -172,9 +172,7 @@ impl Args {
     /// What privilege may be needed for that is soon gone.
     fn limits(&self, plan: &mut Plan) -> Result<()> {
         if let Some(Raw(value)) = &self.oom_score_adj {
-            plan.then(OomScoreAdjust {
-                value: values::oom_score(value)?,
-            });
+            plan.then(values::oom_score(value)?);
         }
         for Raw(limit) in &self.rlimit {
             plan.then(SetLimit(Limit::parse(&limit.to_string_lossy())?));

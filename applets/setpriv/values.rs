@@ -7,7 +7,7 @@ use isobox::accounts::{Accounts, User};
 use isobox::capability::Change;
 use isobox::credentials::{Typed, login_environment, typed};
 use isobox::error::{Doing, Error, Result};
-use isobox::plan::steps::attributes::Tracer;
+use isobox::plan::steps::attributes::{OomScoreAdjust, Tracer};
 use isobox::process::signal_number;
 use isobox::securebits::{self, KEEP_CAPS};
 use isobox::sys::task;
@@ -136,13 +136,14 @@ pub(super) fn mask(value: &OsStr) -> Result<u32> {
 }
 
 /// How readily the process is killed when memory runs out.
-pub(super) fn oom_score(value: &OsStr) -> Result<i16> {
-    let number = text(value).parse().ok();
-    number
-        .filter(|number| (-1000..=1000).contains(number))
-        .ok_or_else(|| {
-            unparsed("failed to parse oom score", value, ": not a number from -1000 to 1000")
-        })
+pub(super) fn oom_score(value: &OsStr) -> Result<OomScoreAdjust> {
+    let bare = text(value).strip_suffix('+');
+    let at_least = bare.is_some();
+    let number = bare.unwrap_or(text(value)).parse().ok();
+    let value = number.filter(|number| (-1000..=1000).contains(number)).ok_or_else(|| {
+        unparsed("failed to parse oom score", value, ": not a number from -1000 to 1000")
+    })?;
+    Ok(OomScoreAdjust { value, at_least })
 }
 
 /// The environment of the program: the caller's, a fresh one of `login`, or an empty one, with variables set.
@@ -241,9 +242,17 @@ mod tests {
         for (typed, want) in masks {
             assert_eq!(mask(typed.as_ref()).ok(), want, "{typed}");
         }
-        let scores = [("-1000", Some(-1000)), ("1000", Some(1000)), ("1001", None), ("x", None)];
+        let scores = [
+            ("-1000", Some((-1000, false))),
+            ("1000", Some((1000, false))),
+            ("100+", Some((100, true))),
+            ("1001", None),
+            ("+", None),
+            ("x", None),
+        ];
         for (typed, want) in scores {
-            assert_eq!(oom_score(typed.as_ref()).ok(), want, "{typed}");
+            let got = oom_score(typed.as_ref()).ok().map(|step| (step.value, step.at_least));
+            assert_eq!(got, want, "{typed}");
         }
         let tracers = [
             ("any", Some(Tracer::Any)),

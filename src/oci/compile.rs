@@ -59,6 +59,7 @@ pub fn compile(spec: &Spec, setting: Setting) -> Result<Plan> {
         .said_in_scripts()
         .failing_with("cannot execute");
     let mut plan = Plan::new(exec);
+    plan.reserve(48);
     if setting.own_binary {
         let slot = plan.slot();
         plan.then(KeepOwnBinary { slot });
@@ -243,7 +244,10 @@ fn take_terminal(plan: &mut Plan, spec: &Spec, terminal: Terminal) {
 fn privileges(plan: &mut Plan, spec: &Spec) {
     let process = &spec.process;
     if let Some(value) = process.oom_score_adj {
-        plan.then(OomScoreAdjust { value });
+        plan.then(OomScoreAdjust {
+            value,
+            at_least: true,
+        });
     }
     // Its files in /proc belong to root from here on: what is written to them has been written.
     plan.then(NotDumpable);

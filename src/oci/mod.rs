@@ -11,5 +11,5 @@ mod profile;
 mod spec;
 
 pub use compile::{Setting, compile};
-pub use profile::{environment, limits, oom_score_adj, random_name};
+pub use profile::{environment, limits, random_name};
 pub use spec::{Capabilities, Linux, Mount, Process, Root, Spec, Tree, User, default_capabilities};

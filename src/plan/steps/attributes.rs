@@ -2,7 +2,7 @@
 //! tracer, label.
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -188,19 +188,37 @@ impl Step for SetLimit {
 pub struct OomScoreAdjust {
     /// -1000 (never) to 1000 (first).
     pub value: i16,
+    /// Leaves a value that is higher already.
+    pub at_least: bool,
 }
 
 impl Step for OomScoreAdjust {
     fn perform(&self, _: &mut Context) -> Result<()> {
-        write_own(
-            "/proc/self/oom_score_adj",
-            self.value.to_string().as_bytes(),
-        )
+        let mut options = OpenOptions::new();
+        options
+            .write(true)
+            .read(self.at_least)
+            .custom_flags(libc::O_CLOEXEC);
+        let mut file = options.open(OOM_FILE).doing_to("cannot open", OOM_FILE)?;
+        if self.at_least {
+            let mut now = [0; 8];
+            let length = file.read(&mut now).doing_to("cannot read", OOM_FILE)?;
+            let now = std::str::from_utf8(&now[..length]).ok();
+            if now
+                .and_then(|text| text.trim().parse().ok())
+                .is_some_and(|now: i16| now >= self.value)
+            {
+                return Ok(());
+            }
+        }
+        let text = self.value.to_string();
+        file.write_all(text.as_bytes())
+            .doing_to("cannot write", OOM_FILE)
     }
 
     fn explain(&self) -> Explanation {
         Explanation::new(
-            format!("write(\"/proc/self/oom_score_adj\", \"{}\")", self.value),
+            format!("write({OOM_FILE:?}, \"{}\")", self.word()),
             "weighs this program when memory runs out",
             "it would be as likely to be killed as its parent",
             "proc_pid_oom_score_adj(5)",
@@ -208,9 +226,19 @@ impl Step for OomScoreAdjust {
     }
 
     fn shell(&self) -> Shell {
-        Shell::option("setpriv", format!("--oom-score-adj={}", self.value))
+        Shell::option("setpriv", format!("--oom-score-adj={}", self.word()))
     }
 }
+
+impl OomScoreAdjust {
+    /// As setpriv reads it: `100`, or `100+` for at least that.
+    fn word(self) -> String {
+        let or_more = if self.at_least { "+" } else { "" };
+        format!("{}{or_more}", self.value)
+    }
+}
+
+const OOM_FILE: &str = "/proc/self/oom_score_adj";
 
 /// Asks AppArmor to confine the program by this profile from its exec on.
 #[derive(Debug, Clone, PartialEq, Eq)]
