@@ -305,11 +305,11 @@ fn the_hosts_root_is_seen_and_kept() {
     t.write("file", "seen\n").run("mkdir sub sub/a sub/a/b; mount -t tmpfs t sub/a; echo deep >sub/a/f; mkdir sub/a/p; mount -t proc p sub/a/p; chmod 777 . sub").ok();
     let look = "container run -w \"$PWD\" sh -c '
         cat file sub/a/f; ls sub/a/p; echo y >sub/a/new; cat sub/a/new; echo x >/usr/isobox-test; cat /usr/isobox-test; rm -r /etc/passwd
-        ls -d /proc/1 /sys/class/net/lo /dev/null; ls /sys/class/net; ls /proc/*/comm | grep -c proc/[0-9]'; ls sub/a /usr/isobox-test /etc/passwd";
+        ls -d /proc/1 /sys/class/net/lo /dev/null; ls /sys/class/net; cat /proc/1/comm'; ls sub/a /usr/isobox-test /etc/passwd";
     for run in both(&t, look) {
         run.run()
             .status(2)
-            .out("seen\ndeep\ny\nx\n/dev/null\n/proc/1\n/sys/class/net/lo\nlo\n3\n/etc/passwd\n\nsub/a:\nf\np\n")
+            .out("seen\ndeep\ny\nx\n/dev/null\n/proc/1\n/sys/class/net/lo\nlo\nsh\n/etc/passwd\n\nsub/a:\nf\np\n")
             .err("ls: cannot access '/usr/isobox-test': No such file or directory\n");
     }
     // Where there are mounts further down, files can be changed by root only: for others they are shown read-only.

@@ -250,12 +250,21 @@ fn the_modes_come_back() {
         assert_eq!(person.leaves(), status, "{program}");
     }
     // A signal that would end the parent goes to the program; the parent ends after it.
-    let line =
-        "container run --rootfs r --init -it sh -c 'echo ready; sleep 60' & echo $! >pid; wait $!";
-    let mut person = Person::types(&t, None, &format!("set -m; exec 3<&0; {line}"));
-    person.looks();
-    drop(person.child.kill());
-    let _ = person.child.wait();
+    let mut person = Person::types(
+        &t,
+        None,
+        "container run --rootfs r --init -it sh -c 'echo ready; exec sleep 60'",
+    );
+    person.sees("ready");
+    person.until("raw mode", |person| !person.is_cooked());
+    kill(parent(&t), Signal::SIGTERM).unwrap();
+    assert_eq!(person.leaves(), 143);
+}
+
+/// The process that stands for the one container there is.
+fn parent(t: &Sandbox) -> Pid {
+    let look = t.run(&format!("pgrep -f '^container run .*-it' | while read p; do grep -qz {} /proc/$p/environ && echo $p; done | head -1", t.id()));
+    Pid::from_raw(look.stdout.trim().parse().unwrap())
 }
 
 /// Ctrl-Z typed at a container without a terminal stops the whole of it; `fg` goes on.
@@ -288,13 +297,7 @@ fn a_stopped_parent_leaves_the_terminal() {
         .presses("container run --rootfs r --init -it sh -c 'echo ready $((40+2)); cat'\r")
         .sees("ready 42\r\n");
     person.until("raw mode", |person| !person.is_cooked());
-    let pid = t
-        .run("pgrep -f '^container run --rootfs r --init -it' | head -1")
-        .stdout
-        .trim()
-        .parse()
-        .unwrap();
-    kill(Pid::from_raw(pid), Signal::SIGTSTP).unwrap();
+    kill(parent(&t), Signal::SIGTSTP).unwrap();
     person.sees("Stopped").sees("$ ");
     person
         .presses("stty -a | grep -ce -isig\r")
