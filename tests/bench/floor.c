@@ -11,7 +11,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -43,9 +42,9 @@ static void mount_all(const char *root) {
     const unsigned long nosuid_noexec = MS_NOSUID | MS_NOEXEC;
     NEED(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
     NEED(mount(root, root, NULL, MS_BIND | MS_REC, NULL));
-    NEED(mount(NULL, root, NULL, MS_BIND | MS_REMOUNT | MS_NODEV, NULL));
     NEED(chdir(root));
     NEED(mount("proc", "proc", "proc", nosuid_noexec | MS_NODEV, NULL));
+    NEED(mount(NULL, ".", NULL, MS_BIND | MS_REMOUNT | MS_NODEV, NULL));
     NEED(mount("tmpfs", "dev", "tmpfs", nosuid_noexec, "mode=755,size=1m,nr_inodes=512"));
     NEED(mkdir("dev/pts", 0755));
     NEED(mount("devpts", "dev/pts", "devpts", nosuid_noexec, "newinstance,ptmxmode=0666,mode=0620,gid=5"));
@@ -82,20 +81,30 @@ static void pivot(void) {
 
 static void mask_paths(void) {
     static const char *const masked[] = {
-        "/proc/acpi",        "/proc/asound",      "/proc/config.gz",   "/proc/interrupts",  "/proc/kallsyms",
-        "/proc/kcore",       "/proc/keys",        "/proc/kmsg",        "/proc/kpagecgroup", "/proc/kpagecount",
-        "/proc/kpageflags",  "/proc/latency_stats", "/proc/modules",   "/proc/mtrr",        "/proc/sched_debug",
-        "/proc/scsi",        "/proc/slabinfo",    "/proc/timer_list",  "/proc/timer_stats", "/proc/vmallocinfo",
-        "/sys/devices/virtual/powercap",          "/sys/firmware",     "/sys/module",
+        "/proc/acpi",          "/proc/asound",     "/proc/config.gz",  "/proc/interrupts",
+        "/proc/kallsyms",      "/proc/kcore",      "/proc/keys",       "/proc/kmsg",
+        "/proc/kpagecgroup",   "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats",
+        "/proc/modules",       "/proc/mtrr",       "/proc/sched_debug", "/proc/scsi",
+        "/proc/slabinfo",      "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo",
+        "/sys/devices/virtual/powercap", "/sys/firmware", "/sys/module",
     };
     static const char *const read_only[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+    const char *empty = NULL, *null = NULL; // The first of each kind is shared by the others.
     struct stat at;
     for (size_t i = 0; i < sizeof masked / sizeof *masked; i++) {
         if (stat(masked[i], &at) < 0) continue;
-        if (S_ISDIR(at.st_mode))
-            NEED(mount("tmpfs", masked[i], "tmpfs", MS_RDONLY, "size=0k"));
-        else
+        const char **first = S_ISDIR(at.st_mode) ? &empty : &null;
+        if (*first) {
+            NEED(mount(*first, masked[i], NULL, MS_BIND, NULL));
+            continue;
+        }
+        *first = masked[i];
+        if (S_ISDIR(at.st_mode)) {
+            NEED(mount("none", masked[i], "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "nr_inodes=1,mode=555"));
+        } else {
             NEED(mount("/dev/null", masked[i], NULL, MS_BIND, NULL));
+            NEED(mount(NULL, masked[i], NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL));
+        }
     }
     for (size_t i = 0; i < sizeof read_only / sizeof *read_only; i++) {
         if (mount(read_only[i], read_only[i], NULL, MS_BIND, NULL) < 0 && errno == ENOENT) continue;
@@ -113,24 +122,25 @@ static void name_and_loopback(void) {
 }
 
 static void drop_privileges(void) {
-    // What isobox leaves to root: chown dac_override fowner fsetid kill setgid setuid net_bind_service sys_chroot.
+    // chown dac_override fowner fsetid kill setgid setuid net_bind_service sys_chroot
     const uint64_t kept = 0x404fb;
-    const struct rlimit files = {1024, 1024}, none = {0, 0}, locked = {8 << 20, 8 << 20};
-    const gid_t group = 0;
+    const struct rlimit files = {1024, 20000}, core = {0, 0}, memlock = {8 << 20, 8 << 20};
+    const gid_t root_group = 0;
     // capset(2), version 3; musl's headers do not have the kernel's.
     struct { uint32_t version; int pid; } header = {0x20080522, 0};
     struct { uint32_t effective, permitted, inheritable; } sets[2];
-    int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    NEED(oom);
-    NEED(write(oom, "100", 3));
-    NEED(close(oom));
-    NEED(setrlimit(RLIMIT_CORE, &none));
-    NEED(setrlimit(RLIMIT_MEMLOCK, &locked));
-    NEED(setrlimit(RLIMIT_NOFILE, &files));
-    NEED(syscall(SYS_keyctl, 1, NULL)); // KEYCTL_JOIN_SESSION_KEYRING
-    NEED(setgroups(1, &group));
-    NEED(setresgid(0, 0, 0));
-    NEED(setresuid(0, 0, 0));
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    NEED(fd);
+    NEED(write(fd, "100", 3));
+    NEED(close(fd));
+    NEED(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+    NEED(setrlimit(RLIMIT_CORE, &core));
+    NEED(setrlimit(RLIMIT_MEMLOCK, &memlock));
+    setrlimit(RLIMIT_NOFILE, &files);
+    NEED(syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL));
+    NEED(syscall(SYS_setgroups, 1, &root_group));
+    NEED(syscall(SYS_setresgid, 0, 0, 0));
+    NEED(syscall(SYS_setresuid, 0, 0, 0));
     for (int cap = 0; cap < 64; cap++)
         if (!(kept >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) break; // Past the last one.
     for (int half = 0; half < 2; half++) {
@@ -138,29 +148,29 @@ static void drop_privileges(void) {
         sets[half].inheritable = 0;
     }
     NEED(syscall(SYS_capset, &header, sets));
+    NEED(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
     NEED(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
     NEED(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
-    NEED(syscall(SYS_close_range, 3, ~0U, 4)); // CLOSE_RANGE_CLOEXEC
-}
-
-static void no_input(void) {
-    int null = open("/dev/null", O_RDONLY);
-    NEED(null);
-    NEED(dup2(null, 0));
-    NEED(close(null));
+    for (int number = 1; number <= 64; number++) {
+        // The kernel's own structure: handler, flags, restorer, mask.
+        const uint64_t by_default[4] = {0};
+        syscall(SYS_rt_sigaction, number, by_default, NULL, 8); // KILL and STOP refuse.
+    }
+    NEED(syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */));
 }
 
 static int child(void *argument) {
     char **argv = argument;
     NEED(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
-    no_input();
+    NEED(setsid());
+    NEED(close(0));
+    NEED(open("/dev/null", O_RDONLY));
     mount_all(argv[1]);
     make_devices();
     pivot();
     mask_paths();
     name_and_loopback();
     drop_privileges();
-    NEED(setsid());
     execv(argv[2], argv + 2);
     need(-1, argv[2]);
     return 127;
