@@ -122,6 +122,12 @@ impl ProgramEnd {
 }
 
 impl OutsideEnd {
+    /// Closes it in a child that shares our memory but not our descriptors: an end that stays open there would keep
+    /// the child from noticing that its parent has died.
+    pub(super) fn close_in_child(&self) {
+        let _ = nix::unistd::close(self.0.as_raw_fd());
+    }
+
     /// Waits for what the program side says next, and says who spoke.
     pub(super) fn listen(&self) -> Result<(Said, Pid)> {
         let mut buffer = [0; LONGEST];

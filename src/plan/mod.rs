@@ -29,7 +29,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
-use crate::error::{Error, Result, Text};
+use crate::error::{Doing, Error, Result, Text};
 use crate::process::{Signals, Wait};
 
 pub use exec::{Command, Exec};
@@ -149,6 +149,20 @@ impl Context {
             done: Vec::new(),
             parent: None,
         }
+    }
+
+    /// The same for a child that shares our memory but has descriptors of its own.
+    fn for_child(&self) -> Result<Self> {
+        let copy = |fd: &Option<OwnedFd>| fd.as_ref().map(OwnedFd::try_clone).transpose();
+        let slots = self.slots.iter().map(copy).collect::<std::io::Result<_>>();
+        Ok(Self {
+            program: self.program,
+            slots: slots.doing("cannot copy a descriptor")?,
+            joined: self.joined,
+            notes: Vec::new(),
+            done: Vec::new(),
+            parent: None,
+        })
     }
 
     /// The process on its way to the program, as the performing side numbers it.

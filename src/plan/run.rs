@@ -23,11 +23,12 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::link::{self, OutsideEnd, ProgramEnd, Said};
-use super::{Context, Entry, Plan, Side};
+use super::{Context, Entry, Fork, Plan, Side};
 use crate::error::{Doing, Error, Result};
+use crate::namespace::CLONE_NEWTIME;
 use crate::process;
 use crate::proxy;
-use crate::sys::clone::{Change, Forked, fork, single_threaded, wait};
+use crate::sys::clone::{Change, Forked, fork, fork_suspended, single_threaded, wait};
 use crate::sys::{signal, task};
 
 /// How the program of a plan that forks ended.
@@ -170,51 +171,71 @@ impl Plan {
         let (program_end, line) = link::pair()?;
         let guard = process::before_fork(&self.wait)?;
         observer.before(self, end);
-        let cgroup = how.cgroup.map(|slot| cx.get(slot)).transpose()?;
-        let forked = fork(how.namespaces, cgroup)
-            .map_err(|errno| crate::probe::clone_failed(how.namespaces, errno));
-        if !matches!(forked, Ok(Forked::Child)) {
-            observer.after(self, end, &forked.as_ref().map(drop).map_err(Clone::clone));
-        }
-        match forked? {
-            Forked::Child => {
-                drop(line);
-                self.child(end, cx, outside, &guard, program_end, observer)
+        let forked = if self.may_sleep(how) {
+            let mut child = || {
+                line.close_in_child();
+                match cx.for_child() {
+                    Ok(mut cx) => self.child(end, &mut cx, outside, &guard, &program_end, observer),
+                    Err(error) => {
+                        let _ = program_end.last_words(&error);
+                        error.exit_status()
+                    }
+                }
+            };
+            fork_suspended(how.namespaces, &mut child)
+        } else {
+            let cgroup = how.cgroup.map(|slot| cx.get(slot)).transpose()?;
+            match fork(how.namespaces, cgroup) {
+                Ok(Forked::Child) => {
+                    drop(line);
+                    task::exit_now(self.child(end, cx, outside, &guard, &program_end, observer))
+                }
+                Ok(Forked::Parent { child, pidfd }) => Ok((child, pidfd)),
+                Err(errno) => Err(errno),
             }
-            Forked::Parent { child, pidfd } => Ok(Started {
-                child,
-                pidfd,
-                line,
-                guard,
-            }),
-        }
+        };
+        let forked = forked.map_err(|errno| crate::probe::clone_failed(how.namespaces, errno));
+        observer.after(self, end, &forked.as_ref().map(drop).map_err(Clone::clone));
+        let (child, pidfd) = forked?;
+        Ok(Started {
+            child,
+            pidfd,
+            line,
+            guard,
+        })
     }
 
-    /// The child's life: the rest of the entries, then the program. Never returns.
+    /// Whether the parent may sleep until its child has executed the program, and lend it its memory meanwhile: it
+    /// has nothing to do for the child, and clone(2) can say what is wanted.
+    fn may_sleep(&self, how: &Fork) -> bool {
+        !self.serves_child() && how.cgroup.is_none() && !how.namespaces.contains(CLONE_NEWTIME)
+    }
+
+    /// The child's life: the rest of the entries, then the program. Comes back with an exit status where it failed.
     fn child(
         &self,
         at: usize,
         cx: &mut Context,
         outside: &Outside,
         guard: &process::Guard,
-        parent: ProgramEnd,
+        parent: &ProgramEnd,
         observer: &dyn Observer,
-    ) -> ! {
-        let parent = Outside::Line(parent);
-        let helper = if matches!(outside, Outside::Here) {
-            &parent
-        } else {
-            outside
-        };
+    ) -> u8 {
         let mut life = || -> Result<Error> {
             guard.release()?;
             cx.program = Pid::this();
             // What was done before the fork is the parent's to take back.
             cx.done.clear();
-            if let Outside::Line(line) = &parent {
-                cx.parent = Some(line.try_clone_fd()?);
+            cx.parent = Some(parent.try_clone_fd()?);
+            for index in at + 1..self.entries.len() {
+                match (&self.entries[index], outside) {
+                    (Entry::Step(Side::Outside, _), Outside::Here) => parent.perform(index)?,
+                    (Entry::Step(Side::Outside, _), Outside::Line(helper)) => {
+                        helper.perform(index)?;
+                    }
+                    _ => self.perform(index, cx, observer)?,
+                }
             }
-            self.walk(at + 1..self.entries.len(), cx, helper, observer)?;
             // The parent sees for itself how its child ends, and is not woken for this.
             if let Outside::Line(helper) = outside {
                 helper.executing()?;
@@ -225,15 +246,13 @@ impl Plan {
         if let Outside::Line(helper) = outside {
             helper.failed(&error);
         }
-        if let Outside::Line(parent) = &parent {
-            if self.serves_child() {
-                parent.failed(&error);
-            } else {
-                // Nobody else is there to tell.
-                let _ = parent.last_words(&error);
-            }
+        if self.serves_child() {
+            parent.failed(&error);
+        } else {
+            // Nobody else is there to tell.
+            let _ = parent.last_words(&error);
         }
-        task::exit_now(error.exit_status())
+        error.exit_status()
     }
 
     /// Performs entries of this side in order, and has the outside perform its own in between.

@@ -11,6 +11,7 @@ use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 use super::result;
+use super::task::prctl;
 
 /// Which side of a [`fork`] we are on.
 #[derive(Debug)]
@@ -86,6 +87,85 @@ pub fn fork(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked,
                 pidfd,
             })
         }
+    }
+}
+
+/// Makes a child that shares this process's memory, and sleeps until it has executed a program or ended
+/// (`CLONE_VM|CLONE_VFORK`): no page table is copied and no page faulted in twice, which is a quarter of what a fork
+/// costs. `child` runs in it, on a stack of its own, and gives its exit status if it comes back.
+///
+/// What the child changes in memory the parent finds changed. Everything else is the child's own as after fork(2):
+/// descriptors (so an owned one of the parent must not be dropped in the child), ids, signal mask, limits, root.
+/// Its memory being ours, so is whether it may be dumped: that is put back.
+///
+/// Not for what clone(2) cannot say: a time namespace, a cgroup.
+///
+/// # Errors
+/// As [`fork`].
+pub fn fork_suspended(
+    flags: CloneFlags,
+    child: &mut dyn FnMut() -> u8,
+) -> Result<(Pid, OwnedFd), Errno> {
+    extern "C" fn trampoline(argument: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: the argument is the `child` below, which outlives the call: its owner sleeps until we are gone.
+        let child = unsafe { &mut *argument.cast::<&mut dyn FnMut() -> u8>() };
+        child().into()
+    }
+    if !single_threaded() {
+        return Err(Errno::EBUSY);
+    }
+    let stack = Stack::new()?;
+    let mut pidfd: libc::c_int = -1;
+    let mut child = child;
+    let argument = (&raw mut child).cast::<libc::c_void>();
+    let flags =
+        flags.bits() | libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let dumpable = prctl(libc::PR_GET_DUMPABLE, [0; 4])?;
+    // SAFETY: the stack is unused memory that ends at `top` and lives until after the call, the argument is what the
+    // trampoline expects, and this thread, the only one, sleeps while the child uses its memory.
+    let pid = unsafe { libc::clone(trampoline, stack.top(), flags, argument, &raw mut pidfd) };
+    let pid = result(pid.into())?;
+    if dumpable == 1 {
+        prctl(libc::PR_SET_DUMPABLE, [1, 0, 0, 0])?;
+    }
+    // SAFETY: the kernel has just stored in pidfd a descriptor that nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok((Pid::from_raw(i32::try_from(pid).unwrap_or(-1)), pidfd))
+}
+
+/// Memory for the stack of a child that shares ours, with a page below it that nobody may touch.
+struct Stack(*mut libc::c_void);
+
+impl Stack {
+    const SIZE: usize = 256 * 1024;
+    const GUARD: usize = 4096;
+
+    fn new() -> Result<Self, Errno> {
+        let (protection, kind) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
+        // SAFETY: a new mapping at an address of the kernel's choice disturbs nobody.
+        let low = unsafe { libc::mmap(std::ptr::null_mut(), Self::SIZE, protection, kind, -1, 0) };
+        if low == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let stack = Self(low);
+        // SAFETY: the page is the lowest of the mapping just made, which nobody uses yet.
+        result(unsafe { libc::mprotect(low, Self::GUARD, libc::PROT_NONE) }.into())?;
+        Ok(stack)
+    }
+
+    fn top(&self) -> *mut libc::c_void {
+        // SAFETY: one past the end of the mapping, which is SIZE bytes long.
+        unsafe { self.0.byte_add(Self::SIZE) }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and the child that used it has executed or ended.
+        unsafe { libc::munmap(self.0, Self::SIZE) };
     }
 }
 
