@@ -14,6 +14,9 @@ use isobox::error::{Error, Result};
 use cli::front::{BOX, no_such_applet};
 use cli::{Entry, Exit};
 
+#[global_allocator]
+static HEAP: isobox::sys::alloc::Arena = isobox::sys::alloc::Arena::new();
+
 #[cfg(not(test))]
 isobox::entry!(start);
 

@@ -80,7 +80,8 @@ pub fn receive(line: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
 /// can make it grow.
 #[derive(Debug)]
 struct Flow {
-    bytes: [u8; 4096],
+    /// On the heap: a relay on the stack would cost every container its page faults, terminal or not.
+    bytes: Box<[u8]>,
     start: usize,
     end: usize,
     /// The source will give no more.
@@ -92,7 +93,7 @@ struct Flow {
 impl Flow {
     fn new() -> Self {
         Self {
-            bytes: [0; 4096],
+            bytes: vec![0; 4096].into(),
             start: 0,
             end: 0,
             ended: false,

@@ -111,6 +111,8 @@ impl ProgramEnd {
         send_all(self.0.as_fd(), message)
     }
 
+    // Its buffer is to be on the stack only while it is used.
+    #[inline(never)]
     fn answer(&self) -> Result<()> {
         let mut buffer = [0; LONGEST];
         match receive(self.0.as_fd(), &mut buffer)? {
@@ -129,6 +131,8 @@ impl OutsideEnd {
     }
 
     /// Waits for what the program side says next, and says who spoke.
+    // Its buffer is to be on the stack only while it is used.
+    #[inline(never)]
     pub(super) fn listen(&self) -> Result<(Said, Pid)> {
         let mut buffer = [0; LONGEST];
         let mut control = nix::cmsg_space!(libc::ucred);

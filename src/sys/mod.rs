@@ -5,6 +5,7 @@
 //! so in an [`crate::error::Error`]. Structures follow the kernel's `uapi` headers, which each one names.
 #![allow(unsafe_code)]
 
+pub mod alloc;
 pub mod caps;
 pub mod clone;
 pub mod directory;
