@@ -171,38 +171,55 @@ impl Plan {
         let (program_end, line) = link::pair()?;
         let guard = process::before_fork(&self.wait)?;
         observer.before(self, end);
-        let forked = if self.may_sleep(how) {
-            let mut child = || {
-                line.close_in_child();
-                match cx.for_child() {
-                    Ok(mut cx) => self.child(end, &mut cx, outside, &guard, &program_end, observer),
-                    Err(error) => {
-                        let _ = program_end.last_words(&error);
-                        error.exit_status()
-                    }
-                }
-            };
-            fork_suspended(how.namespaces, &mut child)
-        } else {
-            let cgroup = how.cgroup.map(|slot| cx.get(slot)).transpose()?;
-            match fork(how.namespaces, cgroup) {
-                Ok(Forked::Child) => {
-                    drop(line);
-                    task::exit_now(self.child(end, cx, outside, &guard, &program_end, observer))
-                }
-                Ok(Forked::Parent { child, pidfd }) => Ok((child, pidfd)),
-                Err(errno) => Err(errno),
-            }
-        };
-        let forked = forked.map_err(|errno| crate::probe::clone_failed(how.namespaces, errno));
-        observer.after(self, end, &forked.as_ref().map(drop).map_err(Clone::clone));
-        let (child, pidfd) = forked?;
+        let made = self.make_child(end, how, cx, outside, &guard, &program_end, line, observer);
+        let made = made.map_err(|errno| crate::probe::clone_failed(how.namespaces, errno));
+        observer.after(self, end, &made.as_ref().map(drop).map_err(Clone::clone));
+        let (child, pidfd, line) = made?;
         Ok(Started {
             child,
             pidfd,
             line,
             guard,
         })
+    }
+
+    /// Makes the child, in which this never returns. The parent keeps its end of the line.
+    #[allow(clippy::too_many_arguments, reason = "what a child inherits")]
+    fn make_child(
+        &self,
+        at: usize,
+        how: &Fork,
+        cx: &mut Context,
+        outside: &Outside,
+        guard: &process::Guard,
+        program_end: &ProgramEnd,
+        line: OutsideEnd,
+        observer: &dyn Observer,
+    ) -> Result<(Pid, OwnedFd, OutsideEnd), Errno> {
+        if self.may_sleep(how) {
+            let mut child = || {
+                line.close_in_child();
+                let life = |mut cx| self.child(at, &mut cx, outside, guard, program_end, observer);
+                cx.for_child()
+                    .map_or_else(|error| last_words(program_end, &error), life)
+            };
+            match fork_suspended(how.namespaces, &mut child) {
+                // Before Linux 6.0 a child in another time namespace than ours may not share our memory.
+                Err(Errno::EINVAL) => {}
+                made => return made.map(|(child, pidfd)| (child, pidfd, line)),
+            }
+        }
+        let cgroup = match how.cgroup {
+            Some(slot) => Some(cx.get(slot).map_err(|_| Errno::EBADF)?),
+            None => None,
+        };
+        match fork(how.namespaces, cgroup)? {
+            Forked::Child => {
+                drop(line);
+                task::exit_now(self.child(at, cx, outside, guard, program_end, observer))
+            }
+            Forked::Parent { child, pidfd } => Ok((child, pidfd, line)),
+        }
     }
 
     /// Whether the parent may sleep until its child has executed the program, and lend it its memory meanwhile: it
@@ -249,8 +266,7 @@ impl Plan {
         if self.serves_child() {
             parent.failed(&error);
         } else {
-            // Nobody else is there to tell.
-            let _ = parent.last_words(&error);
+            last_words(parent, &error);
         }
         error.exit_status()
     }
@@ -355,6 +371,13 @@ impl Plan {
         }
         cx.notes.drain(..).for_each(|note| observer.noted(&note));
     }
+}
+
+/// Tells the parent, which is not listening yet, why its child ends, and gives the child's status.
+fn last_words(parent: &ProgramEnd, error: &Error) -> u8 {
+    // Where that fails nobody else is there to tell.
+    let _ = parent.last_words(error);
+    error.exit_status()
 }
 
 /// Starts the process that stays outside, as a grandchild, and gives the line to it.
