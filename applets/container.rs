@@ -132,7 +132,7 @@ impl Run {
         let program = words(std::mem::take(&mut self.program));
         let first = program
             .first()
-            .ok_or_else(|| Error::new("no program given").hint("container run [OPTION]... PROGRAM [ARGUMENT]..."))?;
+            .ok_or_else(|| Error::new("no program given").hint("container run --rootfs DIR|host [OPTION]... PROGRAM [ARGUMENT]..."))?;
         let is_applet = first.to_str().is_some_and(|name| crate::table::find(name).is_some());
         let setting = Setting { input: self.interactive, own_binary: is_applet || self.init };
         let args = match self.init {
@@ -177,7 +177,7 @@ impl Run {
 
     fn tree(&self) -> Result<Tree> {
         match &self.rootfs {
-            None => Ok(Tree::Host),
+            None => Err(Error::new("no root given").hint("--rootfs DIR, or --rootfs host for the machine's own; there are no images yet")),
             Some(Raw(dir)) if dir == "host" => Ok(Tree::Host),
             Some(Raw(dir)) => std::path::absolute(dir).map(Tree::Directory).doing_to("cannot find", dir),
         }

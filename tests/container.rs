@@ -89,13 +89,14 @@ fn it_ends_as_its_program_ends() {
 }
 
 /// Arguments that cannot be, the status they deserve, and words of the complaint.
-const REFUSED: [(&str, i32, &[&str]); 30] = [
+const REFUSED: [(&str, i32, &[&str]); 31] = [
     (
         "--rootfs nowhere true",
         125,
         &["nowhere", "No such file or directory"],
     ),
     ("--rootfs file true", 125, &["file", "Not a directory"]),
+    ("true", 125, &["no root given"]),
     ("--rootfs '' true", 125, &[]),
     (
         "--rootfs /proc/self/root true",
@@ -303,7 +304,7 @@ fn the_hosts_root_is_seen_and_kept() {
     needs!(root, userns, busybox);
     let t = sandbox();
     t.write("file", "seen\n").run("mkdir sub sub/a sub/a/b; mount -t tmpfs t sub/a; echo deep >sub/a/f; mkdir sub/a/p; mount -t proc p sub/a/p; chmod 777 . sub").ok();
-    let look = "container run -w \"$PWD\" sh -c '
+    let look = "container run --rootfs host -w \"$PWD\" sh -c '
         cat file sub/a/f; ls sub/a/p; echo y >sub/a/new; cat sub/a/new; echo x >/usr/isobox-test; cat /usr/isobox-test; rm -r /etc/passwd
         ls -d /proc/1 /sys/class/net/lo /dev/null; ls /sys/class/net; cat /proc/1/comm'; ls sub/a /usr/isobox-test /etc/passwd";
     for run in both(&t, look) {
@@ -313,7 +314,7 @@ fn the_hosts_root_is_seen_and_kept() {
             .err("ls: cannot access '/usr/isobox-test': No such file or directory\n");
     }
     // Where there are mounts further down, files can be changed by root only: for others they are shown read-only.
-    let change = "container run -w \"$PWD\" sh -c 'echo changed >file; cat file; rm sub/a/f; ls sub/a'; cat file sub/a/f";
+    let change = "container run --rootfs host -w \"$PWD\" sh -c 'echo changed >file; cat file; rm sub/a/f; ls sub/a'; cat file sub/a/f";
     t.run(change)
         .ok()
         .out("changed\nnew\nseen\ndeep\n".replace("new", "p").as_str());
@@ -335,7 +336,10 @@ fn the_hosts_sockets_lead_nowhere() {
     let connect =
         "python3 -c 'import socket\ns=socket.socket(socket.AF_UNIX)\ns.connect(\"sock\")'";
     t.run(connect).ok(); // the control: it listens
-    for run in both(&t, &format!("container run -w \"$PWD\" {connect}")) {
+    for run in both(
+        &t,
+        &format!("container run --rootfs host -w \"$PWD\" {connect}"),
+    ) {
         run.run().status(1).err_has("Connection refused");
     }
     t.run("kill $(cat pid)").ok();

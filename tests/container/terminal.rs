@@ -355,7 +355,7 @@ fn nothing_can_be_typed_into_ours() {
         let mut person = Person::types(
             &t,
             user,
-            &format!("cd /; container run -i {push}; echo then; cat"),
+            &format!("cd /; container run --rootfs host -i {push}; echo then; cat"),
         );
         person
             .sees("No such device or address")
