@@ -1,14 +1,18 @@
 //! cg: control groups by hand, one verb for each thing that learners and scripts do with mkdir, echo and cat.
-//! The verbs that show are in `cg/show.rs`.
+//! The verbs that show are in `cg/show.rs`, those that go on showing in `cg/top.rs` and `cg/watch.rs`.
 
 #[path = "cg/show.rs"]
 mod show;
+#[path = "cg/top.rs"]
+mod top;
+#[path = "cg/watch.rs"]
+mod watch;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use argh::{ArgsInfo, FromArgs};
-use isobox::cgroup::{Group, Hierarchies, Setting, Version, group_path, io, tree};
+use isobox::cgroup::{Group, Hierarchies, Setting, group_path, io, tree};
 use isobox::error::{Error, Result};
 use isobox::plan::confine::{Confinement, Place};
 use nix::unistd::Pid;
@@ -43,12 +47,12 @@ enum Verb {
     Enable(Enable),
     Attach(Attach),
     Ls(show::Ls),
-    Top(show::Top),
+    Top(top::Top),
     Kill(Kill),
     Freeze(Freeze),
     Thaw(Thaw),
     Delegate(Delegate),
-    Watch(show::Watch),
+    Watch(watch::Watch),
     Psi(show::Psi),
     Init(Init),
     IoDev(IoDev),
@@ -164,6 +168,9 @@ struct Delegate {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "init")]
 struct Init {
+    /// of this group, instead of the root
+    #[argh(option, arg_name = "path")]
+    of: Option<At>,
     /// the leaf (init)
     #[argh(positional)]
     leaf: Option<At>,
@@ -229,10 +236,10 @@ impl Applet for Args {
 fn set_all(all: &Hierarchies, path: &Path, settings: Vec<Assignment>) -> Result<()> {
     for Assignment(setting) in settings {
         let group = Group::new(all.of(setting.controller())?, path);
-        for written in group.set(&setting, None)? {
-            if written.name != setting.name {
-                say(&format!("note: {} is {}={} here\n", setting.name, written.name, written.value));
-            }
+        let written = group.set(&setting, None)?;
+        let renamed = written.iter().filter(|one| one.name != setting.name).map(|one| one.is_here(&setting));
+        for note in renamed.chain(group.remarks(&written)) {
+            say(&format!("note: {note}\n"));
         }
     }
     Ok(())
@@ -316,13 +323,14 @@ impl Delegate {
 
 impl Init {
     fn run(self, all: &Hierarchies) -> Result<()> {
-        let v2 = all.v2().filter(|h| h.version == Version::V2);
+        let v2 = all.v2();
         let v2 = v2.ok_or_else(|| Error::new("nothing to do").because("v1 hierarchies have no rule against it"))?;
         let leaf = self.leaf.map_or_else(|| "init".into(), |leaf| leaf.0.display().to_string());
-        let moved = tree::evacuate(v2, Path::new(""), &leaf)?;
-        let root = Group::new(v2, "");
-        let names = v2.controllers.clone();
-        root.enable(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        print_all(&format!("moved {moved} process(es) to /{leaf}\n")).map(drop)
+        let group = Group::new(v2, self.of.map_or_else(PathBuf::new, |at| at.0));
+        let moved = tree::evacuate(v2, &group.path, &leaf)?;
+        let controllers = group.read("cgroup.controllers")?;
+        group.enable(&controllers.split_whitespace().collect::<Vec<_>>())?;
+        let leaf = Path::new("/").join(&group.path).join(leaf);
+        print_all(&format!("moved {moved} process(es) to {}\n", leaf.display())).map(drop)
     }
 }

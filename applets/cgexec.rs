@@ -2,11 +2,11 @@
 //! and limits can be set in the same line.
 
 use argh::{ArgsInfo, FromArgs};
-use isobox::cgroup::value::{bytes, cpu_quota};
+use isobox::cgroup::limits::Limits;
 use isobox::cgroup::{Hierarchies, Setting, group_path};
 use isobox::error::{Error, Result};
 use isobox::namespace::Kind;
-use isobox::plan::confine::{Confinement, Place};
+use isobox::plan::confine::{Confinement, Member, Place};
 use isobox::plan::steps::namespaces::Unshare;
 use isobox::plan::{Command, Fork, Plan};
 use isobox::process::{Signals, Wait};
@@ -48,7 +48,10 @@ pub(crate) struct Args {
     /// limit CPU time to this many CPUs (1.5), or to a part of one (20%)
     #[argh(option, arg_name = "cpus")]
     cpus: Option<String>,
-    /// the share of CPU time against the groups beside it, 1 to 10000 (100)
+    /// the same as --cpus
+    #[argh(option, arg_name = "cpus")]
+    cpu: Option<String>,
+    /// the share of CPU time against the groups beside it, 1 to 10000 (100); it counts where they want the same CPU
     #[argh(option, arg_name = "weight")]
     weight: Option<String>,
     /// the CPUs it may run on (0-1,4)
@@ -119,36 +122,19 @@ impl Applet for Args {
 const OWN_FAILURE: u8 = 125;
 
 impl Args {
-    /// Every limit asked for, in the order in which they are to be written.
+    /// Every limit asked for.
     fn settings(&mut self) -> Result<Vec<Setting>> {
-        let mut all = Vec::new();
-        if let Some(memory) = &self.memory {
-            all.push(Setting::new("memory.max", bytes(memory)?.to_string()));
-        }
-        let limits_memory = |all: &[Setting]| all.iter().any(|s| matches!(&*s.name, "memory.max" | "memory.limit_in_bytes"));
-        all.extend(self.set.drain(..).map(|set| set.0));
-        match &self.swap {
-            Some(swap) => all.push(Setting::new("memory.swap.max", bytes(swap)?.to_string())),
-            None if limits_memory(&all) && !all.iter().any(|s| s.name.contains("sw")) => {
-                all.push(Setting::new("memory.swap.max", "0"));
-            }
-            None => {}
-        }
-        if let Some(cpus) = &self.cpus {
-            let (quota, period) = cpu_quota(cpus)?;
-            all.push(Setting::new("cpu.max", format!("{quota} {period}")));
-        }
-        let plain = [("cpu.weight", &self.weight), ("cpuset.cpus", &self.cpuset), ("pids.max", &self.pids)];
-        for (name, value) in plain {
-            all.extend(value.as_ref().map(|value| Setting::new(name, value.clone())));
-        }
-        for io in &self.io {
-            all.push(isobox::cgroup::io::limit(io)?);
-        }
-        if self.oom_group {
-            all.push(Setting::new("memory.oom.group", "1"));
-        }
-        Ok(all)
+        let limits = Limits {
+            memory: self.memory.take(),
+            swap: self.swap.take(),
+            cpus: self.cpus.take().or(self.cpu.take()),
+            weight: self.weight.take(),
+            cpuset: self.cpuset.take(),
+            pids: self.pids.take(),
+            io: std::mem::take(&mut self.io),
+            oom_group: self.oom_group,
+        };
+        limits.settings(self.set.drain(..).map(|set| set.0))
     }
 
     fn plan(&mut self) -> Result<Plan> {
@@ -166,11 +152,11 @@ impl Args {
         // Where the group is to go afterwards somebody must wait; else the program takes our place, pid and all.
         let stays = !self.rm && !places.is_empty();
         let slot = confinement.prepare(&mut plan, stays)?;
-        let born_in = slot.filter(|_| !stays);
+        let member = if stays { Member::This } else { Member::Child(slot) };
         if !stays {
             plan.fork(Fork {
                 namespaces: CloneFlags::empty(),
-                cgroup: born_in,
+                cgroup: slot,
                 why: "somebody must wait to remove the group; the child is born in it".into(),
                 without: "the empty group would stay behind".into(),
             });
@@ -179,7 +165,7 @@ impl Args {
                 ..Wait::default()
             });
         }
-        confinement.join(&mut plan, born_in);
+        confinement.join(&mut plan, member);
         if self.ns {
             plan.then(Unshare { namespaces: Kind::Cgroup.flag() });
         }

@@ -1,16 +1,12 @@
 //! The verbs of `cg` that show.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, FromArgs};
-use isobox::cgroup::pressure::Pressure;
-use isobox::cgroup::usage::{Usage, effective};
+use isobox::cgroup::usage::effective;
 use isobox::cgroup::value::human;
-use isobox::cgroup::{Group, Hierarchies, Layout, tree};
+use isobox::cgroup::{Group, Hierarchies, Layout, Version, tree};
 use isobox::error::{Error, Result};
 use isobox::json::quote;
 
@@ -22,6 +18,9 @@ use crate::cli::help::print_all;
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "get")]
 pub(super) struct Get {
+    /// sizes with units
+    #[argh(switch, short = 'H')]
+    human: bool,
     /// as JSON
     #[argh(switch)]
     json: bool,
@@ -43,39 +42,6 @@ pub(super) struct Ls {
     /// the group to start from (the root)
     #[argh(positional)]
     path: Option<At>,
-}
-
-/// show what groups use, again and again
-#[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "top")]
-pub(super) struct Top {
-    /// once, and end
-    #[argh(switch)]
-    once: bool,
-    /// as JSON
-    #[argh(switch)]
-    json: bool,
-    /// seconds between two looks (1)
-    #[argh(option, short = 'd', arg_name = "seconds")]
-    delay: Option<f64>,
-    /// the group whose groups are shown (the root)
-    #[argh(positional)]
-    path: Option<At>,
-}
-
-/// wait for changes of a group: populated, frozen, oom_kill
-#[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "watch")]
-pub(super) struct Watch {
-    /// give up after this many seconds, with status 1
-    #[argh(option, arg_name = "seconds")]
-    timeout: Option<f64>,
-    /// the group
-    #[argh(positional)]
-    path: At,
-    /// end when this holds (populated=0); without it, print every change
-    #[argh(positional, arg_name = "key=value")]
-    until: Option<String>,
 }
 
 /// show how long processes of a group waited for cpu, memory and io
@@ -107,7 +73,10 @@ impl Get {
         let names = if self.name.is_empty() { summary(&groups) } else { self.name };
         let alone = names.len() == 1 || !names.iter().all(|name| single_line(&groups, name));
         for name in &names {
-            let text = read(all, &self.path.0, name)?;
+            let mut text = read(all, &self.path.0, name)?;
+            if self.human && name.starts_with("memory.") {
+                text = with_units(&text);
+            }
             rows.push(format!("  {}: {}", quote(name), quote(text.trim_end())));
             if alone {
                 out.push_str(&text);
@@ -120,6 +89,13 @@ impl Get {
         }
         print_all(&out)
     }
+}
+
+/// The same text with each number that is a word of its own as a size.
+fn with_units(text: &str) -> String {
+    let word = |word: &str| word.parse().map_or_else(|_| word.to_owned(), human);
+    let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ") + "\n";
+    text.lines().map(line).collect()
 }
 
 /// What there is to say of a group in a few lines.
@@ -155,7 +131,7 @@ impl Ls {
         let mut out = String::new();
         let roots: Vec<Group> = tree::at(all, &path)?.into_iter().collect();
         if self.json {
-            let rows: Vec<String> = roots.iter().map(|root| json(all, root)).collect::<Result<_>>()?;
+            let rows: Vec<String> = roots.iter().map(json).collect();
             return print_all(&format!("[\n{}\n]\n", rows.join(",\n")));
         }
         for root in &roots {
@@ -163,175 +139,62 @@ impl Ls {
                 let held = root.hierarchy.controllers.join(" ");
                 let _ = writeln!(out, "{} ({held})", root.hierarchy.mount.display());
             }
-            branch(all, root, "", &mut out)?;
+            branch(root, "", &mut out)?;
         }
         print_all(&out)
     }
 }
 
 /// One group and those below it, each a line.
-fn branch(all: &Hierarchies, group: &Group, indent: &str, out: &mut String) -> Result<()> {
+fn branch(group: &Group, indent: &str, out: &mut String) -> Result<()> {
     let name = group.path.file_name().map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned());
     let pids: Vec<String> = group.processes().unwrap_or_default().iter().map(ToString::to_string).collect();
     let few = if pids.len() > 8 { format!("{} processes", pids.len()) } else { pids.join(" ") };
-    let _ = writeln!(out, "{}", format!("{indent}{name}  {few}  {}", limits(all, group)).trim_end());
+    let _ = writeln!(out, "{}", format!("{indent}{name}  {few}  {}", limits(group)).trim_end());
     let Ok(children) = group.children() else { return Ok(()) };
     for child in children {
-        branch(all, &Group::new(&group.hierarchy, group.path.join(child)), &format!("{indent}  "), out)?;
+        branch(&Group::new(&group.hierarchy, group.path.join(child)), &format!("{indent}  "), out)?;
     }
     Ok(())
 }
 
 /// The limits that a group sets itself, as `memory.max=100M`.
-fn limits(_: &Hierarchies, group: &Group) -> String {
-    const LIMITS: [&str; 4] = ["memory.max", "cpu.max", "pids.max", "io.max"];
+fn limits(group: &Group) -> String {
+    const LIMITS: [&str; 8] = [
+        "memory.max",
+        "memory.high",
+        "memory.swap.max",
+        "cpu.max",
+        "cpu.weight",
+        "cpuset.cpus",
+        "pids.max",
+        "io.max",
+    ];
     let set = LIMITS.iter().filter_map(|name| {
         let text = group.get(name).ok()?;
         let value = text.trim();
-        let shown = if *name == "memory.max" { value.parse().map(human).unwrap_or_default() } else { value.into() };
-        (!value.is_empty() && !value.starts_with("max") && !shown.is_empty()).then(|| format!("{name}={shown}"))
+        let is_default = value.is_empty() || value.starts_with("max") || (*name == "cpu.weight" && value == "100");
+        // A v1 cpuset always has its CPUs.
+        let is_copy = *name == "cpuset.cpus" && group.hierarchy.version == Version::V1;
+        let shown = if name.starts_with("memory.") { with_units(value) } else { value.replace('\n', ", ") };
+        (!is_default && !is_copy).then(|| format!("{name}={}", shown.trim()))
     });
     set.collect::<Vec<_>>().join(" ")
 }
 
-fn json(all: &Hierarchies, group: &Group) -> Result<String> {
+fn json(group: &Group) -> String {
     let pids: Vec<String> = group.processes().unwrap_or_default().iter().map(ToString::to_string).collect();
-    let below: Vec<String> = group
-        .children()
-        .unwrap_or_default()
-        .into_iter()
-        .map(|child| json(all, &Group::new(&group.hierarchy, group.path.join(child))))
-        .collect::<Result<_>>()?;
-    Ok(format!(
+    let children = group.children().unwrap_or_default().into_iter();
+    let below: Vec<String> =
+        children.map(|child| json(&Group::new(&group.hierarchy, group.path.join(child)))).collect();
+    format!(
         "{{\"path\": {}, \"hierarchy\": {}, \"pids\": [{}], \"limits\": {}, \"groups\": [{}]}}",
         quote(&format!("/{}", group.path.display())),
         quote(&group.hierarchy.mount.to_string_lossy()),
         pids.join(", "),
-        quote(&limits(all, group)),
+        quote(&limits(group)),
         below.join(", ")
-    ))
-}
-
-impl Top {
-    pub(super) fn run(self, all: &Hierarchies) -> Result<Exit> {
-        let path = self.path.as_ref().map_or_else(PathBuf::new, |at| at.0.clone());
-        let seconds = self.delay.unwrap_or(1.0);
-        if !(0.05..=3600.0).contains(&seconds) {
-            return Err(Error::new("not a number of seconds").on(seconds.to_string()));
-        }
-        let delay = Duration::from_secs_f64(seconds);
-        let mut before = look(all, &path)?;
-        loop {
-            let started = Instant::now();
-            sleep(delay);
-            let now = look(all, &path)?;
-            let text = if self.json { top_json(&before, &now, started) } else { top_text(&before, &now, started) };
-            let clear = if !self.once && !self.json && stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
-            print_all(&format!("{clear}{text}"))?;
-            if self.once {
-                return Ok(Exit::OK);
-            }
-            before = now;
-        }
-    }
-}
-
-/// What a group uses, by path.
-type Look = Vec<(PathBuf, Usage, Option<f64>)>;
-
-/// The group and those right below it.
-fn look(all: &Hierarchies, path: &Path) -> Result<Look> {
-    let mut paths: Vec<PathBuf> = vec![path.to_owned()];
-    for group in tree::at(all, path)? {
-        paths.extend(group.children()?.into_iter().map(|child| path.join(child)));
-    }
-    paths[1..].sort_unstable();
-    paths.dedup();
-    let usage = |path: PathBuf| {
-        let pressure = all.v2().and_then(|v2| Group::new(v2, &path).read("cpu.pressure").ok());
-        let waited = pressure.and_then(|text| Pressure::parse(&text).ok()).map(|pressure| pressure.some.avg10);
-        (path.clone(), Usage::of(all, &path), waited)
-    };
-    Ok(paths.into_iter().map(usage).collect())
-}
-
-/// CPU time used between two looks, in percent of one CPU.
-fn cpu_percent(before: &Look, path: &Path, now: &Usage, since: Instant) -> Option<f64> {
-    let earlier = before.iter().find(|(p, ..)| p == path)?.1.cpu_usec?;
-    let used = Duration::from_micros(now.cpu_usec?.saturating_sub(earlier));
-    Some(100.0 * used.as_secs_f64() / since.elapsed().as_secs_f64().max(0.001))
-}
-
-fn top_text(before: &Look, now: &Look, since: Instant) -> String {
-    let dash = || "-".to_owned();
-    let mut out = format!("{:<32} {:>6} {:>8} {:>8} {:>6} {:>8} {:>5}\n", "GROUP", "CPU%", "MEMORY", "SWAP", "PIDS", "IO", "PSI");
-    for (path, usage, waited) in now {
-        let cpu = cpu_percent(before, path, usage, since).map_or_else(dash, |percent| format!("{percent:.1}"));
-        let size = |n: Option<u64>| n.map_or_else(dash, human);
-        let _ = writeln!(
-            out,
-            "{:<32} {cpu:>6} {:>8} {:>8} {:>6} {:>8} {:>5}",
-            format!("/{}", path.display()),
-            size(usage.memory),
-            size(usage.swap),
-            usage.pids.map_or_else(dash, |n| n.to_string()),
-            size(usage.io_bytes),
-            waited.map_or_else(dash, |percent| format!("{percent:.1}"))
-        );
-    }
-    out
-}
-
-fn top_json(before: &Look, now: &Look, since: Instant) -> String {
-    let number = |n: Option<u64>| n.map_or_else(|| "null".into(), |n| n.to_string());
-    let part = |n: Option<f64>| n.map_or_else(|| "null".into(), |n| format!("{n:.2}"));
-    let rows = now.iter().map(|(path, usage, waited)| {
-        format!(
-            "  {{\"group\": {}, \"cpu_percent\": {}, \"cpu_usec\": {}, \"memory\": {}, \"swap\": {}, \"pids\": {}, \"io_bytes\": {}, \"cpu_pressure\": {}}}",
-            quote(&format!("/{}", path.display())),
-            part(cpu_percent(before, path, usage, since)),
-            number(usage.cpu_usec),
-            number(usage.memory),
-            number(usage.swap),
-            number(usage.pids),
-            number(usage.io_bytes),
-            part(*waited)
-        )
-    });
-    format!("[\n{}\n]\n", rows.collect::<Vec<_>>().join(",\n"))
-}
-
-impl Watch {
-    pub(super) fn run(self, all: &Hierarchies) -> Result<Exit> {
-        let until = self.until.as_deref().map(|until| {
-            let (key, value) = until.split_once('=').unwrap_or((until, "1"));
-            format!("{key} {value}")
-        });
-        let v2 = all.v2().ok_or_else(|| Error::new("cannot watch").because("cgroup v1 tells of no changes"))?;
-        let group = Group::new(v2, self.path.0);
-        let deadline = self.timeout.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
-        let mut shown: Vec<String> = Vec::new();
-        loop {
-            let mut events = group.events()?;
-            let text = events.read()?;
-            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            match &until {
-                Some(until) if lines.contains(until) => return print_all(&format!("{until}\n")),
-                Some(_) => {}
-                None => {
-                    let new: String =
-                        lines.iter().filter(|line| !shown.contains(line)).map(|line| format!("{line}\n")).collect();
-                    print_all(&new)?;
-                }
-            }
-            shown = lines;
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Ok(Exit::Status(1));
-            }
-            events.wait(left)?;
-        }
-    }
+    )
 }
 
 impl Psi {
@@ -341,16 +204,22 @@ impl Psi {
         let resources = self.resource.as_deref().map_or_else(|| vec!["cpu", "memory", "io"], |one| vec![one]);
         let mut out = String::new();
         for resource in &resources {
-            if !matches!(*resource, "cpu" | "memory" | "io") {
-                return Err(Error::new("no such resource").on(resource).because("cpu, memory or io"));
-            }
+            let file = pressure_file(resource)?;
             if resources.len() > 1 {
                 let _ = writeln!(out, "{resource}:");
             }
-            out.push_str(&group.read(&format!("{resource}.pressure"))?);
+            out.push_str(&group.read(&file)?);
         }
         print_all(&out)
     }
+}
+
+/// The file in which the kernel tells how long a group waited for a resource.
+pub(super) fn pressure_file(resource: &str) -> Result<String> {
+    if matches!(resource, "cpu" | "memory" | "io") {
+        return Ok(format!("{resource}.pressure"));
+    }
+    Err(Error::new("no such resource").on(resource).because("cpu, memory or io"))
 }
 
 impl Why {
@@ -365,5 +234,17 @@ impl Why {
             let _ = writeln!(out, "{}={}  {set_by}", limit.name, limit.limit);
         }
         print_all(&out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_units;
+
+    #[test]
+    fn sizes_get_units() {
+        assert_eq!(with_units("104857600\n"), "100M\n");
+        assert_eq!(with_units("max"), "max\n");
+        assert_eq!(with_units("anon 4096\nfile 0\n"), "anon 4K\nfile 0\n");
     }
 }

@@ -17,7 +17,9 @@ use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, mkdirat};
 use nix::unistd::{Gid, Pid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use super::hierarchy::{Hierarchy, Version};
-use super::setting::{Setting, from_v1, to_v1, to_v2};
+use super::refusal::explain;
+use super::setting::{MEMSW, Setting, from_v1, is_v1_only, swap_alone, to_v1, to_v2, v1_limits};
+use super::usage::keyed;
 use super::value::{Limit, bytes};
 use crate::error::{Doing, Error, Result};
 
@@ -97,7 +99,7 @@ impl Group {
             Err(Errno::EEXIST) => return Ok(false),
             other => other
                 .doing_to("cannot make cgroup", self.shown())
-                .map_err(|e| explain_refusal(e, self))?,
+                .map_err(|e| explain(e, self, ""))?,
         }
         if self.hierarchy.version == Version::V1 && self.hierarchy.holds("cpuset") {
             self.inherit_cpuset()?;
@@ -135,7 +137,7 @@ impl Group {
                 other => {
                     return other
                         .doing_to("cannot remove cgroup", self.shown())
-                        .map_err(|e| explain_refusal(e, self));
+                        .map_err(|e| explain(e, self, ""));
                 }
             }
             pause *= 2;
@@ -175,19 +177,42 @@ impl Group {
         from_v1(name, |file| self.read(file))
     }
 
-    /// Its events, to be waited for (v2).
+    /// One of its files of events, to be waited for (v2): `cgroup.events`, `memory.events`.
     ///
     /// # Errors
     /// The kernel's answer, as "cannot read".
-    pub fn events(&self) -> Result<Events> {
-        let shown = self.shown().join("cgroup.events");
-        let fd = self
+    pub fn events(&self, file: &str) -> Result<Events> {
+        let open = self
             .hierarchy
-            .open(&self.path.join("cgroup.events"), OFlag::O_RDONLY)
-            .doing_to("cannot read", &shown)?;
-        Ok(Events {
-            file: File::from(fd),
-        })
+            .open(&self.path.join(file), OFlag::O_RDONLY)
+            .doing_to("cannot read", self.shown().join(file));
+        open.map(|fd| Events { file: fd.into() })
+            .map_err(|e| explain(e, self, file))
+    }
+
+    /// Its pressure file (`cpu.pressure`), which tells when a trigger such as `some 150000 1000000` fires: that many
+    /// microseconds were waited for in a window of so many (psi.rst, "Monitoring for pressure thresholds").
+    ///
+    /// # Errors
+    /// The kernel's answer: `EINVAL` for a window out of 500 ms to 10 s, and without `CAP_SYS_RESOURCE` for one that
+    /// is no multiple of 2 s.
+    pub fn pressure(&self, file: &str, trigger: &str) -> Result<Events> {
+        let shown = self.shown().join(file);
+        let open = self.hierarchy.open(&self.path.join(file), OFlag::O_RDWR);
+        let fd = open.doing_to("cannot open", &shown)?;
+        let mut file = File::from(fd);
+        file.write_all(trigger.as_bytes())
+            .doing_to(format!("cannot set the trigger '{trigger}' of"), &shown)?;
+        Ok(Events { file })
+    }
+
+    /// How many of its processes the kernel has killed for its memory limit, or that of a group below.
+    pub fn oom_kills(&self) -> Option<u64> {
+        let file = match self.hierarchy.version {
+            Version::V1 => "memory.oom_control",
+            Version::V2 => "memory.events",
+        };
+        keyed(&self.read(file).ok()?, "oom_kill")
     }
 
     /// Gives one of its files (the directory itself for an empty name) another owner, other permissions, or both.
@@ -257,11 +282,11 @@ impl Group {
         let open = self.hierarchy.open(&self.path.join(file), OFlag::O_WRONLY);
         let fd = open
             .doing_to(doing.clone(), &shown)
-            .map_err(|e| explain_missing(e, self, file))?;
+            .map_err(|e| explain(e, self, file))?;
         File::from(fd)
             .write_all(value.as_bytes())
             .doing_to(doing, shown)
-            .map_err(|e| explain_refusal(e, self))
+            .map_err(|e| explain(e, self, file))
     }
 
     /// The processes in it, without those of groups below.
@@ -277,11 +302,16 @@ impl Group {
             .collect())
     }
 
+    /// Whether it is the root of the whole hierarchy, and not just of our namespace: that one alone has no type.
+    pub fn is_true_root(&self) -> bool {
+        self.path.as_os_str().is_empty() && !self.has("cgroup.type")
+    }
+
     /// Whether groups with controllers may lie below it while processes sit in it: always on v1; on v2 in the root of
     /// the whole hierarchy, and where controllers are on already (so that nobody sits in it).
     pub fn may_hold_groups(&self) -> bool {
         self.hierarchy.version == Version::V1
-            || self.path.as_os_str().is_empty() && self.hierarchy.root == Path::new("/")
+            || self.is_true_root()
             || self
                 .read("cgroup.subtree_control")
                 .is_ok_and(|on| !on.trim().is_empty())
@@ -348,17 +378,54 @@ impl Group {
         Ok(written)
     }
 
+    /// What the kernel made of what was written, where that is something else, for people.
+    pub fn remarks(&self, written: &[Setting]) -> Vec<String> {
+        let now = |file: &str| self.read(file).unwrap_or_default().trim().to_owned();
+        let mut all = Vec::new();
+        for Setting { name, value, .. } in written {
+            let kept = now(name);
+            if is_rounded(value, &kept) {
+                all.push(format!("{name}: the kernel made {kept} of {value}"));
+            }
+            if name == "cpuset.cpus" && self.hierarchy.version == Version::V2 {
+                let effective = now("cpuset.cpus.effective");
+                if effective != kept {
+                    all.push(format!(
+                        "{name}: only {effective} of {kept} can be had here"
+                    ));
+                }
+            }
+        }
+        all
+    }
+
     /// The files and values that a setting means in this hierarchy.
     ///
     /// # Errors
     /// For what it has nothing for.
     pub fn words_for(&self, setting: &Setting, memory: Option<Limit>) -> Result<Vec<Setting>> {
-        let setting = to_v2(setting)?;
+        let now = |file: &str| bytes(self.read(file).ok()?.trim()).ok();
         match self.hierarchy.version {
-            Version::V2 => Ok(vec![setting]),
+            Version::V2 if setting.name == MEMSW => {
+                let memory = memory.or_else(|| now("memory.max"));
+                Ok(vec![swap_alone(setting, memory.unwrap_or(Limit::Max))?])
+            }
+            Version::V2 => Ok(vec![to_v2(setting)?]),
+            Version::V1 if is_v1_only(&setting.name) => Ok(vec![setting.clone()]),
             Version::V1 => {
-                let kept = || bytes(self.read("memory.limit_in_bytes").ok()?.trim()).ok();
-                to_v1(&setting, memory.or_else(kept).unwrap_or(Limit::Max))
+                let setting = to_v2(setting)?;
+                if setting.name == "memory.max" {
+                    let both = now("memory.limit_in_bytes").zip(now(MEMSW));
+                    return Ok(v1_limits(bytes(&setting.value)?, both));
+                }
+                let memory = memory.or_else(|| now("memory.limit_in_bytes"));
+                to_v1(&setting, memory.unwrap_or(Limit::Max)).map_err(|e| {
+                    let mount = self.hierarchy.mount.display();
+                    e.hint(format!(
+                        "the controller '{}' is held by the v1 hierarchy at {mount}",
+                        setting.controller()
+                    ))
+                })
             }
         }
     }
@@ -391,7 +458,15 @@ pub struct Owner {
     pub gid: u32,
 }
 
-/// The events of a group: which of its states have changed.
+/// Whether the kernel keeps another number than it was given: of sizes it keeps whole pages. Lists of CPUs it writes
+/// its own way, which is no difference.
+fn is_rounded(given: &str, kept: &str) -> bool {
+    let number = |word: &str| word.parse::<u64>().ok();
+    let differ = |(a, b)| number(a).zip(number(b)).is_some_and(|(a, b)| a != b);
+    given.split(' ').zip(kept.split(' ')).any(differ)
+}
+
+/// A file of a group that tells when it has changed.
 #[derive(Debug)]
 pub struct Events {
     file: File,
@@ -413,58 +488,39 @@ impl Events {
         Ok(text)
     }
 
-    /// Waits for a change since the last read, at most this long.
+    /// Waits until one of several has changed since it was read, at most this long. Tells whether one has.
     ///
     /// # Errors
     /// Those of poll(2).
-    pub fn wait(&self, at_most: Option<Duration>) -> Result<()> {
+    pub fn wait(all: &[Self], at_most: Option<Duration>) -> Result<bool> {
         let timeout = at_most.map_or(PollTimeout::NONE, |time| {
             PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX)
         });
-        let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLPRI)];
+        let watch = |one| PollFd::new(one, PollFlags::POLLPRI);
+        let mut fds: Vec<PollFd> = all.iter().map(|one| watch(one.file.as_fd())).collect();
         match poll(&mut fds, timeout) {
-            Err(Errno::EINTR) => Ok(()),
-            other => other.map(drop).doing("cannot wait for events"),
+            Err(Errno::EINTR) => Ok(false),
+            other => other.map(|ready| ready > 0).doing("cannot wait for events"),
         }
     }
 }
 
-/// Adds to a refusal what can be seen of its reason.
-fn explain_refusal(error: Error, group: &Group) -> Error {
-    if error.errno() != Some(Errno::EBUSY) {
-        return error;
-    }
-    let pids: Vec<String> = group
-        .processes()
-        .unwrap_or_default()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    let below = group.children().unwrap_or_default();
-    if !pids.is_empty() {
-        return error.hint(format!("processes sit in it: {}", pids.join(" ")));
-    }
-    if !below.is_empty() {
-        return error.hint(format!("groups lie below it: {}", below.join(" ")));
-    }
-    error
-}
+#[cfg(test)]
+mod tests {
+    use super::is_rounded;
 
-/// Why a file of a group is not there: its controller is off, or the group itself is gone.
-fn explain_missing(error: Error, group: &Group, file: &str) -> Error {
-    if !matches!(error.errno(), Some(Errno::ENOENT | Errno::EACCES)) {
-        return error;
+    #[test]
+    fn rounding_is_seen() {
+        let cases = [
+            ("1000000", "999424", true),
+            ("4096", "4096", false),
+            ("max 100000", "max 100000", false),
+            ("20000 100000", "20000 50000", true),
+            ("0,1", "0-1", false),
+            ("8:0 rbps=10", "8:0 rbps=10", false),
+        ];
+        for (given, kept, want) in cases {
+            assert_eq!(is_rounded(given, kept), want, "{given} {kept}");
+        }
     }
-    if !group.exists() {
-        return error.hint("there is no such cgroup");
-    }
-    let controller = super::setting::controller_of(file);
-    let there = group.read("cgroup.controllers").unwrap_or_default();
-    if group.hierarchy.version == Version::V2
-        && controller != "cgroup"
-        && !there.split_whitespace().any(|c| c == controller)
-    {
-        return error.hint(format!("the controller '{controller}' is off in this group: its parent's cgroup.subtree_control must have it"));
-    }
-    error
 }

@@ -2,7 +2,7 @@
 //!
 //! A machine is *unified* (one v2 hierarchy), *legacy* (v1 hierarchies, one for each controller or a few
 //! together) or *hybrid* (v1 hierarchies for the controllers, a v2 one beside them). Names of controllers are
-//! v2's: `io` is v1's `blkio`, and v1's `cpuacct` is part of `cpu`. See cgroups(7).
+//! v2's: `io` is v1's `blkio`, and v1's `cpuacct` is part of `cpu` where no hierarchy has it. See cgroups(7).
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -202,7 +202,9 @@ impl Hierarchies {
                 .iter()
                 .find(|h| h.holds("freezer"))
                 .or_else(|| self.v2()),
-            _ => self.0.iter().find(|hierarchy| hierarchy.holds(controller)),
+            _ => [controller, v2_word(controller)]
+                .iter()
+                .find_map(|name| self.0.iter().find(|hierarchy| hierarchy.holds(name))),
         };
         found.ok_or_else(|| {
             let mut there: Vec<&str> = self
@@ -232,7 +234,7 @@ pub(crate) fn membership(line: &str, hierarchy: &Hierarchy) -> Option<PathBuf> {
             .split(',')
             .any(|word| match word.strip_prefix("name=") {
                 Some(name) => hierarchy.name.as_deref() == Some(name),
-                None => hierarchy.holds(v2_word(word)),
+                None => hierarchy.holds(if word == "blkio" { "io" } else { word }),
             }),
     };
     ours.then(|| PathBuf::from(path))
@@ -286,18 +288,13 @@ impl Mounted {
             for option in options.split(',') {
                 match option.strip_prefix("name=") {
                     Some(name) => found.name = Some(name.into()),
-                    None if is_v1_controller(option) => found.add(v2_word(option)),
+                    None if option == "blkio" => found.controllers.push("io".into()),
+                    None if is_v1_controller(option) => found.controllers.push(option.into()),
                     None => {}
                 }
             }
         }
         Some(found)
-    }
-
-    fn add(&mut self, controller: &str) {
-        if !self.controllers.iter().any(|held| held == controller) {
-            self.controllers.push(controller.into());
-        }
     }
 
     fn v1_set(&self) -> (&[String], Option<&str>) {
@@ -341,12 +338,11 @@ impl Hierarchy {
 }
 
 fn is_v1_controller(word: &str) -> bool {
-    const ALL: [&str; 14] = [
+    const ALL: [&str; 13] = [
         "cpu",
         "cpuacct",
         "cpuset",
         "memory",
-        "blkio",
         "pids",
         "devices",
         "freezer",
@@ -411,7 +407,7 @@ mod tests {
         let found = Mounted::parse(v1).unwrap();
         assert_eq!(
             (found.version, found.controllers),
-            (Version::V1, vec!["cpu".to_owned()])
+            (Version::V1, vec!["cpu".to_owned(), "cpuacct".to_owned()])
         );
         let v2 = "31 23 0:27 /a\\040b /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate";
         let found = Mounted::parse(v2).unwrap();

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`hierarchy`] | what is mounted where, and which hierarchy holds which controller |
 //! | [`group`] | one group: make, read, write, join, remove, with the reason for a refusal |
+//! | [`limits`] | what a caller asks for, as settings |
+//! | `refusal` | why the kernel refused something |
 //! | [`setting`] | names and values: v2's words, translated both ways |
 //! | [`io`] | which disk a limit is about |
 //! | [`tree`] | what is done to a group with all below it: freeze, kill, remove |
@@ -14,7 +16,9 @@
 pub mod group;
 pub mod hierarchy;
 pub mod io;
+pub mod limits;
 pub mod pressure;
+mod refusal;
 pub mod setting;
 pub mod tree;
 pub mod usage;

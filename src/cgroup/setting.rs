@@ -22,6 +22,8 @@ pub struct Setting {
     pub name: String,
     /// What to write.
     pub value: String,
+    /// Nobody asked for it by name: a kernel that has no such file is no reason to fail.
+    pub implied: bool,
 }
 
 impl Setting {
@@ -30,7 +32,15 @@ impl Setting {
         Self {
             name: name.into(),
             value: value.into(),
+            implied: false,
         }
+    }
+
+    /// The same, that nobody asked for by name.
+    #[must_use]
+    pub fn implied(mut self) -> Self {
+        self.implied = true;
+        self
     }
 
     /// From `NAME=VALUE`.
@@ -48,6 +58,11 @@ impl Setting {
                 .because("names look like memory.max"));
         }
         Ok(Self::new(name, value))
+    }
+
+    /// Says that it is what was meant by another.
+    pub fn is_here(&self, meant: &Self) -> String {
+        format!("{} is {}={} here", meant.name, self.name, self.value)
     }
 
     /// The controller it belongs to, in v2's words: `memory`, `io`; `cgroup` for the core files.
@@ -79,12 +94,68 @@ const THROTTLES: [(&str, &str); 4] = [
     ("wiops", "blkio.throttle.write_iops_device"),
 ];
 
+/// v1's limit of memory and swap together.
+pub(super) const MEMSW: &str = "memory.memsw.limit_in_bytes";
+
+/// Whether a name of v1 has no single counterpart in v2: in a v1 hierarchy it is written as it is.
+pub(super) fn is_v1_only(name: &str) -> bool {
+    matches!(name, MEMSW | "cpu.cfs_quota_us" | "cpu.cfs_period_us")
+}
+
+/// Whether a name is v1's and not v2's.
+pub(crate) fn is_v1_name(name: &str) -> bool {
+    is_v1_only(name)
+        || matches!(name, "cpu.shares" | "freezer.state")
+        || SIZES.iter().any(|(_, v1)| *v1 == name)
+        || THROTTLES.iter().any(|(_, v1)| *v1 == name)
+}
+
+/// v2's limit of swap, from v1's of memory and swap together.
+///
+/// # Errors
+/// For no size, and for less than memory alone.
+pub(super) fn swap_alone(both: &Setting, memory: Limit) -> Result<Setting> {
+    let swap = match (bytes(&both.value)?, memory) {
+        (Limit::Max, _) => Limit::Max,
+        (Limit::At(both), Limit::At(memory)) if both >= memory => Limit::At(both - memory),
+        _ => {
+            return Err(Error::new(
+                "memory and swap together are limited to less than memory alone:",
+            )
+            .on(&both.value)
+            .because(format!("memory.max is {memory}")));
+        }
+    };
+    Ok(Setting::new("memory.swap.max", swap.to_string()))
+}
+
+/// v1 refuses a memory limit over that of memory and swap together, so both move, in the order that keeps them right,
+/// and the room for swap stays as it is. `now` is what both are.
+pub(super) fn v1_limits(memory: Limit, now: Option<(Limit, Limit)>) -> Vec<Setting> {
+    let alone = Setting::new("memory.limit_in_bytes", v1_limit(memory));
+    let Some((Limit::At(limit), Limit::At(both))) = now.filter(|(_, both)| is_limited(*both))
+    else {
+        return vec![alone];
+    };
+    let room = Limit::At(both.saturating_sub(limit));
+    let both = Setting::new(MEMSW, v1_limit(sum(memory, room)));
+    match memory {
+        Limit::At(n) if n <= limit => vec![alone, both],
+        _ => vec![both, alone],
+    }
+}
+
+/// v1 writes "no limit" as the largest multiple of a page.
+fn is_limited(limit: Limit) -> bool {
+    matches!(limit, Limit::At(n) if n < 0x7fff_ffff_ffff_f000)
+}
+
 /// A setting in v2's words: what was given in v1's, translated, and values with units made plain.
 ///
 /// # Errors
 /// For a value out of the file's form, and for a v1 name that v2 has nothing for.
 pub fn to_v2(given: &Setting) -> Result<Setting> {
-    let Setting { name, value } = given;
+    let Setting { name, value, .. } = given;
     if let Some((v2, _)) = SIZES.iter().find(|(_, v1)| v1 == name) {
         return Ok(Setting::new(*v2, bytes(value)?.to_string()));
     }
@@ -127,12 +198,11 @@ pub fn to_v2(given: &Setting) -> Result<Setting> {
                 .on(value)
                 .because("FROZEN or THAWED")),
         },
-        "cpu.cfs_quota_us" | "cpu.cfs_period_us" => Err(Error::new("v2 has no")
+        // A quota alone keeps the period.
+        "cpu.cfs_quota_us" => Ok(Setting::new("cpu.max", count(value)?.to_string())),
+        "cpu.cfs_period_us" => Err(Error::new("v2 has no")
             .on(name)
             .because("quota and period are one setting: cpu.max='QUOTA PERIOD'")),
-        "memory.memsw.limit_in_bytes" => Err(Error::new("v2 has no")
-            .on(name)
-            .because("memory and swap are limited apart: memory.swap.max")),
         _ => Ok(given.clone()),
     }
 }
@@ -144,16 +214,13 @@ pub fn to_v2(given: &Setting) -> Result<Setting> {
 /// # Errors
 /// For what v1 has nothing for.
 pub fn to_v1(setting: &Setting, memory_limit: Limit) -> Result<Vec<Setting>> {
-    let Setting { name, value } = setting;
+    let Setting { name, value, .. } = setting;
     if let Some((_, v1)) = SIZES.iter().find(|(v2, _)| v2 == name) {
         return Ok(vec![Setting::new(*v1, v1_limit(bytes(value)?))]);
     }
     let one = |file: &str, value: String| Ok(vec![Setting::new(file, value)]);
     match name.as_str() {
-        "memory.swap.max" => one(
-            "memory.memsw.limit_in_bytes",
-            v1_limit(sum(memory_limit, bytes(value)?)),
-        ),
+        "memory.swap.max" => one(MEMSW, v1_limit(sum(memory_limit, bytes(value)?))),
         "cpu.max" => {
             let (quota, period) = cpu_quota(value)?;
             // The period first: a quota is checked against it.
@@ -183,8 +250,7 @@ pub fn to_v1(setting: &Setting, memory_limit: Limit) -> Result<Vec<Setting>> {
 /// Those of `read`.
 pub fn from_v1(name: &str, read: impl Fn(&str) -> Result<String>) -> Result<String> {
     let limit = |text: &str| match bytes(text.trim()) {
-        // No limit is the largest multiple of a page.
-        Ok(Limit::At(n)) if n < 0x7fff_ffff_ffff_f000 => n.to_string(),
+        Ok(limit) if is_limited(limit) => limit.to_string(),
         _ => "max".into(),
     };
     if let Some((_, v1)) = SIZES.iter().find(|(v2, _)| *v2 == name) {
@@ -194,7 +260,7 @@ pub fn from_v1(name: &str, read: impl Fn(&str) -> Result<String>) -> Result<Stri
         "memory.current" => read("memory.usage_in_bytes"),
         "memory.peak" => read("memory.max_usage_in_bytes"),
         "memory.swap.max" => {
-            let both = limit(&read("memory.memsw.limit_in_bytes")?);
+            let both = limit(&read(MEMSW)?);
             let memory = read("memory.limit_in_bytes")?
                 .trim()
                 .parse::<u64>()
@@ -212,6 +278,7 @@ pub fn from_v1(name: &str, read: impl Fn(&str) -> Result<String>) -> Result<Stri
             let shares = read("cpu.shares")?.trim().parse().unwrap_or(1024);
             Ok(format!("{}\n", weight_of_shares(shares)))
         }
+        "io.max" => unthrottled(read),
         "cgroup.freeze" => Ok(if read("freezer.state")?.trim() == "THAWED" {
             "0\n"
         } else {
@@ -220,6 +287,27 @@ pub fn from_v1(name: &str, read: impl Fn(&str) -> Result<String>) -> Result<Stri
         .into()),
         _ => read(name),
     }
+}
+
+/// `io.max`, a line for each device, of what v1 keeps in four files with a line for each device.
+fn unthrottled(read: impl Fn(&str) -> Result<String>) -> Result<String> {
+    let mut devices: Vec<(String, String)> = Vec::new();
+    for (key, file) in THROTTLES {
+        for line in read(file)?.lines() {
+            let Some((device, limit)) = line.split_once(' ') else {
+                continue;
+            };
+            let word = format!(" {key}={limit}");
+            match devices.iter_mut().find(|(known, _)| known == device) {
+                Some((_, words)) => words.push_str(&word),
+                None => devices.push((device.into(), word)),
+            }
+        }
+    }
+    let lines = devices
+        .iter()
+        .map(|(device, words)| format!("{device}{words}\n"));
+    Ok(lines.collect())
 }
 
 fn throttles(value: &str) -> Result<Vec<Setting>> {
@@ -329,7 +417,9 @@ mod tests {
             ("pids.max", "10", Some(("pids.max", "10"))),
             ("pids.max", "ten", None),
             ("cpu.weight", "0", None),
-            ("cpu.cfs_quota_us", "1000", None),
+            ("cpu.cfs_quota_us", "1000", Some(("cpu.max", "1000"))),
+            ("cpu.cfs_quota_us", "-1", Some(("cpu.max", "max"))),
+            ("cpu.cfs_period_us", "1000", None),
         ];
         for (name, value, want) in cases {
             assert_eq!(
@@ -383,6 +473,59 @@ mod tests {
         for (name, value, want) in cases {
             assert_eq!(v1(name, value).as_deref(), want, "{name}={value}");
         }
+    }
+
+    #[test]
+    fn memory_and_swap_move_together_on_v1() {
+        use Limit::{At, Max};
+        let words = |memory, now| {
+            let all = v1_limits(memory, now);
+            let word = |s: &Setting| {
+                format!(
+                    "{}={}",
+                    if s.name == MEMSW { "both" } else { "memory" },
+                    s.value
+                )
+            };
+            all.iter().map(word).collect::<Vec<_>>().join(" ")
+        };
+        let unlimited = At(0x7fff_ffff_ffff_f000);
+        let cases = [
+            (At(100), None, "memory=100"),
+            (At(100), Some((unlimited, unlimited)), "memory=100"),
+            (At(100), Some((At(50), unlimited)), "memory=100"),
+            (At(100), Some((At(50), At(50))), "both=100 memory=100"),
+            (At(100), Some((At(50), At(70))), "both=120 memory=100"),
+            (At(20), Some((At(50), At(50))), "memory=20 both=20"),
+            (Max, Some((At(50), At(60))), "both=-1 memory=-1"),
+        ];
+        for (memory, now, want) in cases {
+            assert_eq!(words(memory, now), want, "{memory} {now:?}");
+        }
+        let both = |value| {
+            swap_alone(&Setting::new(MEMSW, value), At(100))
+                .map(|s| s.value)
+                .ok()
+        };
+        assert_eq!(both("150").as_deref(), Some("50"));
+        assert_eq!(both("-1").as_deref(), Some("max"));
+        assert_eq!(both("99"), None);
+    }
+
+    #[test]
+    fn v1_throttles_read_as_one_file() {
+        let read = |file: &str| {
+            Ok(match file {
+                "blkio.throttle.read_bps_device" => "8:0 1024\n8:16 5\n",
+                "blkio.throttle.write_iops_device" => "8:0 7\n",
+                _ => "",
+            }
+            .to_owned())
+        };
+        assert_eq!(
+            from_v1("io.max", read).unwrap(),
+            "8:0 rbps=1024 wiops=7\n8:16 rbps=5\n"
+        );
     }
 
     #[test]

@@ -59,82 +59,86 @@ pub fn deepest_first(group: &Group) -> Result<Vec<Group>> {
 /// Stops every process of a group and below, or lets them go on, and waits until that is so.
 ///
 /// # Errors
-/// Where neither v2 nor v1's freezer has the group, and where it does not come to rest in ten seconds (a process in
-/// uninterruptible sleep).
+/// Where neither v2 nor v1's freezer has the group, and where it does not come to rest in ten seconds: a process
+/// sleeps uninterruptibly, or, of one that is to go on, a group above is frozen.
 pub fn freeze(all: &Hierarchies, path: &Path, frozen: bool) -> Result<()> {
-    let groups = at(all, path)?;
-    let fits = |group: &&Group| match group.hierarchy.version {
+    let mut able = at(all, path)?;
+    able.retain(|group| match group.hierarchy.version {
         Version::V2 => group.has("cgroup.freeze"),
         Version::V1 => group.hierarchy.holds("freezer"),
-    };
-    let none = || {
-        Error::new("cannot freeze")
+    });
+    if able.is_empty() {
+        return Err(Error::new("cannot freeze")
             .on(Path::new("/").join(path))
-            .because("neither v2 nor v1's freezer has this group")
-    };
-    let group = groups.iter().find(fits).ok_or_else(none)?;
-    let (file, value, sign) = match (group.hierarchy.version, frozen) {
-        (Version::V2, _) => (
-            "cgroup.freeze",
-            if frozen { "1" } else { "0" },
-            ("cgroup.events", frozen),
-        ),
-        (Version::V1, true) => ("freezer.state", "FROZEN", ("freezer.state", true)),
-        (Version::V1, false) => ("freezer.state", "THAWED", ("freezer.state", false)),
-    };
-    let wanted = match (group.hierarchy.version, sign.1) {
-        (Version::V2, true) => "frozen 1",
-        (Version::V2, false) => "frozen 0",
-        (Version::V1, true) => "FROZEN",
-        (Version::V1, false) => "THAWED",
+            .because("neither v2 nor v1's freezer has this group"));
+    }
+    // One hierarchy stops a group; it goes on when none does.
+    let concerned = if frozen { 1 } else { able.len() };
+    able.iter()
+        .take(concerned)
+        .try_for_each(|group| set_frozen(group, frozen))
+}
+
+fn set_frozen(group: &Group, frozen: bool) -> Result<()> {
+    let (file, value, sign, wanted) = match (group.hierarchy.version, frozen) {
+        (Version::V2, true) => ("cgroup.freeze", "1", "cgroup.events", "frozen 1"),
+        (Version::V2, false) => ("cgroup.freeze", "0", "cgroup.events", "frozen 0"),
+        (Version::V1, true) => ("freezer.state", "FROZEN", "freezer.state", "FROZEN"),
+        (Version::V1, false) => ("freezer.state", "THAWED", "freezer.state", "THAWED"),
     };
     group.write(file, value)?;
-    let done = || Ok(group.read(sign.0)?.lines().any(|line| line == wanted));
-    if wait_until(done)? {
+    if wait_until(|| Ok(group.read(sign)?.lines().any(|line| line == wanted)))? {
         return Ok(());
     }
-    Err(Error::new("not all processes have stopped in")
-        .on(group.shown())
-        .because("one sleeps and cannot be interrupted"))
+    let why = if frozen {
+        "one sleeps and cannot be interrupted; cg thaw lets the others go on"
+    } else {
+        "a group above is frozen"
+    };
+    let what = if frozen {
+        "not all processes have stopped in"
+    } else {
+        "processes do not go on in"
+    };
+    Err(Error::new(what).on(group.shown()).because(why))
 }
 
 /// Ends every process of a group and below, and waits until none is left.
 ///
 /// v2 has a file for it (Linux 5.14). Elsewhere the group is frozen where it can be, so that it cannot fork away,
-/// every process is sent `SIGKILL`, and it is thawed to die.
+/// every process is sent `SIGKILL`, and it is thawed to die. A group that was frozen before is thawed too: on v1 its
+/// processes could not end.
 ///
 /// # Errors
 /// Where processes are left after ten seconds; the error names them.
 pub fn kill_all(all: &Hierarchies, path: &Path) -> Result<()> {
     let groups = at(all, path)?;
-    for group in &groups {
-        if group.has("cgroup.kill") {
-            group.write("cgroup.kill", "1")?;
-        }
+    for group in groups.iter().filter(|group| group.has("cgroup.kill")) {
+        group.write("cgroup.kill", "1")?;
     }
-    let froze = !left(&groups)?.is_empty() && freeze(all, path, true).is_ok();
-    let done = || {
+    let send = || -> Result<bool> {
         let pids = left(&groups)?;
         for pid in &pids {
             // One that ended meanwhile is what we want.
             let _ = kill(*pid, Signal::SIGKILL);
         }
-        if froze && !pids.is_empty() {
-            freeze(all, path, false)?;
-        }
         Ok(pids.is_empty())
     };
-    let dead = wait_until(done);
-    if froze {
-        let _ = freeze(all, path, false);
+    if left(&groups)?.is_empty() {
+        return Ok(());
     }
-    if dead? {
+    // Best effort: one of them may sleep, and there may be no freezer.
+    let _ = freeze(all, path, true);
+    let sent = send();
+    let _ = freeze(all, path, false);
+    sent?;
+    if wait_until(send)? {
         return Ok(());
     }
     let pids: Vec<String> = left(&groups)?.iter().map(ToString::to_string).collect();
     Err(Error::new("processes do not end in")
         .on(Path::new("/").join(path))
-        .because(pids.join(" ")))
+        .because(format!("{} (uninterruptible sleep)", pids.join(" "))))
 }
 
 /// Removes a group, in every hierarchy that has it; with `below` those below it too.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::group::Group;
 use super::hierarchy::{Hierarchies, Version};
-use super::value::{Limit, bytes, count};
+use super::setting::controller_of;
 
 /// What a group uses. A figure whose controller is off, or held by no hierarchy, is absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,14 +21,14 @@ pub struct Usage {
     pub io_bytes: Option<u64>,
 }
 
-/// A limit of v2's vocabulary with the v1 file that means the same.
-const LIMITS: [(&str, &str); 2] = [
-    ("memory.max", "memory.limit_in_bytes"),
-    ("pids.max", "pids.max"),
+/// The limits that a group above can make tighter.
+const LIMITS: [&str; 5] = [
+    "memory.max",
+    "memory.high",
+    "memory.swap.max",
+    "cpu.max",
+    "pids.max",
 ];
-
-/// v1 writes "no limit" as the largest multiple of a page.
-const V1_NO_LIMIT: u64 = 0x7fff_ffff_ffff_f000;
 
 impl Usage {
     /// Of the group at `path`.
@@ -117,8 +117,8 @@ fn io_bytes(text: &str) -> u64 {
 pub struct Effective {
     /// The setting, in v2's words.
     pub name: &'static str,
-    /// What counts.
-    pub limit: Limit,
+    /// What counts, as the group that sets it has it.
+    pub limit: String,
     /// The group that sets it: this one or one above.
     pub set_by: Option<Group>,
 }
@@ -127,47 +127,40 @@ pub struct Effective {
 pub fn effective(all: &Hierarchies, path: &Path) -> Vec<Effective> {
     LIMITS
         .into_iter()
-        .filter_map(|(v2, v1)| tightest(all, path, v2, v1))
+        .filter_map(|name| tightest(all, path, name))
         .collect()
 }
 
-fn tightest(all: &Hierarchies, path: &Path, v2: &'static str, v1: &str) -> Option<Effective> {
-    let hierarchy = all.of(super::setting::controller_of(v2)).ok()?;
-    let file = if hierarchy.version == Version::V2 {
-        v2
-    } else {
-        v1
-    };
-    let mut found = Effective {
-        name: v2,
-        limit: Limit::Max,
-        set_by: None,
-    };
+fn tightest(all: &Hierarchies, path: &Path, name: &'static str) -> Option<Effective> {
+    let hierarchy = all.of(controller_of(name)).ok()?;
+    let mut found = None;
+    let mut least = u64::MAX;
     for level in Group::new(hierarchy, path).levels() {
         // The root has no such file, and a group whose controller is off has none either.
-        let Ok(text) = level.read(file) else { continue };
-        let text = text.trim();
-        let here = if v2.starts_with("memory") {
-            bytes(text)
-        } else {
-            count(text)
-        }
-        .ok()?;
-        let tighter = match (here, found.limit) {
-            (Limit::At(n), _) if n >= V1_NO_LIMIT => false,
-            (Limit::At(n), Limit::At(m)) => n < m,
-            (Limit::At(_), Limit::Max) => true,
-            (Limit::Max, _) => false,
-        };
-        if tighter {
-            found = Effective {
-                limit: here,
-                set_by: Some(level),
-                ..found
-            };
+        let Ok(text) = level.get(name) else { continue };
+        let here = how_much(text.trim());
+        if here < least || found.is_none() {
+            least = here;
+            found = Some(Effective {
+                name,
+                limit: text.trim().into(),
+                set_by: (here < u64::MAX).then_some(level),
+            });
         }
     }
-    Some(found)
+    found
+}
+
+/// A limit as a number to compare: `max` is the most; a quota with its period is millionths of a CPU.
+fn how_much(text: &str) -> u64 {
+    let number = |text: &str| text.parse::<u64>().ok();
+    match text.split_once(' ') {
+        Some((quota, period)) => match (number(quota), number(period)) {
+            (Some(quota), Some(period @ 1..)) => quota.saturating_mul(1_000_000) / period,
+            _ => u64::MAX,
+        },
+        None => number(text).unwrap_or(u64::MAX),
+    }
 }
 
 #[cfg(test)]
@@ -184,6 +177,12 @@ mod tests {
             io_bytes("8:0 Read 10\n8:0 Write 5\n8:0 Total 15\nTotal 15\n"),
             15
         );
+    }
+
+    #[test]
+    fn limits_are_compared() {
+        assert!(how_much("20000 100000") < how_much("15000 50000"));
+        assert!(how_much("max 100000") == how_much("max") && how_much("max") > how_much("5"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Values as people write them: sizes, parts of a CPU, lists of CPUs.
 
+use std::time::Duration;
+
 use crate::error::{Error, Result};
 
 /// A limit, or none.
@@ -109,6 +111,32 @@ pub fn cpu_quota(text: &str) -> Result<(Limit, u64)> {
     }
 }
 
+/// A time: `1.5` seconds, `150ms`, `20us`, `2s`, `1m`.
+///
+/// # Errors
+/// For anything else, and for over a year.
+pub fn duration(text: &str) -> Result<Duration> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let nanoseconds = match unit {
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "" | "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        _ => 0,
+    };
+    let time = scaled(number, nanoseconds).filter(|_| nanoseconds > 0);
+    time.map(Duration::from_nanos)
+        .filter(|time| time.as_secs() < 366 * 86_400)
+        .ok_or_else(|| {
+            Error::new("not a time")
+                .on(text)
+                .because("write seconds, or a number with us, ms, s, m")
+        })
+}
+
 /// A decimal number times a unit, rounded down; `None` for no number and for what is over 2^63.
 fn scaled(number: &str, unit: u64) -> Option<u64> {
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
@@ -186,6 +214,27 @@ mod tests {
         ];
         for (text, want) in cases {
             assert_eq!(cpu_quota(text).ok(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        let cases = [
+            ("1.5", 1_500_000),
+            ("150ms", 150_000),
+            ("20us", 20),
+            ("2m", 120_000_000),
+            ("0", 0),
+        ];
+        for (text, want) in cases {
+            assert_eq!(
+                duration(text).unwrap(),
+                Duration::from_micros(want),
+                "{text}"
+            );
+        }
+        for text in ["", "s", "-1", "1h", "1e9", "nan", "99999999"] {
+            assert!(duration(text).is_err(), "{text}");
         }
     }
 

@@ -6,7 +6,10 @@
 //! limits                                before anything runs in the group
 //! join                                  born in it (v2, a child), or by writing 0 (in place; v1)
 //! ```
+//!
+//! `cgexec` asks for it, and `container run` where a limit is given: a container without touches no group.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -32,6 +35,17 @@ pub struct Confinement {
     /// With the controllers that are wanted there.
     groups: Vec<(Group, Vec<String>)>,
     settings: Vec<Setting>,
+    /// Whether the caller named the groups; else cgexec would choose such a one by itself.
+    named: bool,
+}
+
+/// Who will be in the groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Member {
+    /// This process, on its way to the program.
+    This,
+    /// A child, forked into the v2 group whose directory is in the slot, if there is one.
+    Child(Option<Slot>),
 }
 
 impl Confinement {
@@ -43,6 +57,7 @@ impl Confinement {
         let mut this = Self {
             groups: Vec::new(),
             settings: Vec::new(),
+            named: true,
         };
         let mut here = Path::new("");
         for Place { controllers, path } in places {
@@ -79,6 +94,7 @@ impl Confinement {
         let mut this = Self {
             groups: Vec::new(),
             settings: Vec::new(),
+            named: false,
         };
         if settings.is_empty() {
             let first = all.first()?;
@@ -142,13 +158,14 @@ impl Confinement {
     /// For a setting that no group here has a file for.
     pub fn prepare(&self, plan: &mut Plan, lasting: bool) -> Result<Option<Slot>> {
         let mut born_in = None;
-        for (group, controllers) in &self.groups {
+        for (at, (group, controllers)) in self.groups.iter().enumerate() {
             let slot = (group.hierarchy.version == Version::V2).then(|| plan.slot());
             born_in = born_in.or(slot);
             for level in group.levels() {
                 let leaf = level.path == group.path;
                 if leaf || !level.exists() {
-                    let make = MakeGroup::new(level.clone(), slot.filter(|_| leaf));
+                    let mut make = MakeGroup::new(level.clone(), slot.filter(|_| leaf));
+                    make.words = leaf.then(|| self.words(at, lasting));
                     if lasting {
                         plan.then(make)
                     } else {
@@ -163,14 +180,27 @@ impl Confinement {
         let memory = self.settings.iter().find(|one| one.name == "memory.max");
         let memory = memory.and_then(|limit| bytes(&limit.value).ok());
         for setting in &self.settings {
-            let group = self.holder(setting)?;
-            plan.then(SetLimit {
-                memory,
-                group: group.clone(),
-                setting: setting.clone(),
-            });
+            let limit = SetLimit::new(self.holder(setting)?.clone(), setting.clone(), memory);
+            if lasting {
+                plan.then(limit)
+            } else {
+                plan.during(limit)
+            };
         }
         Ok(born_in)
+    }
+
+    /// How cgexec is told of the group at this place of the list.
+    fn words(&self, at: usize, lasting: bool) -> Vec<OsString> {
+        if !self.named {
+            return Vec::new();
+        }
+        let (group, controllers) = &self.groups[at];
+        let place = format!("{}:/{}", controllers.join(","), group.path.display());
+        let once = (at == 0 && !lasting).then(|| "--rm".into());
+        once.into_iter()
+            .chain(["-g".into(), place.into()])
+            .collect()
     }
 
     /// Makes the groups now, with the controllers enabled above them and nothing joined.
@@ -200,10 +230,12 @@ impl Confinement {
     }
 
     /// Adds the steps that join the groups; without the v2 one where the process is born in it.
-    pub fn join(&self, plan: &mut Plan, born_in: Option<Slot>) {
+    pub fn join(&self, plan: &mut Plan, member: Member) {
+        let forked = matches!(member, Member::Child(_));
+        let born_in_v2 = matches!(member, Member::Child(Some(_)));
         for group in self.groups() {
-            if group.hierarchy.version == Version::V1 || born_in.is_none() {
-                plan.then(JoinGroup::new(group.clone()));
+            if group.hierarchy.version == Version::V1 || !born_in_v2 {
+                plan.then(JoinGroup::new(group.clone(), forked));
             }
         }
     }

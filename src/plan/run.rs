@@ -172,7 +172,7 @@ impl Plan {
         let guard = process::before_fork(&self.wait)?;
         observer.before(self, end);
         let made = self.make_child(end, how, cx, outside, &guard, &program_end, line, observer);
-        let made = made.map_err(|errno| crate::probe::clone_failed(how.namespaces, errno));
+        let made = made.map_err(|errno| not_made(how, errno));
         observer.after(self, end, &made.as_ref().map(drop).map_err(Clone::clone));
         let (child, pidfd, line) = made?;
         Ok(Started {
@@ -378,6 +378,18 @@ fn last_words(parent: &ProgramEnd, error: &Error) -> u8 {
     // Where that fails nobody else is there to tell.
     let _ = parent.last_words(error);
     error.exit_status()
+}
+
+/// Why there is no child.
+fn not_made(how: &Fork, errno: Errno) -> Error {
+    match errno {
+        Errno::EACCES | Errno::EBUSY | Errno::ENODEV | Errno::EOPNOTSUPP if how.cgroup.is_some() => {
+            Error::new("cannot start a process in the cgroup")
+                .errno_is(errno)
+                .hint("it must be ours to write, with all above it up to where we are, and no controller on for groups below it")
+        }
+        _ => crate::probe::clone_failed(how.namespaces, errno),
+    }
 }
 
 /// Starts the process that stays outside, as a grandchild, and gives the line to it.

@@ -1,9 +1,13 @@
 //! Control groups: making one, limiting it, joining it.
 
 use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
 use std::fmt;
 
-use crate::cgroup::value::Limit;
+use nix::errno::Errno;
+
+use crate::cgroup::setting::is_v1_name;
+use crate::cgroup::value::{Limit, bytes, human};
 use crate::cgroup::{Group, Setting, Version};
 use crate::error::Result;
 use crate::plan::{Context, Explanation, Shell, Slot, Step};
@@ -22,6 +26,8 @@ pub struct MakeGroup {
     pub group: Group,
     /// Where its directory is left for a fork into it (v2).
     pub slot: Option<Slot>,
+    /// The words by which cgexec makes it; absent for a group on the way to another.
+    pub words: Option<Vec<OsString>>,
     /// Whether this step made it, and so may take it away.
     made: Cell<bool>,
 }
@@ -32,6 +38,7 @@ impl MakeGroup {
         Self {
             group,
             slot,
+            words: None,
             made: Cell::new(false),
         }
     }
@@ -81,7 +88,13 @@ impl Step for MakeGroup {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        match &self.words {
+            Some(words) => Shell::Option {
+                applet: "cgexec",
+                words: words.clone(),
+            },
+            None => Shell::Implied,
+        }
     }
 }
 
@@ -123,8 +136,8 @@ impl Step for EnableControllers {
     }
 }
 
-/// Sets a limit.
-#[derive(Debug)]
+/// Sets a limit, and says what the kernel made of it. Where the group goes with the program, says in the end whether
+/// the program has met its memory limit.
 pub struct SetLimit {
     /// The group.
     pub group: Group,
@@ -132,23 +145,78 @@ pub struct SetLimit {
     pub setting: Setting,
     /// The memory limit that is set with it: v1 limits memory and swap together.
     pub memory: Option<Limit>,
+    /// How many processes the limit had ended before.
+    ended_before: Cell<u64>,
+}
+
+impl SetLimit {
+    /// Sets this.
+    pub fn new(group: Group, setting: Setting, memory: Option<Limit>) -> Self {
+        Self {
+            group,
+            setting,
+            memory,
+            ended_before: Cell::new(0),
+        }
+    }
+
+    fn is_memory(&self) -> bool {
+        matches!(&*self.setting.name, "memory.max" | "memory.limit_in_bytes")
+    }
+}
+
+impl fmt::Debug for SetLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Setting { name, value, .. } = &self.setting;
+        write!(
+            f,
+            "SetLimit({} {name}={value})",
+            self.group.shown().display()
+        )
+    }
 }
 
 impl Step for SetLimit {
     fn perform(&self, cx: &mut Context) -> Result<()> {
-        let written = self.group.set(&self.setting, self.memory)?;
-        if let [one] = &written[..]
-            && let Ok(now) = self.group.read(&one.name)
-            && is_rounded(&one.value, now.trim())
-        {
-            cx.note(format!(
-                "{}: the kernel made {} of {}",
-                one.name,
-                now.trim(),
-                one.value
-            ));
+        let written = match self.group.set(&self.setting, self.memory) {
+            Err(error) if self.setting.implied && error.errno() == Some(Errno::ENOENT) => {
+                let name = &self.setting.name;
+                cx.note(format!(
+                    "this kernel has no {name}: what does not fit may be swapped"
+                ));
+                return Ok(());
+            }
+            other => other?,
+        };
+        let renamed = written.iter().filter(|one| one.name != self.setting.name);
+        for one in renamed.filter(|_| is_v1_name(&self.setting.name)) {
+            cx.note(one.is_here(&self.setting));
+        }
+        for remark in self.group.remarks(&written) {
+            cx.note(remark);
+        }
+        if self.is_memory() {
+            self.ended_before.set(self.group.oom_kills().unwrap_or(0));
         }
         Ok(())
+    }
+
+    /// The limit goes with its group, and needs no undoing; but now is when it can be known whether it was met.
+    fn undo(&self, cx: &mut Context) {
+        if !self.is_memory() {
+            return;
+        }
+        let killed = self.group.oom_kills().unwrap_or(0);
+        if killed > self.ended_before.get() {
+            let limit = match bytes(&self.setting.value) {
+                Ok(Limit::At(n)) => human(n),
+                _ => self.setting.value.clone(),
+            };
+            cx.note(format!(
+                "out of memory at {}={limit}: the kernel ended processes of the group",
+                self.setting.name
+            ));
+        }
     }
 
     fn moves(&self) -> bool {
@@ -194,15 +262,18 @@ impl Step for SetLimit {
 pub struct JoinGroup {
     /// The group.
     pub group: Group,
-    /// Where it came from, to go back to if a later step fails: a group with a process in it cannot be removed.
+    /// Whether this process was forked for the program, and ends if a later step fails. Else it goes back to where it
+    /// came from then: a group with a process in it cannot be removed.
+    pub forked: bool,
     came_from: RefCell<Option<Group>>,
 }
 
 impl JoinGroup {
     /// Joins `group`.
-    pub fn new(group: Group) -> Self {
+    pub fn new(group: Group, forked: bool) -> Self {
         Self {
             group,
+            forked,
             came_from: RefCell::new(None),
         }
     }
@@ -210,7 +281,9 @@ impl JoinGroup {
 
 impl Step for JoinGroup {
     fn perform(&self, _: &mut Context) -> Result<()> {
-        self.came_from.replace(self.group.hierarchy.own().ok());
+        if !self.forked {
+            self.came_from.replace(self.group.hierarchy.own().ok());
+        }
         self.group.join()
     }
 
@@ -237,10 +310,4 @@ impl Step for JoinGroup {
     fn shell(&self) -> Shell {
         Shell::Implied
     }
-}
-
-/// Whether the kernel keeps another number than it was given.
-fn is_rounded(given: &str, kept: &str) -> bool {
-    let numbers = given.parse::<u64>().ok().zip(kept.parse::<u64>().ok());
-    numbers.is_some_and(|(given, kept)| given != kept)
 }
