@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use argh::{ArgsInfo, FromArgs};
 use isobox::accounts::Accounts;
 use isobox::capability::{Capability, Set};
+use isobox::cgroup::group_path;
+use isobox::cgroup::limits::Limits;
 use isobox::credentials::{Identity, identity};
 use isobox::error::{Doing, Error, Result};
 use isobox::idmap::Range;
@@ -18,7 +20,7 @@ use nix::unistd::{getegid, geteuid};
 
 use crate::cli::plan::{Explain, perform};
 use crate::cli::raw::{Raw, words};
-use crate::cli::{Applet, Exit, help};
+use crate::cli::{Applet, Exit, gnu, help};
 
 /// run programs in containers
 #[derive(FromArgs, ArgsInfo)]
@@ -47,6 +49,7 @@ enum Verb {
     subcommand,
     name = "run",
     example = "container run --rootfs ./alpine -it -v ./src:/src:ro -w /src sh",
+    example = "container run --rootfs host --memory 256M --cpus 1.5 --pids 100 make",
     note = "An ordinary user's container has a user namespace of its own. Nothing is kept of a container: files written on the host's root, and on anything not given with --rootfs DIR or -v, are gone with it."
 )]
 struct Run {
@@ -87,6 +90,30 @@ struct Run {
     #[argh(switch)]
     #[allow(dead_code, reason = "nothing of a container is kept: this asks for what is so anyhow")]
     rm: bool,
+    /// limit memory to this many bytes (100M)
+    #[argh(option, short = 'm', arg_name = "size")]
+    memory: Option<String>,
+    /// let it have this much swap, or max; without this a memory limit means no swap
+    #[argh(option, arg_name = "size")]
+    swap: Option<String>,
+    /// limit CPU time to this many CPUs (1.5), or to a part of one (20%)
+    #[argh(option, arg_name = "cpus")]
+    cpus: Option<String>,
+    /// the CPUs it may run on (0-1,4)
+    #[argh(option, arg_name = "list")]
+    cpuset: Option<String>,
+    /// how many processes and threads it may have
+    #[argh(option, arg_name = "count")]
+    pids: Option<String>,
+    /// limit io, as DEVICE:rbps=1M,wiops=100 (a path stands for the disk it is on)
+    #[argh(option, arg_name = "device:limits")]
+    io: Vec<String>,
+    /// put it into this control group, which is made if it is not there, and removed again then
+    #[argh(option, arg_name = "path")]
+    cgroup: Option<CgroupPath>,
+    /// its view of control groups: private (its own is the root) or host
+    #[argh(option, arg_name = "private|host")]
+    cgroupns: Option<CgroupView>,
     /// leave it this capability too, or ALL
     #[argh(option, arg_name = "cap")]
     cap_add: Vec<Raw>,
@@ -102,6 +129,31 @@ struct Run {
     /// the program and its arguments
     #[argh(positional, greedy)]
     program: Vec<Raw>,
+}
+
+/// A control group's path as typed.
+struct CgroupPath(PathBuf);
+
+impl argh::FromArgValue for CgroupPath {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        group_path(value.as_ref()).map(Self).map_err(gnu::bad)
+    }
+}
+
+/// What the container sees of control groups.
+enum CgroupView {
+    Private,
+    Host,
+}
+
+impl argh::FromArgValue for CgroupView {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        match value {
+            "private" => Ok(Self::Private),
+            "host" => Ok(Self::Host),
+            _ => Err(gnu::bad(format!("neither private nor host: '{value}'"))),
+        }
+    }
 }
 
 /// docker's status for a failure of its own.
@@ -142,7 +194,7 @@ impl Run {
         oci::compile(&self.spec(args)?, setting)
     }
 
-    fn spec(self, args: Vec<OsString>) -> Result<Spec> {
+    fn spec(mut self, args: Vec<OsString>) -> Result<Spec> {
         let tree = self.tree()?;
         let who = self.identity(&tree)?;
         let maps = (!geteuid().is_root()).then(|| single_maps(&who));
@@ -150,6 +202,11 @@ impl Run {
         let mut spec = Spec::new(args, tree, maps);
         spec.hostname = self.name_inside()?;
         spec.root.readonly = self.read_only;
+        if matches!(self.cgroupns, Some(CgroupView::Host)) {
+            spec.share_cgroups();
+        }
+        spec.linux.cgroups_path = self.cgroup.take().map(|path| path.0);
+        spec.linux.resources = self.limits().settings([])?;
         let process = &mut spec.process;
         process.terminal = self.tty;
         process.capabilities = capabilities(&self.cap_add, &self.cap_drop)?;
@@ -173,6 +230,18 @@ impl Run {
             additional_gids: (!rootless).then(|| [vec![who.gid], who.groups].concat()),
         });
         Ok(spec)
+    }
+
+    fn limits(&mut self) -> Limits {
+        Limits {
+            memory: self.memory.take(),
+            swap: self.swap.take(),
+            cpus: self.cpus.take(),
+            cpuset: self.cpuset.take(),
+            pids: self.pids.take(),
+            io: std::mem::take(&mut self.io),
+            ..Limits::default()
+        }
     }
 
     fn tree(&self) -> Result<Tree> {

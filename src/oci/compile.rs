@@ -4,19 +4,23 @@
 //! `pivot`, then `setpriv`. It is also the order that the kernel wants: ids after mounts, capabilities after ids.
 //!
 //! ```text
-//! parent   clone3 with every namespace at once
-//! child    dies with its parent; ids mapped; session; hostname; lo
+//! parent   where there are limits: its control group
+//!          clone3 with every namespace at once
+//! child    dies with its parent; joins its control group where it was not born in it; ids mapped; session; hostname; lo
 //!          root, mounts, devices, masks, pivot, terminal, working directory
 //!          limits, keyring, groups, ids, capabilities, no_new_privs; nothing inherited by accident; exec
 //! ```
 
 use nix::mount::MsFlags;
+use nix::unistd::Pid;
 
 use super::spec::{Mount, Spec, Tree};
+use crate::cgroup::Hierarchies;
 use crate::error::{Error, Result};
 use crate::idmap::{Ids, Range};
 use crate::mount::Options;
 use crate::namespace::{Kind, flags};
+use crate::plan::confine::{Confinement, Member, Place};
 use crate::plan::steps::attributes::{
     CloseOnExec, DefaultSignals, NewSessionKeyring, NotDumpable, OomScoreAdjust, ParentDeathSignal,
     SetLimit, Umask,
@@ -27,6 +31,7 @@ use crate::plan::steps::devices::{DeviceNodes, Node, Symlinks};
 use crate::plan::steps::idmap::{RunIdMapper, SetgroupsControl, WriteMap};
 use crate::plan::steps::masks::{Mask, ReadOnlyPaths, RootReadOnly};
 use crate::plan::steps::mounts::{self, Bind, Propagation, Source};
+use crate::plan::steps::namespaces::Unshare;
 use crate::plan::steps::net::LoopbackUp;
 use crate::plan::steps::own_binary::KeepOwnBinary;
 use crate::plan::steps::process::DeathSignal;
@@ -65,12 +70,17 @@ pub fn compile(spec: &Spec, setting: Setting) -> Result<Plan> {
         plan.then(KeepOwnBinary { slot });
         plan.program_mut().from_own_binary(slot);
     }
+    let confinement = confinement(spec)?;
+    let born_in = match &confinement {
+        Some(confinement) => confinement.prepare(&mut plan, false)?,
+        None => None,
+    };
     let terminal = spec.process.terminal.then(|| make_line(&mut plan, setting));
     plan.wait(Wait {
         signals: Signals::Proxy,
         terminal,
     });
-    namespaces(&mut plan, spec);
+    namespaces(&mut plan, spec, confinement.as_ref(), born_in);
     plan.then(NewSession);
     if !setting.input && terminal.is_none() {
         plan.then(NullInput);
@@ -108,17 +118,55 @@ fn make_line(plan: &mut Plan, setting: Setting) -> Terminal {
     }
 }
 
-fn namespaces(plan: &mut Plan, spec: &Spec) {
+/// The control groups of a container that has limits, or was given a place among them.
+fn confinement(spec: &Spec) -> Result<Option<Confinement>> {
+    let linux = &spec.linux;
+    let settings = linux.resources.clone();
+    let Some(path) = linux.cgroups_path.clone() else {
+        if settings.is_empty() {
+            return Ok(None);
+        }
+        let name = format!("isobox-{}", Pid::this());
+        return Confinement::fresh(&Hierarchies::discover()?, &name, settings).map(Some);
+    };
+    let place = Place {
+        controllers: Vec::new(),
+        path,
+    };
+    Confinement::new(&Hierarchies::discover()?, &[place], settings).map(Some)
+}
+
+fn namespaces(
+    plan: &mut Plan,
+    spec: &Spec,
+    confinement: Option<&Confinement>,
+    born_in: Option<Slot>,
+) {
     let kinds = &spec.linux.namespaces;
+    // The root of a cgroup namespace is where its maker is: it is made when we are where we are to be.
+    let own_root = confinement.is_some() && kinds.contains(&Kind::Cgroup);
+    let mut at_birth = flags(kinds);
+    at_birth.set(
+        Kind::Cgroup.flag(),
+        kinds.contains(&Kind::Cgroup) && !own_root,
+    );
     plan.fork(Fork {
-        namespaces: flags(kinds),
-        cgroup: None,
+        namespaces: at_birth,
+        cgroup: born_in,
         why: "the container's first process, in namespaces of its own from its first moment".into(),
         without: "it would see and change what belongs to the host".into(),
     });
     plan.then(DeathSignal {
         signal: libc::SIGKILL,
     });
+    if let Some(confinement) = confinement {
+        confinement.join(plan, Member::Child(born_in));
+    }
+    if own_root {
+        plan.then(Unshare {
+            namespaces: Kind::Cgroup.flag(),
+        });
+    }
     if kinds.contains(&Kind::User) {
         maps(plan, spec);
     }

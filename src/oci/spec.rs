@@ -5,9 +5,10 @@
 //! than what Docker gives (9 capabilities of its 14, no_new_privs, all of `/sys` read-only, more masked).
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::capability::{Capability, Set};
+use crate::cgroup::Setting;
 use crate::idmap::Range;
 use crate::namespace::Kind;
 use crate::rlimit::Limit;
@@ -116,6 +117,11 @@ pub struct Linux {
     pub uid_mappings: Vec<Range>,
     /// The group ids that exist in its user namespace.
     pub gid_mappings: Vec<Range>,
+    /// Its limits (`resources.unified`: files of cgroup v2 and what to write), which the compiler translates where v1
+    /// holds the controller. None are set unless asked for: a container without limits touches no control group.
+    pub resources: Vec<Setting>,
+    /// Its control group, below the root of the hierarchies; without it, limits get a fresh one below ours.
+    pub cgroups_path: Option<PathBuf>,
     /// Paths that it cannot look into.
     pub masked_paths: Vec<PathBuf>,
     /// Paths that it cannot change.
@@ -163,9 +169,26 @@ impl Spec {
                 namespaces,
                 uid_mappings,
                 gid_mappings,
+                resources: Vec::new(),
+                cgroups_path: None,
                 masked_paths: MASKED.iter().map(PathBuf::from).collect(),
                 readonly_paths: READ_ONLY.iter().map(PathBuf::from).collect(),
             },
+        }
+    }
+
+    /// Shows it the control groups of the host, as they are, and lets it change none.
+    pub fn share_cgroups(&mut self) {
+        self.linux.namespaces.retain(|kind| *kind != Kind::Cgroup);
+        for mount in &mut self.mounts {
+            if mount.destination == Path::new(CGROUPS) {
+                // A new mount would need a namespace of ours, and would lack v1's hierarchies.
+                mount.kind = "none".into();
+                mount.source = CGROUPS.into();
+                mount.options = ["rbind", "rro", "nosuid", "noexec", "nodev"]
+                    .map(OsString::from)
+                    .into();
+            }
         }
     }
 
@@ -180,6 +203,9 @@ impl Spec {
 
 /// How much sooner than its parent a container is killed when memory runs out (proc_pid_oom_score_adj(5)).
 const FIRST_TO_GO: i16 = 100;
+
+/// Where control groups are mounted, in a container as outside.
+const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// Whether `id` exists inside.
 fn holds(map: &[Range], id: u32) -> bool {
@@ -246,7 +272,7 @@ fn default_mounts(group_of_terminals: bool) -> Vec<Mount> {
         ),
         mount("/dev/mqueue", "mqueue", &KERNEL),
         mount("/sys", "sysfs", &READ_ONLY_KERNEL),
-        mount("/sys/fs/cgroup", "cgroup2", &READ_ONLY_KERNEL),
+        mount(CGROUPS, "cgroup2", &READ_ONLY_KERNEL),
     ]
 }
 
@@ -316,6 +342,20 @@ mod tests {
                 count: 65536
             }]
         ]))));
+    }
+
+    #[test]
+    fn the_hosts_cgroups_are_bound_and_not_mounted() {
+        let mut spec = Spec::new(vec!["sh".into()], Tree::Host, None);
+        assert!(spec.linux.resources.is_empty() && spec.linux.cgroups_path.is_none());
+        spec.share_cgroups();
+        assert!(!spec.linux.namespaces.contains(&Kind::Cgroup));
+        let last = spec.mounts.last().unwrap();
+        assert_eq!(
+            (last.source.to_str(), last.kind.to_str()),
+            (Some(CGROUPS), Some("none"))
+        );
+        assert!(last.options.contains(&"rro".into()));
     }
 
     #[test]

@@ -338,7 +338,11 @@ impl Plan {
 
 impl Fork {
     fn explain(&self) -> Explanation {
-        let flags = crate::namespace::flag_names(self.namespaces);
+        let mut flags = crate::namespace::flag_names(self.namespaces);
+        if self.cgroup.is_some() {
+            flags.push_str(if flags.is_empty() { "" } else { "|" });
+            flags.push_str("CLONE_INTO_CGROUP");
+        }
         let call = if flags.is_empty() {
             "clone3(SIGCHLD)".into()
         } else {
