@@ -180,9 +180,16 @@ impl Spec {
     /// Shows it the control groups of the host, as they are, and lets it change none.
     pub fn share_cgroups(&mut self) {
         self.linux.namespaces.retain(|kind| *kind != Kind::Cgroup);
+        if !self.linux.namespaces.contains(&Kind::User) {
+            return;
+        }
+        // An ordinary user cannot mount what shows the groups of others, but can show what is mounted; from a
+        // throw-away root the host's /sys is out of reach.
+        let is_host = self.root.tree == Tree::Host;
+        self.mounts
+            .retain(|mount| !is_host || mount.destination != Path::new(CGROUPS));
         for mount in &mut self.mounts {
             if mount.destination == Path::new(CGROUPS) {
-                // A new mount would need a namespace of ours, and would lack v1's hierarchies.
                 mount.kind = "none".into();
                 mount.source = CGROUPS.into();
                 mount.options = ["rbind", "rro", "nosuid", "noexec", "nodev"]
@@ -345,17 +352,28 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_cgroups_are_bound_and_not_mounted() {
-        let mut spec = Spec::new(vec!["sh".into()], Tree::Host, None);
-        assert!(spec.linux.resources.is_empty() && spec.linux.cgroups_path.is_none());
-        spec.share_cgroups();
-        assert!(!spec.linux.namespaces.contains(&Kind::Cgroup));
-        let last = spec.mounts.last().unwrap();
-        assert_eq!(
-            (last.source.to_str(), last.kind.to_str()),
-            (Some(CGROUPS), Some("none"))
-        );
-        assert!(last.options.contains(&"rro".into()));
+    fn the_hosts_cgroups_are_bound_where_they_cannot_be_mounted() {
+        let one = |inside| {
+            vec![Range {
+                inside,
+                outside: 1000,
+                count: 1,
+            }]
+        };
+        let source = |tree, maps| {
+            let mut spec = Spec::new(vec!["sh".into()], tree, maps);
+            assert!(spec.linux.resources.is_empty() && spec.linux.cgroups_path.is_none());
+            spec.share_cgroups();
+            assert!(!spec.linux.namespaces.contains(&Kind::Cgroup));
+            let shown = |mount: &&Mount| mount.destination == Path::new(CGROUPS);
+            let mount = spec.mounts.iter().find(shown);
+            mount.map(|mount| mount.source.to_string_lossy().into_owned())
+        };
+        let (dir, maps) = (|| Tree::Directory("/r".into()), || Some([one(0), one(0)]));
+        assert_eq!(source(dir(), None).as_deref(), Some("cgroup2"));
+        assert_eq!(source(Tree::Host, None).as_deref(), Some("cgroup2"));
+        assert_eq!(source(dir(), maps()).as_deref(), Some(CGROUPS));
+        assert_eq!(source(Tree::Host, maps()), None);
     }
 
     #[test]

@@ -1,0 +1,147 @@
+//! Limits of a container, on the hierarchies this machine has; v2's are met in the virtual machine
+//! (tests/vm/cases/limits.sh).
+
+use super::{both, sandbox};
+
+/// Prints how many control groups bear our name, or lie in one that does.
+const LEFT: &str = "find /sys/fs/cgroup -type d -path \"*/$G*\" 2>/dev/null | wc -l";
+
+/// Takes 64 MiB in one variable of the shell.
+const HOG: &str = "a=x; while [ ${#a} -lt 67108864 ]; do a=$a$a; done; echo never\n";
+
+#[test]
+fn a_limit_bites_and_the_group_goes() {
+    needs!(root, busybox, controller("pids"), controller("memory"));
+    let t = sandbox();
+    t.write("r/hog", HOG);
+    let forks = |limit, n| {
+        let sleeps = "sleep 0.2 & ".repeat(n);
+        format!("container run --rootfs r --pids {limit} sh -c '{sleeps} wait; true'")
+    };
+    t.run(&forks(3, 3)).err_has("fork");
+    t.run(&forks(4, 3)).ok().err("");
+    // The fresh groups lie below ours, which could not go else.
+    let g = t.id();
+    let line = "container run --rootfs r --pids 20 --memory 16M sh /hog";
+    t.run(&format!(
+        "cgexec --rm -g memory,pids:{g} {line}; echo $?; G={g}; {LEFT}"
+    ))
+    .ok()
+    .out("137\n0\n")
+    .err("note: out of memory at memory.max=16M: the kernel ended processes of the group\n");
+}
+
+#[test]
+fn a_child_that_meets_the_limit_is_told_of_too() {
+    needs!(root, busybox, controller("memory"));
+    let t = sandbox();
+    t.write("r/hog", HOG);
+    t.run("container run --rootfs r -m 16M sh -c 'sh /hog; echo $?'")
+        .ok()
+        .out("137\n")
+        .err_has("out of memory at memory.max=16M");
+    t.run("container run --rootfs r -m 512M sh /hog")
+        .ok()
+        .out("never\n")
+        .err("");
+}
+
+#[test]
+fn without_limits_no_group_is_touched() {
+    needs!(root, busybox);
+    let t = sandbox();
+    let told = t.run("container run --rootfs r --explain true");
+    told.ok();
+    for word in ["cgroup.procs", "tasks", "CLONE_INTO_CGROUP"] {
+        assert!(!told.stdout.contains(word), "{word}{told}");
+    }
+    t.run("container run --rootfs r --pids 5 --explain true")
+        .ok()
+        .out_in_order(&["mkdir(", "pids.max\", \"5\")", "clone3(", "CLONE_NEWCGROUP"]);
+}
+
+#[test]
+fn a_group_given_by_name_is_joined_seen_as_the_root_and_gone_after() {
+    needs!(root, userns, busybox, cgroup2, controller("pids"));
+    let t = sandbox();
+    let g = t.id();
+    let look = "busybox sed -n -e 's/^0:://p' -e 's/.*:pids://p' /proc/self/cgroup; sleep 0.5";
+    // From inside it is the root of every hierarchy; from outside it holds one process.
+    let line = format!(
+        "G={g}; container run --rootfs r --cgroup {g}/in --pids 9 sh -c \"{look}\" & sleep 0.3
+         find /sys/fs/cgroup -path \"*/$G/in/cgroup.procs\" | xargs -n1 grep -c . | sort -u; wait $!; {LEFT}"
+    );
+    t.run(&line).ok().out("/\n/\n1\n0\n");
+    let host = "container run --rootfs r --cgroupns host";
+    t.run(&format!(
+        "{host} --cgroup {g} --pids 9 grep -c ':pids:/{g}$' /proc/self/cgroup"
+    ))
+    .ok()
+    .out("1\n");
+    let change = format!(
+        "{host} sh -c 'cd /sys/fs/cgroup; test -e cgroup.procs -o -e unified/cgroup.procs && mkdir x'"
+    );
+    for run in both(&t, &change) {
+        run.run().status(1).err_has("Read-only file system");
+    }
+    t.user()
+        .run("container run --cgroupns host ls /sys/fs/cgroup")
+        .ok()
+        .out("");
+}
+
+#[test]
+fn a_group_that_was_there_stays() {
+    needs!(root, busybox, controller("pids"));
+    let t = sandbox();
+    let g = t.id();
+    let run = format!("container run --rootfs r --cgroup {g} --pids 9 true");
+    t.run(&format!(
+        "cg create -g pids {g}; {run}; cg get {g} pids.max; cg rm {g}"
+    ))
+    .ok()
+    .out("9\n");
+}
+
+#[test]
+fn the_script_sets_the_same_limits() {
+    needs!(root, busybox, controller("pids"), controller("memory"));
+    let t = sandbox();
+    let g = t.id();
+    for (flags, group) in [(format!("--cgroup {g}"), g), (String::new(), "isobox")] {
+        let args = format!(
+            "--rootfs host --cgroupns host {flags} --pids 37 -m 64M sh -c 'grep -c \":pids:.*{group}\" /proc/self/cgroup'"
+        );
+        t.run(&format!("container run {args}")).ok().out("1\n");
+        t.run(&format!("container run --script {args} >s; sh -n s; sh s"))
+            .ok()
+            .out("1\n");
+    }
+    t.run("cat s")
+        .ok()
+        .out_has("exec cgexec -r memory.max=67108864 -r memory.swap.max=0 -r pids.max=37 -- \\\n");
+    t.run(&format!("G={g}; {LEFT}")).ok().out("0\n");
+}
+
+#[test]
+fn wrong_limits_are_refused() {
+    needs!(root, busybox, controller("pids"), controller("cpuset"));
+    let t = sandbox();
+    let cases: [(&str, &[&str]); 7] = [
+        ("--pids many", &["many", "not a number"]),
+        ("--memory 1X", &["1X", "not a size"]),
+        ("--cpus 0", &["not a share"]),
+        ("--cgroup ../x", &["../x", "not the path"]),
+        ("--cgroupns mine", &["mine", "neither private nor host"]),
+        ("--io /proc:rbps=1", &["/proc", "no disk"]),
+        ("--cpuset 4096", &["cpuset.cpus"]),
+    ];
+    for (flags, words) in cases {
+        t.run(&format!("container run --rootfs r {flags} true"))
+            .fails(125, "container", words);
+    }
+    t.user()
+        .run("container run --rootfs r --pids 5 true")
+        .fails(125, "container", &["Permission denied"])
+        .hint("ordinary user");
+}
