@@ -128,6 +128,72 @@ fn core_files_of_v2_work_beside_v1() {
 }
 
 #[test]
+fn a_frozen_group_is_killed_on_v1_too() {
+    needs!(root, controller("freezer"), controller("pids"));
+    let t = Sandbox::new("cg");
+    let g = t.id();
+    let line = format!(
+        "cg create -g freezer,pids {g}; sh -c 'sleep 60 & wait' & p=$!; sleep 0.1; cg attach {g} $p $(cat /proc/$p/task/$p/children)
+         cg freeze {g}; cg kill {g}; wait $p; echo $?; cg ls {g} | grep -c {g}; cg get {g} cgroup.freeze; cg rm {g}"
+    );
+    t.run(&line).out_has("137\n").out_has("\n0\n");
+    // Without a freezer there is no stopping first: all are sent the signal until none is left.
+    t.run(&format!(
+        "cg create -g pids {g}; sleep 60 & cg attach {g} $!; cg kill {g}; wait $!; echo $?; cg rm {g}"
+    ))
+    .ok()
+    .out("137\n");
+}
+
+#[test]
+fn pressure_is_waited_for() {
+    needs!(root, cgroup2);
+    let t = Sandbox::new("cg");
+    let g = t.id();
+    t.run(&format!(
+        "cg create {g}; cg watch --timeout 0.3 {g} some memory 1s/2s; echo $?; cg rm {g}"
+    ))
+    .ok()
+    .out("1\n");
+    let cases: [(&str, &[&str]); 5] = [
+        ("/ some disk 1s/2s", &["disk", "no such resource"]),
+        ("/ any cpu 1s/2s", &["any", "neither some nor full"]),
+        ("/ some cpu 1s", &["1s", "WAITED/WINDOW"]),
+        ("/ some cpu 1s/1m", &["a window is"]),
+        ("/ some cpu", &["some cpu", "not something to watch for"]),
+    ];
+    for (line, words) in cases {
+        t.run(&format!("cg watch {line}")).fails(1, "cg", words);
+    }
+}
+
+#[test]
+fn notes_say_what_became_of_a_value() {
+    needs!(root, controller("memory"));
+    let t = Sandbox::new("cg");
+    let g = t.id();
+    t.run(&format!("cg create -g memory {g} -r memory.max=1000000"))
+        .ok()
+        .err_has("the kernel made 999424 of 1000000");
+    t.run(&format!(
+        "cg get --human {g} memory.max; cg ls {g}; cg rm {g}"
+    ))
+    .ok()
+    .out_has("976K\n")
+    .out_has("memory.max=976K");
+}
+
+#[test]
+fn cpu_time_is_counted_whoever_holds_it() {
+    needs!(root, controller("cpu"));
+    let t = Sandbox::new("cg");
+    let seen = t.run("cg top --once -d 0.2 --json | head -2 | tail -1");
+    seen.ok();
+    assert!(!seen.stdout.contains("\"cpu_usec\": null"), "{seen}");
+    assert!(!seen.stdout.contains("\"cpu_percent\": null"), "{seen}");
+}
+
+#[test]
 fn a_path_leads_to_its_whole_disk() {
     needs!(root);
     let t = Sandbox::new("cg");

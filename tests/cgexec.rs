@@ -226,3 +226,142 @@ fn no_cgroup_mount_at_all_is_said() {
     t.run("unshare -m sh -c 'umount -l /sys/fs/cgroup; exec cgexec --pids 5 true'")
         .fails(125, "cgexec", &["no cgroup hierarchy"]);
 }
+
+/// v1 refuses a memory limit over the one of memory and swap together, and that one below the first.
+#[test]
+fn limits_of_a_group_that_is_there_go_up_and_down() {
+    needs!(root, controller("memory"));
+    let t = Sandbox::new("cgexec");
+    let g = t.id();
+    t.run(&format!("cg create -g memory {g}")).ok();
+    for (limit, swap) in [
+        ("64M", "0"),
+        ("128M", "0"),
+        ("16M", "8M"),
+        ("256M", "0"),
+        ("32M", "max"),
+        ("max", "0"),
+    ] {
+        t.run(&format!(
+            "cgexec -g memory:{g} -m {limit} --swap {swap} true"
+        ))
+        .ok();
+        let said = t.run(&format!(
+            "cg get -H {g} memory.max; cg get -H {g} memory.swap.max"
+        ));
+        let swap = if limit == "max" { "max" } else { swap };
+        said.ok().out(&format!("{limit}\n{swap}\n"));
+    }
+    // A limit alone leaves the room for swap as it is.
+    t.run(&format!(
+        "cg set {g} memory.max=64M memory.swap.max=1M memory.max=128M; cg get -H {g} memory.swap.max
+         cg set {g} memory.max=32M; cg get -H {g} memory.swap.max; cg rm {g}"
+    ))
+    .ok()
+    .out("1M\n1M\n");
+}
+
+#[test]
+fn words_of_v1_reach_v1_as_they_are() {
+    needs!(root, controller("memory"), controller("cpu"));
+    let t = Sandbox::new("cgexec");
+    let g = t.id();
+    let set =
+        "-r memory.limit_in_bytes=64M -r memory.memsw.limit_in_bytes=65M -r cpu.cfs_quota_us=5000";
+    t.run(&format!(
+        "cgexec -g memory,cpu:{g} {set} true 2>/dev/null; cg get {g} memory.max; cg get {g} memory.swap.max; cg get {g} cpu.max; cg rm {g}"
+    ))
+    .ok()
+    .out("67108864\n1048576\n5000 100000\n");
+}
+
+#[test]
+fn two_hundred_groups_come_and_go() {
+    needs!(root, controller("pids"));
+    let t = Sandbox::new("cgexec");
+    let g = t.id();
+    t.run(&format!(
+        "cg create -g pids {g}; cgexec -g pids:{g} sh -c 'for i in $(seq 100); do cgexec --pids 9 true || exit 1; cgexec --rm -g pids:{g}/x/$i --pids 9 true || exit 1; done'; cg ls {g}; cg rm {g}"
+    ))
+    .ok()
+    .out_has(g);
+    assert_eq!(left(&t), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn killed_outright_it_leaves_what_cg_finds_and_removes() {
+    needs!(root, controller("pids"));
+    let t = Sandbox::new("cgexec");
+    let g = t.id();
+    t.run(&format!(
+        "cgexec --rm -g pids:{g}/in sleep 60 & p=$!; while ! grep -q . /sys/fs/cgroup/pids/{g}/in/tasks /sys/fs/cgroup/{g}/in/cgroup.procs 2>/dev/null; do sleep 0.01; done
+         kill -9 $p; wait $p; cg ls {g} | wc -l; cg rm -r --kill {g}; echo $?"
+    ))
+    .out_has("\n0\n");
+    assert_eq!(left(&t), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn an_end_for_want_of_memory_is_told() {
+    needs!(root, controller("memory"));
+    let t = Sandbox::new("cgexec");
+    t.write(
+        "hog",
+        "a=x; while [ ${#a} -lt 67108864 ]; do a=$a$a; done\n",
+    );
+    t.run("cgexec -m 16M sh hog").status(137).err_has(
+        "note: out of memory at memory.max=16M: the kernel ended processes of the group\n",
+    );
+    t.run("cgexec -m 512M sh hog").ok().err("");
+}
+
+#[test]
+fn a_word_that_only_v2_has_says_who_holds_its_controller() {
+    needs!(root, controller("memory"));
+    let t = Sandbox::new("cgexec");
+    if !std::path::Path::new("/sys/fs/cgroup/memory").exists() {
+        return;
+    }
+    t.run(&format!(
+        "cgexec --rm -g memory:{} -r memory.high=1M true",
+        t.id()
+    ))
+    .fails(125, "cgexec", &["cgroup v1 has no memory.high"])
+    .hint("the controller 'memory' is held by the v1 hierarchy at /sys/fs/cgroup/memory");
+    t.run(&format!(
+        "cg set / memory.oom.group=1; cg watch {} oom_kill=1",
+        t.id()
+    ))
+    .status(1)
+    .err_has("cgroup v1 has no memory.oom.group")
+    .err_has("no such cgroup");
+}
+
+#[test]
+fn an_ordinary_user_is_told_what_would_help() {
+    needs!(root, controller("pids"));
+    let t = Sandbox::new("cgexec");
+    let v1 = std::path::Path::new("/sys/fs/cgroup/pids").exists();
+    let hint = if v1 {
+        "an ordinary user changes only what root has given away"
+    } else {
+        "is yours"
+    };
+    t.user()
+        .run("cgexec --pids 9 true")
+        .fails(125, "cgexec", &["Permission denied"])
+        .hint(hint);
+    let g = t.id();
+    t.run(&format!("cgcreate -g pids:{g} -a 1000:1000 -t 1000:1000"))
+        .ok();
+    // What was given away works, on v1 at least, where a move needs no more than the file.
+    if v1 {
+        t.user()
+            .run(&format!(
+                "cgexec -g pids:{g} --pids 3 sh -c 'grep -c {g} /proc/self/cgroup'"
+            ))
+            .ok()
+            .out("1\n");
+    }
+    t.run(&format!("cg rm {g}")).ok();
+}

@@ -397,6 +397,25 @@ pub fn group_path(typed: &OsStr) -> Result<PathBuf> {
 }
 
 #[cfg(test)]
+impl Hierarchies {
+    /// Hierarchies that are plain directories, for plans that are looked at and not run.
+    pub(crate) fn made_up(all: &[(Version, &Path, &[&str])]) -> Self {
+        let one = |(version, mount, controllers): &(Version, &Path, &[&str])| {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            Rc::new(Hierarchy {
+                version: *version,
+                controllers: controllers.iter().map(ToString::to_string).collect(),
+                name: None,
+                mount: mount.to_path_buf(),
+                root: "/".into(),
+                fd: open(*mount, flags, FileMode::empty()).unwrap(),
+            })
+        };
+        Self(all.iter().map(one).collect())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

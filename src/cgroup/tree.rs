@@ -153,7 +153,11 @@ pub fn remove(all: &Hierarchies, path: &Path, below: bool) -> Result<()> {
             vec![group]
         };
         for group in doomed {
-            group.remove()?;
+            match group.remove() {
+                // Whoever made it may be removing it too.
+                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
+                other => other?,
+            }
         }
     }
     Ok(())

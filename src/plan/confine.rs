@@ -18,7 +18,7 @@ use super::{Plan, Slot};
 use crate::cgroup::hierarchy::v2_word;
 use crate::cgroup::value::bytes;
 use crate::cgroup::{Group, Hierarchies, Hierarchy, Setting, Version};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A group as asked for: a path, in every hierarchy that holds one of these controllers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,9 +77,9 @@ impl Confinement {
             }
         }
         for setting in &settings {
-            if this.holder(setting).is_err() {
-                this.add_controller(all, setting.controller(), here)?;
-            }
+            let holder = this.holder(setting).map(|group| group.path.clone());
+            let path = holder.unwrap_or_else(|_| here.to_owned());
+            this.add_controller(all, setting.controller(), &path)?;
         }
         this.settings = settings;
         Ok(this)
@@ -247,8 +247,127 @@ impl Confinement {
             "cgroup" => group.hierarchy.version == Version::V2,
             _ => group.hierarchy.holds(controller),
         };
-        self.groups().find(holds).ok_or_else(|| {
-            crate::error::Error::new("no group here has the controller of").on(&setting.name)
-        })
+        self.groups()
+            .find(holds)
+            .ok_or_else(|| Error::new("no group here has the controller of").on(&setting.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Command, Exec};
+
+    /// A plan's steps, a line each, on hierarchies at `/` (v2) and `/tmp` (v1) that hold these controllers.
+    fn steps(v2: &[&str], v1: &[&str], places: &[&str], set: &[&str], member: Member) -> String {
+        let (root, tmp) = (Path::new("/"), Path::new("/tmp"));
+        let mut mounts = vec![(Version::V2, root, v2)];
+        if !v1.is_empty() {
+            mounts.push((Version::V1, tmp, v1));
+        }
+        let place = |text: &&str| {
+            let (controllers, path) = text.split_once(':').unwrap();
+            let names = controllers.split(',').filter(|name| !name.is_empty());
+            Place {
+                controllers: names.map(str::to_owned).collect(),
+                path: path.into(),
+            }
+        };
+        let places: Vec<Place> = places.iter().map(place).collect();
+        let settings = set.iter().map(|text| Setting::parse(text).unwrap());
+        let all = Hierarchies::made_up(&mounts);
+        let confinement = Confinement::new(&all, &places, settings.collect()).unwrap();
+        let mut plan = Plan::new(Exec::new(
+            Command::new(["true".into()]).unwrap(),
+            Vec::new(),
+        ));
+        confinement
+            .prepare(&mut plan, member == Member::This)
+            .unwrap();
+        confinement.join(&mut plan, member);
+        let told = plan.tell();
+        let calls = told.iter().map(|step| step.what.call.clone());
+        let calls: Vec<String> = calls.filter(|call| !call.starts_with("exec")).collect();
+        calls.join("\n")
+    }
+
+    #[test]
+    fn on_v2_controllers_go_down_level_by_level() {
+        assert_eq!(
+            steps(
+                &["memory", "pids"],
+                &[],
+                &["memory:n/x"],
+                &["pids.max=5"],
+                Member::This
+            ),
+            "write(\"/cgroup.subtree_control\", \"+memory +pids\")\n\
+             mkdir(\"/n\", 0755)\n\
+             write(\"/n/cgroup.subtree_control\", \"+memory +pids\")\n\
+             mkdir(\"/n/x\", 0755)\n\
+             write(\"/n/x/pids.max\", \"5\")\n\
+             write(\"/n/x/cgroup.procs\", \"0\")"
+        );
+    }
+
+    #[test]
+    fn a_place_without_controllers_gets_those_of_its_settings() {
+        let told = steps(
+            &["memory", "pids"],
+            &[],
+            &[":x"],
+            &["pids.max=5"],
+            Member::This,
+        );
+        assert!(
+            told.starts_with("write(\"/cgroup.subtree_control\", \"+pids\")"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn on_a_hybrid_each_setting_goes_to_its_holder() {
+        let told = steps(
+            &[],
+            &["memory"],
+            &[":x"],
+            &["memory.max=4096"],
+            Member::This,
+        );
+        assert_eq!(
+            told,
+            "mkdir(\"/x\", 0755)\n\
+             mkdir(\"/tmp/x\", 0755)\n\
+             write(\"/tmp/x/memory.limit_in_bytes\", \"4096\")\n\
+             write(\"/x/cgroup.procs\", \"0\")\n\
+             write(\"/tmp/x/tasks\", \"0\")"
+        );
+    }
+
+    #[test]
+    fn one_that_is_born_there_need_not_join_on_v2() {
+        let told = steps(
+            &[],
+            &["memory"],
+            &[":x", "memory:y"],
+            &[],
+            Member::Child(Some(Slot(0))),
+        );
+        assert!(
+            !told.contains("cgroup.procs") && told.contains("/tmp/y/tasks"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_controller_that_nobody_holds_is_refused() {
+        let all = Hierarchies::made_up(&[(Version::V2, Path::new("/"), &["pids"])]);
+        let memory = vec![Setting::new("memory.max", "1")];
+        let error = Confinement::new(&all, &[], memory).unwrap_err();
+        assert!(error.to_string().contains("memory"), "{error}");
+        assert!(
+            error.advice().is_some_and(|hint| hint.contains("pids")),
+            "{error:?}"
+        );
     }
 }

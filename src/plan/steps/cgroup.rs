@@ -195,6 +195,11 @@ impl Step for SetLimit {
         for remark in self.group.remarks(&written) {
             cx.note(remark);
         }
+        if (&*self.setting.name, &*self.setting.value) == ("memory.swap.max", "max") && has_swap() {
+            cx.note(
+                "over its memory limit the program swaps and is not ended: memory.swap.max=max",
+            );
+        }
         if self.is_memory() {
             self.ended_before.set(self.group.oom_kills().unwrap_or(0));
         }
@@ -255,6 +260,11 @@ impl Step for SetLimit {
             ],
         }
     }
+}
+
+/// Whether the machine has anything to swap to: a line below the heads.
+fn has_swap() -> bool {
+    std::fs::read_to_string("/proc/swaps").is_ok_and(|text| text.lines().count() > 1)
 }
 
 /// Moves the process into the group.
