@@ -88,7 +88,12 @@ fn current_root() -> Result<OwnedFd> {
 fn move_over_rootfs(root: BorrowedFd<'_>) -> Result<()> {
     let ours = place(root, c"").doing("cannot look at the new root")?.mount;
     let mounts = mountinfo::read("self")?;
-    move_mount(root, current_root()?.as_fd()).doing("cannot move the new root over the rootfs")?;
+    // A tree that was assembled over the root is there already, and cannot be moved over itself.
+    let is_there = |mount: &Mount| mount.point == Path::new("/");
+    if !mountinfo::by_id(&mounts, ours).is_some_and(is_there) {
+        move_mount(root, current_root()?.as_fd())
+            .doing("cannot move the new root over the rootfs")?;
+    }
     for mount in others_of_rootfs(&mounts, ours) {
         // Busy or already gone with the one above it: it is out of reach all the same.
         let _ = umount2(&mount.point, MntFlags::MNT_DETACH);

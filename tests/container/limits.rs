@@ -85,7 +85,7 @@ fn a_group_given_by_name_is_joined_seen_as_the_root_and_gone_after() {
         run.run().status(1).err_has("Read-only file system");
     }
     t.user()
-        .run("container run --cgroupns host ls /sys/fs/cgroup")
+        .run("container run --rootfs host --cgroupns host ls /sys/fs/cgroup")
         .ok()
         .out("");
 }
