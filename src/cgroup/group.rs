@@ -131,7 +131,7 @@ impl Group {
         let mut pause = Duration::from_millis(1);
         loop {
             match unlinkat(&parent, name, UnlinkatFlags::RemoveDir) {
-                Err(Errno::EBUSY) if pause < Duration::from_millis(40) && self.looks_empty() => {
+                Err(Errno::EBUSY) if pause < Duration::from_millis(200) && self.looks_empty() => {
                     sleep(pause);
                 }
                 other => {
