@@ -25,15 +25,23 @@ const SEEN: [&[&str]; 10] = [
     &["hello from box\n"],
 ];
 
-/// The lines of the block of shell below the heading.
-fn tour() -> Vec<&'static str> {
-    let (_, below) = README.split_once("\n## A tour\n").unwrap();
+/// What each line on limits shows.
+const LIMITS: [&[&str]; 4] = [
+    &["in a group of its own"],
+    &["memory.max=67108864  set by /", "pids.max=20  set by /"],
+    &["memory.max 64M\n"],
+    &["a container with limits\n"],
+];
+
+/// The lines of the block of shell below these words.
+fn tour(words: &str) -> Vec<&'static str> {
+    let (_, below) = README.split_once(words).unwrap();
     let (_, block) = below.split_once("```sh\n").unwrap();
     block.split_once("```").unwrap().0.lines().collect()
 }
 
 fn taken(t: &Sandbox, as_user: bool) {
-    let lines = tour();
+    let lines = tour("\n## A tour\n");
     assert_eq!(lines.len(), SEEN.len());
     for (line, seen) in lines.into_iter().zip(SEEN) {
         let cmd = if as_user {
@@ -115,5 +123,21 @@ fn what_is_named_is_there() {
             let there = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
             assert!(there.exists(), "{file} names {path}");
         }
+    }
+}
+
+#[test]
+fn limits_are_had_as_told() {
+    needs!(
+        root,
+        controller("memory"),
+        controller("pids"),
+        controller("cpu")
+    );
+    let t = Sandbox::new("tour");
+    let lines = tour("\nLimits, as root");
+    assert_eq!(lines.len(), LIMITS.len());
+    for (line, seen) in lines.into_iter().zip(LIMITS) {
+        t.run(line).ok().out_in_order(seen);
     }
 }

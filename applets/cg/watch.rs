@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, FromArgs};
-use isobox::cgroup::group::Events;
+use isobox::cgroup::events::Events;
 use isobox::cgroup::pressure::trigger;
 use isobox::cgroup::value::duration;
 use isobox::cgroup::{Group, Hierarchies};

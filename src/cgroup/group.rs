@@ -3,8 +3,8 @@
 //! Everything is done by descriptor from the hierarchy's root down, so that neither a link nor `..` leads out.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::thread::sleep;
@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, mkdirat};
 use nix::unistd::{Gid, Pid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use super::hierarchy::{Hierarchy, Version};
 use super::refusal::explain;
-use super::setting::{MEMSW, Setting, from_v1, is_v1_only, swap_alone, to_v1, to_v2, v1_limits};
+use super::setting::{Setting, to_v2};
 use super::usage::keyed;
+use super::v1::{MEMSW, from_v1, is_v1_only, swap_alone, to_v1, v1_limits};
 use super::value::{Limit, bytes};
 use crate::error::{Doing, Error, Result};
 
@@ -175,35 +175,6 @@ impl Group {
             return self.read(name);
         }
         from_v1(name, |file| self.read(file))
-    }
-
-    /// One of its files of events, to be waited for (v2): `cgroup.events`, `memory.events`.
-    ///
-    /// # Errors
-    /// The kernel's answer, as "cannot read".
-    pub fn events(&self, file: &str) -> Result<Events> {
-        let open = self
-            .hierarchy
-            .open(&self.path.join(file), OFlag::O_RDONLY)
-            .doing_to("cannot read", self.shown().join(file));
-        open.map(|fd| Events { file: fd.into() })
-            .map_err(|e| explain(e, self, file))
-    }
-
-    /// Its pressure file (`cpu.pressure`), which tells when a trigger such as `some 150000 1000000` fires: that many
-    /// microseconds were waited for in a window of so many (psi.rst, "Monitoring for pressure thresholds").
-    ///
-    /// # Errors
-    /// The kernel's answer: `EINVAL` for a window out of 500 ms to 10 s, and without `CAP_SYS_RESOURCE` for one that
-    /// is no multiple of 2 s.
-    pub fn pressure(&self, file: &str, trigger: &str) -> Result<Events> {
-        let shown = self.shown().join(file);
-        let open = self.hierarchy.open(&self.path.join(file), OFlag::O_RDWR);
-        let fd = open.doing_to("cannot open", &shown)?;
-        let mut file = File::from(fd);
-        file.write_all(trigger.as_bytes())
-            .doing_to(format!("cannot set the trigger '{trigger}' of"), &shown)?;
-        Ok(Events { file })
     }
 
     /// How many of its processes the kernel has killed for its memory limit, or that of a group below.
@@ -464,45 +435,6 @@ fn is_rounded(given: &str, kept: &str) -> bool {
     let number = |word: &str| word.parse::<u64>().ok();
     let differ = |(a, b)| number(a).zip(number(b)).is_some_and(|(a, b)| a != b);
     given.split(' ').zip(kept.split(' ')).any(differ)
-}
-
-/// A file of a group that tells when it has changed.
-#[derive(Debug)]
-pub struct Events {
-    file: File,
-}
-
-impl Events {
-    /// What is so now, as `KEY VALUE` lines.
-    ///
-    /// # Errors
-    /// The kernel's answer.
-    pub fn read(&mut self) -> Result<String> {
-        let mut text = String::new();
-        self.file
-            .seek(SeekFrom::Start(0))
-            .doing("cannot read the events")?;
-        self.file
-            .read_to_string(&mut text)
-            .doing("cannot read the events")?;
-        Ok(text)
-    }
-
-    /// Waits until one of several has changed since it was read, at most this long. Tells whether one has.
-    ///
-    /// # Errors
-    /// Those of poll(2).
-    pub fn wait(all: &[Self], at_most: Option<Duration>) -> Result<bool> {
-        let timeout = at_most.map_or(PollTimeout::NONE, |time| {
-            PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX)
-        });
-        let watch = |one| PollFd::new(one, PollFlags::POLLPRI);
-        let mut fds: Vec<PollFd> = all.iter().map(|one| watch(one.file.as_fd())).collect();
-        match poll(&mut fds, timeout) {
-            Err(Errno::EINTR) => Ok(false),
-            other => other.map(|ready| ready > 0).doing("cannot wait for events"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! | file | question |
 //! |---|---|
 //! | [`hierarchy`] | what is mounted where, and which hierarchy holds which controller |
+//! | [`events`] | what a group tells of |
 //! | [`group`] | one group: make, read, write, join, remove, with the reason for a refusal |
 //! | [`limits`] | what a caller asks for, as settings |
 //! | `refusal` | why the kernel refused something |
@@ -11,8 +12,10 @@
 //! | [`tree`] | what is done to a group with all below it: freeze, kill, remove |
 //! | [`usage`] | what a group uses, and which limits count |
 //! | [`pressure`] | how long its processes waited for what they lack |
+//! | [`v1`] | those words in a v1 hierarchy |
 //! | [`value`] | sizes, shares and counts as people write them |
 
+pub mod events;
 pub mod group;
 pub mod hierarchy;
 pub mod io;
@@ -22,6 +25,7 @@ mod refusal;
 pub mod setting;
 pub mod tree;
 pub mod usage;
+pub mod v1;
 pub mod value;
 
 pub use group::Group;

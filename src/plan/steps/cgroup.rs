@@ -6,7 +6,7 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-use crate::cgroup::setting::is_v1_name;
+use crate::cgroup::v1::is_v1_name;
 use crate::cgroup::value::{Limit, bytes, human};
 use crate::cgroup::{Group, Setting, Version};
 use crate::error::Result;
