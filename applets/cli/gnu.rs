@@ -353,7 +353,9 @@ pub(crate) fn argh_says(output: &str) -> String {
         return format!("unexpected argument '{}'", extra.trim_end());
     }
     let mut text = output.trim_end().replace('\n', " ");
-    text[..1].make_ascii_lowercase();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
     text
 }
 
@@ -434,6 +436,24 @@ mod tests {
         }
         assert_eq!(words("-f --hel"), Ok(Parsed::Help(None)));
         assert_eq!(words("-fV"), Ok(Parsed::Version));
+    }
+
+    #[test]
+    fn what_argh_says_is_put_in_our_words() {
+        let cases = [
+            (
+                "Required positional arguments not provided:\n    root\n",
+                "missing operand: root",
+            ),
+            ("Unrecognized argument: x\n", "unexpected argument 'x'"),
+            ("Error parsing: \u{1}our own\n", "our own"),
+            ("No good\nat all\n", "no good at all"),
+            ("É", "É"),
+            ("", ""),
+        ];
+        for (said, want) in cases {
+            assert_eq!(argh_says(said), want, "{said:?}");
+        }
     }
 
     #[test]

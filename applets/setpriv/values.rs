@@ -153,8 +153,8 @@ pub(super) fn environment(
     clear: bool,
     set: &[Raw],
 ) -> Result<Vec<OsString>> {
-    let term = inherited.iter().find(|entry| name(entry) == b"TERM");
-    let term = term.map(|entry| OsStr::from_bytes(&entry.as_bytes()[5..]).to_owned());
+    let mut values = inherited.iter().filter_map(|entry| entry.as_bytes().strip_prefix(b"TERM="));
+    let term = values.next().map(|value| OsStr::from_bytes(value).to_owned());
     let mut env = match login {
         Some(user) => login_environment(user, term.filter(|_| !clear)),
         None if clear => Vec::new(),
