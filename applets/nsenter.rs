@@ -6,6 +6,7 @@ mod compile;
 use std::ffi::OsString;
 
 use argh::{ArgsInfo, FromArgs};
+use isobox::decimal::decimal;
 use isobox::enter::{Name, Origin};
 use isobox::error::{Error, Result};
 use isobox::namespace::Kind;
@@ -198,20 +199,15 @@ impl Args {
 fn origin(value: OsString) -> Result<Origin> {
     match value.to_str().and_then(|value| value.strip_prefix(':')) {
         None => Ok(Origin::File(value.into())),
-        Some(id) => number(id)
+        Some(id) => decimal(id)
             .map(Origin::Id)
             .ok_or_else(|| Error::new(format!("failed to parse nsid: '{id}'"))),
     }
 }
 
-fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|_| digits)
-}
-
 fn descriptor(Raw(text): &Raw) -> Result<i32> {
     let text = text.to_string_lossy();
-    number(&text).ok_or_else(|| Error::new(format!("failed to parse file descriptor: '{text}'")))
+    decimal(&*text).ok_or_else(|| Error::new(format!("failed to parse file descriptor: '{text}'")))
 }
 
 fn wanted(kind: &str, Raw(text): &Raw) -> Result<Wanted> {
@@ -219,7 +215,7 @@ fn wanted(kind: &str, Raw(text): &Raw) -> Result<Wanted> {
         return Ok(Wanted::Follow);
     }
     let text = text.to_string_lossy();
-    number(&text)
+    decimal(&*text)
         .map(Wanted::Number)
         .ok_or_else(|| Error::new(format!("failed to parse {kind}: '{text}'")))
 }

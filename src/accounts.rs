@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
+use crate::decimal::decimal;
 use crate::error::{Doing, Error, Result};
 use crate::sys::mount::{openat2, resolve};
 
@@ -204,9 +205,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// An id in one of the files. -1 means "no id" to the kernel and is none.
 fn number(digits: &[u8]) -> Option<u32> {
-    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let value = std::str::from_utf8(digits).ok().filter(|_| plain)?;
-    value.parse().ok().filter(|id| *id != u32::MAX)
+    decimal(digits).filter(|id| *id != u32::MAX)
 }
 
 fn read_bounded(root: BorrowedFd<'_>, path: &Path, longest_line: usize) -> Result<Vec<u8>> {

@@ -17,6 +17,7 @@ use std::sync::OnceLock;
 
 use nix::errno::Errno;
 
+use crate::decimal::decimal;
 use crate::sys::{caps, task};
 
 pub use change::Change;
@@ -100,8 +101,7 @@ impl Capability {
         {
             return u8::try_from(at).ok().map(Self);
         }
-        let number = has_prefix && !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_digit());
-        let number = number.then(|| bare.parse().ok()).flatten()?;
+        let number = decimal(bare).filter(|_| has_prefix)?;
         (number < 64).then_some(Self(number))
     }
 

@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::decimal::decimal;
 use crate::error::{Doing, Error, Result};
 
 /// User ids or group ids: the two maps of a user namespace.
@@ -163,12 +164,6 @@ pub fn parse(text: &str) -> Result<Range> {
         return Err(invalid("the last id is 4294967294"));
     }
     Ok(range)
-}
-
-/// Digits only: no sign, no space.
-pub fn decimal(text: &str) -> Option<u32> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten()
 }
 
 /// The lines for these blocks, with the caller's id in front. An id that the caller's line takes, on either

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::decimal::decimal;
 use crate::error::{Doing, Error, Result};
 use crate::sys::landlock::{About, Handled, ask};
 
@@ -312,11 +313,7 @@ fn parse_rule(rule: &OsStr, abi: u32) -> Result<Rule> {
 }
 
 fn parse_port(text: &OsStr) -> Result<u16> {
-    let digits = text
-        .to_str()
-        .filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-    digits
-        .and_then(|text| text.parse().ok())
+    decimal(text.as_bytes())
         .ok_or(Errno::EINVAL)
         .doing_to("could not parse port number:", text)
 }

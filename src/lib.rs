@@ -17,7 +17,7 @@
 //! | [`throw_away`] | a root that shows a tree of the host and keeps nothing |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
 //! | [`sys`] | the only room with `unsafe`: system calls that nix has not |
-//! | [`error`], [`json`] | the one error; JSON text |
+//! | [`error`], [`json`], [`decimal`] | the one error; JSON text; numbers in digits |
 //!
 //! The library has no argv, prints nothing, never exits (but in a child that it forked) and reads no
 //! environment: whoever calls it hands these in.
@@ -28,6 +28,7 @@ pub mod census;
 #[cfg(feature = "cgroup")]
 pub mod cgroup;
 pub mod credentials;
+pub mod decimal;
 pub mod enter;
 pub mod error;
 pub mod idmap;

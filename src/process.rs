@@ -16,6 +16,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, dup2_stderr, dup2_stdout, execvp};
 
+use crate::decimal::decimal;
 use crate::error::{Doing, Error, Result};
 use crate::init;
 use crate::plan::{Outcome, Slot};
@@ -249,26 +250,24 @@ pub fn ended(end: Change) -> String {
 /// assert_eq!(signal_number("KILL"), Some(9));
 /// assert_eq!(signal_number("sigterm"), Some(15));
 /// assert_eq!(signal_number("RTMIN+1"), Some(35));
-/// assert_eq!(signal_number("0x9"), None);
+/// assert_eq!([signal_number("0x9"), signal_number("RTMAX--1"), signal_number("RTMIN+2147483647")], [None; 3]);
 /// ```
 pub fn signal_number(name: &str) -> Option<i32> {
     /// The range that kill(1) and glibc call RTMIN to RTMAX: the kernel's 32 and 33 belong to the C library.
     const RT: (i32, i32) = (34, 64);
-    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) {
-        return name.parse().ok().filter(|n| (1..=RT.1).contains(n));
+    if let Some(number) = decimal(name) {
+        return Some(number).filter(|n| (1..=RT.1).contains(n));
     }
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let offset = |text: &str| {
-        if text.is_empty() {
-            Some(0)
-        } else {
-            text[1..].parse::<i32>().ok()
-        }
+    // What stands behind RTMIN or RTMAX: nothing, or a sign and how far from there.
+    let offset = |rest: &str, sign| match rest.strip_prefix(sign) {
+        Some(digits) => decimal::<u8>(digits).map(i32::from),
+        None => rest.is_empty().then_some(0),
     };
     let realtime = match (short.strip_prefix("RTMIN"), short.strip_prefix("RTMAX")) {
-        (Some(rest), _) if rest.is_empty() || rest.starts_with('+') => Some(RT.0 + offset(rest)?),
-        (_, Some(rest)) if rest.is_empty() || rest.starts_with('-') => Some(RT.1 - offset(rest)?),
+        (Some(rest), _) => Some(RT.0 + offset(rest, '+')?),
+        (_, Some(rest)) => Some(RT.1 - offset(rest, '-')?),
         _ => None,
     };
     let alias = match short {

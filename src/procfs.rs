@@ -13,6 +13,7 @@ use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Pid, read};
 
+use crate::decimal::decimal;
 use crate::error::{Doing, Error, Result};
 use crate::namespace::Kind;
 use crate::sys::directory;
@@ -301,17 +302,9 @@ fn each_number(dir: impl AsFd, buffer: &mut [u8], mut each: impl FnMut(i32)) -> 
             return Ok(());
         }
         directory::names(entries)
-            .filter_map(number)
+            .filter_map(decimal)
             .for_each(&mut each);
     }
-}
-
-/// A text of digits only as a number.
-fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
-    if !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// Reads `/proc/PID/stat`. The name in the second field is the program's own choice: it may hold blanks,
@@ -326,18 +319,18 @@ pub fn parse_stat(line: &[u8]) -> Option<Stat> {
     const KERNEL_THREAD: u64 = 0x0020_0000;
     let open = line.iter().position(|b| *b == b'(')?;
     let close = line.iter().rposition(|b| *b == b')')?;
-    let pid = number(line.get(..open)?.trim_ascii())?;
+    let pid = decimal(line.get(..open)?.trim_ascii())?;
     let mut fields = line.get(close + 1..)?.split(u8::is_ascii_whitespace);
     let mut next = || fields.by_ref().find(|field| !field.is_empty());
     let state = *next()?.first()?;
-    let parent = number(next()?)?;
+    let parent = decimal(next()?)?;
     // pgrp, session, tty_nr and tpgid stand between the parent and the flags.
     let flags: u64 = [0; 5]
         .iter()
         .map(|_| next())
         .last()
         .flatten()
-        .and_then(number)
+        .and_then(decimal)
         .unwrap_or(0);
     Some(Stat {
         pid,
@@ -352,7 +345,7 @@ pub fn parse_namespace(name: &[u8]) -> Option<(Kind, u64)> {
     let name = std::str::from_utf8(name).ok()?;
     let (kind, inode) = name.strip_suffix(']')?.split_once(":[")?;
     // `pid_for_children` and `time_for_children` lead to names without that ending.
-    Some((Kind::from_proc_name(kind)?, number(inode.as_bytes())?))
+    Some((Kind::from_proc_name(kind)?, decimal(inode.as_bytes())?))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource};
 
+use crate::decimal::decimal;
 use crate::error::{Error, Result};
 
 /// The limits by their kernel names, without `RLIMIT_`.
@@ -107,8 +108,7 @@ fn number(text: &str) -> Option<u64> {
     if text == "unlimited" {
         return Some(RLIM_INFINITY);
     }
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten()
+    decimal(text)
 }
 
 #[cfg(test)]

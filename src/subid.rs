@@ -8,8 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use nix::unistd::geteuid;
 
 use crate::accounts::Accounts;
+use crate::decimal::decimal;
 use crate::error::{Doing, Error, Result};
-use crate::idmap::{Ids, decimal};
+use crate::idmap::Ids;
 use crate::process;
 use crate::sys::clone::Change;
 
@@ -61,12 +62,12 @@ fn blocks<'a>(
     name: Option<&'a [u8]>,
     uid: u32,
 ) -> impl Iterator<Item = Ids32> + 'a {
-    let number = |field: &[u8]| std::str::from_utf8(field).ok().and_then(decimal);
     text.split(|b| *b == b'\n').filter_map(move |line| {
         let mut fields = line.split(|b| *b == b':');
         let (who, first, count) = (fields.next()?, fields.next()?, fields.next()?);
-        let his = Some(who) == name || number(who) == Some(uid);
-        let (first, count) = (number(first)?, number(count.trim_ascii_end())?);
+        let his = Some(who) == name || decimal(who) == Some(uid);
+        let first: u32 = decimal(first)?;
+        let count = decimal(count.trim_ascii_end())?;
         (his && count > 0 && first.checked_add(count).is_some()).then_some((first, count))
     })
 }

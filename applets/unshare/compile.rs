@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use isobox::error::{Error, Result, printable};
-use isobox::idmap::decimal;
+use isobox::decimal::decimal;
 use isobox::namespace::{self, Kind};
 use isobox::plan::steps::attributes::ChangeDirectory;
 use isobox::plan::steps::binfmt::{self, MountBinfmt, RegisterInterpreter};
