@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::decimal::decimal;
 use crate::error::{Doing, Result};
 
 /// One line: one mount.
@@ -29,6 +30,8 @@ pub struct Mount {
     pub fstype: OsString,
     /// What is mounted: a device, or a name that somebody gave.
     pub source: OsString,
+    /// The options of its file system, whichever mount shows it.
+    pub super_options: OsString,
 }
 
 /// The mounts that process `pid` sees (`self` for our own), in the order of the file: a mount stands before
@@ -57,8 +60,8 @@ pub fn parse(text: &[u8]) -> Vec<Mount> {
 
 fn line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|b| *b == b' ');
-    let id = number(fields.next()?)?;
-    let parent = number(fields.next()?)?;
+    let id = decimal(fields.next()?)?;
+    let parent = decimal(fields.next()?)?;
     let _device = fields.next()?;
     let root = unescape(fields.next()?).into();
     let point = unescape(fields.next()?).into();
@@ -77,11 +80,8 @@ fn line(line: &[u8]) -> Option<Mount> {
         shared,
         fstype: unescape(fields.next()?),
         source: unescape(fields.next()?),
+        super_options: unescape(fields.next()?),
     })
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Undoes the octal escapes (`\040` for a space) of mountinfo and fstab(5).

@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -17,6 +18,7 @@ use nix::sys::stat::Mode as FileMode;
 
 use super::group::Group;
 use crate::error::{Doing, Error, Result};
+use crate::mountinfo::{self, Mount};
 use crate::sys::mount::{openat2, resolve};
 
 /// The two designs of control groups.
@@ -123,21 +125,14 @@ impl fmt::Debug for Hierarchy {
 #[derive(Debug)]
 pub struct Hierarchies(Vec<Rc<Hierarchy>>);
 
-/// `/proc/self/mountinfo`: what is mounted, one mount a line (proc_pid_mountinfo(5)).
-const MOUNTINFO: &str = "/proc/self/mountinfo";
-
 impl Hierarchies {
     /// Looks at what is mounted.
     ///
     /// # Errors
     /// Where `/proc` cannot be read, or where no hierarchy is mounted at all.
     pub fn discover() -> Result<Self> {
-        let mounts = fs::read_to_string(MOUNTINFO).doing_to("cannot read", MOUNTINFO)?;
         let mut all: Vec<Rc<Hierarchy>> = Vec::new();
-        for line in mounts.lines() {
-            let Some(found) = Mounted::parse(line) else {
-                continue;
-            };
+        for found in mountinfo::read("self")?.into_iter().filter_map(Mounted::of) {
             // A hierarchy that is mounted twice is one hierarchy.
             let same = |other: &Rc<Hierarchy>| {
                 found.version == other.version && found.v1_set() == other.v1_set()
@@ -255,7 +250,7 @@ pub(crate) fn v2_word(controller: &str) -> &str {
     }
 }
 
-/// A line of mountinfo that is a cgroup hierarchy.
+/// A mount that is a cgroup hierarchy.
 #[derive(Debug, PartialEq, Eq)]
 struct Mounted {
     version: Version,
@@ -266,26 +261,21 @@ struct Mounted {
 }
 
 impl Mounted {
-    fn parse(line: &str) -> Option<Self> {
-        let (head, tail) = line.split_once(" - ")?;
-        let mut head = head.split(' ').skip(3);
-        let (root, mount) = (head.next()?, head.next()?);
-        let mut tail = tail.split(' ');
-        let version = match tail.next()? {
-            "cgroup" => Version::V1,
-            "cgroup2" => Version::V2,
+    fn of(mount: Mount) -> Option<Self> {
+        let version = match mount.fstype.as_bytes() {
+            b"cgroup" => Version::V1,
+            b"cgroup2" => Version::V2,
             _ => return None,
         };
-        let options = tail.nth(1).unwrap_or_default();
         let mut found = Self {
             version,
-            mount: PathBuf::from(unescape(mount)),
-            root: PathBuf::from(unescape(root)),
+            mount: mount.point,
+            root: mount.root,
             controllers: Vec::new(),
             name: None,
         };
         if version == Version::V1 {
-            for option in options.split(',') {
+            for option in mount.super_options.to_string_lossy().split(',') {
                 match option.strip_prefix("name=") {
                     Some(name) => found.name = Some(name.into()),
                     None if option == "blkio" => found.controllers.push("io".into()),
@@ -356,26 +346,6 @@ fn is_v1_controller(word: &str) -> bool {
     ALL.contains(&word)
 }
 
-/// mountinfo writes blanks and backslashes of a path as octal.
-fn unescape(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        let code = rest
-            .get(at + 1..at + 4)
-            .and_then(|octal| u8::from_str_radix(octal, 8).ok());
-        match code {
-            Some(code) => out.push(char::from(code)),
-            None => out.push('\\'),
-        }
-        rest = rest
-            .get(at + if code.is_some() { 4 } else { 1 }..)
-            .unwrap_or_default();
-    }
-    out + rest
-}
-
 /// A group's path as typed, without its optional leading slash, checked to stay below the root.
 ///
 /// # Errors
@@ -421,29 +391,26 @@ mod tests {
 
     #[test]
     fn mounts_are_recognised() {
-        let v1 =
-            "30 23 0:26 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct";
-        let found = Mounted::parse(v1).unwrap();
-        assert_eq!(
-            (found.version, found.controllers),
-            (Version::V1, vec!["cpu".to_owned(), "cpuacct".to_owned()])
+        let mounts = mountinfo::parse(
+            b"30 23 0:26 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
+            31 23 0:27 /a\\040b /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n\
+            32 23 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n\
+            36 35 98:0 / /mnt\xff rw - ext3 /dev/root rw\n",
         );
-        let v2 = "31 23 0:27 /a\\040b /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate";
-        let found = Mounted::parse(v2).unwrap();
+        assert_eq!(mounts.len(), 4);
+        let found: Vec<Mounted> = mounts.into_iter().filter_map(Mounted::of).collect();
+        let [v1, v2, named] = &found[..] else {
+            panic!("{found:?}")
+        };
         assert_eq!(
-            (found.version, found.root),
-            (Version::V2, PathBuf::from("/a b"))
-        );
-        let named = "32 23 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd";
-        assert_eq!(
-            Mounted::parse(named).unwrap().name.as_deref(),
-            Some("systemd")
+            (v1.version, &v1.controllers),
+            (Version::V1, &vec!["cpu".to_owned(), "cpuacct".to_owned()])
         );
         assert_eq!(
-            Mounted::parse("36 35 98:0 / /mnt rw - ext3 /dev/root rw"),
-            None
+            (v2.version, v2.root.as_path()),
+            (Version::V2, Path::new("/a b"))
         );
-        assert_eq!(Mounted::parse(""), None);
+        assert_eq!(named.name.as_deref(), Some("systemd"));
     }
 
     #[test]
