@@ -192,14 +192,15 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.doing)?;
+        // A terminal's escape codes must not reach the reader's terminal raw, whether they come from a name of an image
+        // or from a word that a sentence quotes.
+        f.write_str(&printable(self.doing.as_ref().as_ref()))?;
         if let Some(subject) = &self.subject {
-            // A name from an image or a terminal's escape codes must not reach the reader's terminal raw.
             write!(f, " {}", printable(subject))?;
         }
         match &self.cause {
             Some(Cause::Errno(errno)) => write!(f, ": {}", reason(*errno)),
-            Some(Cause::Text(text)) => write!(f, ": {text}"),
+            Some(Cause::Text(text)) => write!(f, ": {}", printable(text.as_ref().as_ref())),
             None => Ok(()),
         }
     }
@@ -307,6 +308,11 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "cannot open \\u{1b}[31m: No such file or directory"
+        );
+        let error = Error::new("no such thing: '\x1b[m'").because("\x07 is none");
+        assert_eq!(
+            error.to_string(),
+            "no such thing: '\\u{1b}[m': \\u{7} is none"
         );
     }
 

@@ -128,7 +128,7 @@ impl From<Single> for Range {
 /// ```
 pub fn parse(text: &str) -> Result<Range> {
     let invalid = |why: &'static str| {
-        let error = Error::new(format!("invalid mapping '{}'", text.escape_debug()));
+        let error = Error::new(format!("invalid mapping '{}'", text));
         if why.is_empty() {
             error
         } else {

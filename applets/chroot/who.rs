@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use isobox::accounts::Accounts;
 use isobox::credentials::{Typed, typed};
-use isobox::error::{Error, Result, printable};
+use isobox::error::{Error, Result};
 
 /// Who the command is to be; `None` leaves it as it is.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -210,13 +210,13 @@ fn additional(list: &OsStr, accounts: &mut Accounts) -> Result<Result<Vec<u32>>>
         }
         match group_id(word, accounts)? {
             Some(id) => ids.push(id),
-            None => unknown.push(format!("'{}'", printable(word))),
+            None => unknown.push(format!("'{}'", word.display())),
         }
     }
     Ok(match unknown.as_slice() {
         [] if ids.is_empty() => Err(Error::new(format!(
             "invalid group list '{}'",
-            printable(list)
+            list.display()
         ))),
         [] => Ok(ids),
         [one] => Err(Error::new(format!("invalid group {one}"))),

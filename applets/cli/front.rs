@@ -91,10 +91,7 @@ impl Applet for Args {
             (typed, ..) if self.complete => help::print_all(&complete::answer(typed)),
             ([], ..) if self.man => help::print_all(&man::page(&BOX)),
             ([name], ..) if self.man => help::print_all(&man::page(known(name)?)),
-            ([extra, ..], ..) => Err(misuse(format!(
-                "unexpected argument '{}'",
-                extra.to_string_lossy().escape_debug()
-            ))),
+            ([extra, ..], ..) => Err(misuse(format!("unexpected argument '{}'", extra.display()))),
             ([], Some(shell), _) => help::print_all(&complete::script(&shell)?),
             ([], None, Some(dir)) => write_pages(&dir.into_path()),
             ([], None, None) if self.list => help::print_all(&list()),

@@ -296,10 +296,7 @@ impl<'a> Walk<'a> {
         }
         let takes_operands = !(self.info.positionals.is_empty() && self.info.commands.is_empty());
         if let (false, Some(extra)) = (takes_operands, self.operands.first()) {
-            return Err(format!(
-                "unexpected argument '{}'",
-                extra.to_string_lossy().escape_debug()
-            ));
+            return Err(format!("unexpected argument '{}'", extra.display()));
         }
         words.push("--".into());
         words.extend(self.operands.iter().map(|operand| encode(operand)));
@@ -314,10 +311,7 @@ impl<'a> Walk<'a> {
             .iter()
             .find(|command| verb == command.name)
         else {
-            return Err(format!(
-                "unknown command '{}'",
-                verb.to_string_lossy().escape_debug()
-            ));
+            return Err(format!("unknown command '{}'", verb.display()));
         };
         let rest: Vec<OsString> = self.operands[1..]
             .iter()
@@ -348,6 +342,12 @@ pub(crate) fn argh_says(output: &str) -> String {
             .filter(|line| !line.is_empty())
             .collect();
         return format!("missing operand: {}", names.join(" "));
+    }
+    if let Some(names) = output.strip_prefix("One of the following subcommands must be present:") {
+        // argh has a `help` of its own among them; ours is an option.
+        let names = names.split_whitespace().filter(|name| *name != "help");
+        let names: Vec<&str> = names.collect();
+        return format!("missing command: one of {}", names.join(" "));
     }
     if let Some(extra) = output.strip_prefix("Unrecognized argument: ") {
         return format!("unexpected argument '{}'", extra.trim_end());
@@ -446,6 +446,10 @@ mod tests {
                 "missing operand: root",
             ),
             ("Unrecognized argument: x\n", "unexpected argument 'x'"),
+            (
+                "One of the following subcommands must be present:\n    help\n    run\n    rm\n",
+                "missing command: one of run rm",
+            ),
             ("Error parsing: \u{1}our own\n", "our own"),
             ("No good\nat all\n", "no good at all"),
             ("É", "É"),

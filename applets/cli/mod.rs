@@ -58,14 +58,14 @@ pub(crate) struct Entry {
 /// Parses the arguments and runs the applet: the one generic function between the table and an applet.
 pub(crate) fn launch<T: Applet>(entry: &Entry, args: &[OsString]) -> Result<Exit> {
     let words =
-        match gnu::canonical(&T::get_args_info(), args).map_err(|text| usage(entry, text))? {
+        match gnu::canonical(&T::get_args_info(), args).map_err(|text| usage(entry, &text))? {
             Parsed::Help(verb) => return help::print(entry, verb),
             Parsed::Version => return help::print_version(entry),
             Parsed::Words(words) => words,
         };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     T::from_args(&[entry.name], &words)
-        .map_err(|early| usage(entry, gnu::argh_says(&early.output)))?
+        .map_err(|early| usage(entry, &gnu::argh_says(&early.output)))?
         .run()
 }
 
@@ -74,9 +74,10 @@ pub(crate) fn say(text: &str) {
     let _ = stderr().write_all(text.as_bytes());
 }
 
-/// Wrong usage, in the words and with the status of the original.
-fn usage(entry: &Entry, text: String) -> Error {
-    Error::new(text)
+/// Wrong usage, in the words and with the status of the original. Bytes that travelled as private characters are shown
+/// as what they are.
+fn usage(entry: &Entry, text: &str) -> Error {
+    Error::new(raw::decode(text).to_string_lossy().into_owned())
         .status(entry.usage_status)
         .hint(format!("try '{} --help' for more information", entry.name))
 }

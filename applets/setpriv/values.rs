@@ -29,8 +29,7 @@ fn text(value: &OsStr) -> &str {
 
 /// An error of setpriv(1)'s shape: `failed to parse ruid: 'abc'`.
 fn unparsed(what: &str, value: &OsStr, reason: &str) -> Error {
-    let value = value.to_string_lossy();
-    Error::new(format!("{what}: '{}'{reason}", value.escape_debug()))
+    Error::new(format!("{what}: '{}'{reason}", value.display()))
 }
 
 /// A user by number or name, and their line where it was read: by number it is only read when `entry` is

@@ -7,7 +7,7 @@ use std::num::{IntErrorKind, ParseIntError};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use isobox::error::{Error, Result, printable};
+use isobox::error::{Error, Result};
 use isobox::decimal::decimal;
 use isobox::namespace::{self, Kind};
 use isobox::plan::steps::attributes::ChangeDirectory;
@@ -219,7 +219,7 @@ impl Args {
             return Ok(Some(libc::SIGKILL));
         }
         let number = word.0.to_str().and_then(signal_number);
-        let unknown = || Error::new(format!("unknown signal: {}", printable(&word.0)));
+        let unknown = || Error::new(format!("unknown signal: {}", word.0.display()));
         number.ok_or_else(unknown).map(Some)
     }
 
@@ -318,7 +318,7 @@ impl Args {
             _ => {
                 return Err(Error::new(format!(
                     "unsupported propagation mode: {}",
-                    printable(&word.0)
+                    word.0.display()
                 )));
             }
         })

@@ -184,7 +184,7 @@ fn named_id(ids: Ids, word: &Raw) -> Result<u32> {
 
 /// util-linux's words for a value that is none.
 pub(super) fn unparsed(what: &str, word: &OsStr) -> Error {
-    Error::new(format!("failed to parse {what}: '{}'", isobox::error::printable(word)))
+    Error::new(format!("failed to parse {what}: '{}'", word.display()))
 }
 
 fn from_zero(ids: Ids) -> Result<Block> {

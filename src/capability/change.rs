@@ -121,7 +121,7 @@ fn one_or_all(name: &str) -> Result<u64> {
     Capability::named(name)
         .filter(|cap| cap.number() <= last())
         .map(Capability::bit)
-        .ok_or_else(|| Error::new(format!("unknown capability \"{}\"", name.escape_debug())))
+        .ok_or_else(|| Error::new(format!("unknown capability \"{}\"", name)))
 }
 
 #[cfg(test)]
