@@ -9,10 +9,14 @@
     doc = "| [`oci`] | an OCI runtime `Spec`, and its compiler to a plan |"
 )]
 //! | [`plan`] | Step, Plan, and its three readers: run, explain, script |
-//! | [`namespace`], [`idmap`], [`credentials`], [`accounts`], [`capability`], [`securebits`], [`landlock`], [`seccomp`], [`rlimit`], [`process`], [`own_binary`] | one kernel subject each |
+//! | [`namespace`], [`idmap`], [`subid`], [`credentials`], [`accounts`], [`capability`], [`securebits`], [`landlock`], [`seccomp`], [`rlimit`], [`process`], [`own_binary`] | one kernel subject each |
 //! | [`proxy`], [`terminal`] | a parent that stands in for its child: signals, stops, the terminal |
-//! | [`enter`], [`procfs`], [`census`], [`netnsid`] | joining what other processes are in; reading `/proc`; who lives in which namespace |
+//! | [`enter`], [`procfs`], [`proc_write`], [`census`], [`netnsid`] | joining what other processes are in; reading `/proc`, and writing below it; who lives in which namespace |
 //! | [`mount`], [`mountinfo`], [`root`], [`pivot`], [`switch_root`] | mounts as data, what is mounted, a tree by descriptor, the change of root |
+#![cfg_attr(
+    feature = "cgroup",
+    doc = "| [`cgroup`] | control groups, v1 and v2, in the words of v2 |"
+)]
 //! | [`init`] | the first process of a PID namespace: reaps and forwards |
 //! | [`throw_away`] | a root that shows a tree of the host and keeps nothing |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |

@@ -2,7 +2,7 @@
 //!
 //! `pivot ROOT setpriv ... CMD` runs our `setpriv` though ROOT holds no such file: by descriptor (execveat(2)).
 //! A process that runs a file offers it to others as `/proc/PID/exe`, so a root inside could overwrite the
-//! host's binary (CVE-2019-5736). Three kinds of handle, the cheapest that is safe (performance.md, point 7):
+//! host's binary (CVE-2019-5736). Three kinds of handle, the cheapest that is safe:
 //!
 //! 1. the file itself, where this user may not write it anyhow;
 //! 2. a read-only detached mount of it (27 to 40 microseconds), where we may mount;

@@ -1,4 +1,4 @@
-//! Reaching files below `/proc` without being led elsewhere (proc(5); security.md I3).
+//! Reaching files below `/proc` without being led elsewhere (proc(5)).
 //!
 //! A bind mount or a symbolic link in a `/proc` that somebody else prepared could turn the write of an id map
 //! into a write to another file. So `/proc` is opened once per access, must be a proc file system, and the way

@@ -1,6 +1,6 @@
 //! The mount API by descriptor: open_tree(2), mount_setattr(2), move_mount(2), fsopen(2), openat2(2).
 //!
-//! Design rule (security.md I1, I2): once the root of a tree is open, no path string reaches the kernel but
+//! Design rule: once the root of a tree is open, no path string reaches the kernel but
 //! through openat2 below that descriptor, and a mount's flags are set before it is attached.
 
 use std::ffi::{CStr, CString};
