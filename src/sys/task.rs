@@ -44,13 +44,6 @@ pub fn cloexec_from(first: u32) -> Result<(), Errno> {
     .map(drop)
 }
 
-/// Lets `fd` survive exec, or not.
-pub fn set_cloexec(fd: BorrowedFd<'_>, on: bool) -> Result<(), Errno> {
-    let flags = if on { libc::FD_CLOEXEC } else { 0 };
-    // SAFETY: the fd is borrowed for the call, F_SETFD takes an int.
-    result(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, flags) }.into()).map(drop)
-}
-
 /// Leaves `fd` open over exec as number `number`.
 ///
 /// # Errors
