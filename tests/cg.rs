@@ -103,7 +103,7 @@ fn a_watcher_sees_the_last_process_go() {
     let t = Sandbox::new("cg");
     let g = t.id();
     let line = format!(
-        "cgexec -g :{g} sleep 0.4 & sleep 0.1; cg watch --timeout 5 {g} populated=1; cg watch --timeout 5 {g} populated=0; wait; cg rm {g}"
+        "cg create {g}; cgexec -g :{g} sleep 60 & cg watch --timeout 5 {g} populated=1; kill $!; cg watch --timeout 5 {g} populated=0; wait; cg rm {g}"
     );
     t.run(&line).ok().out("populated 1\npopulated 0\n");
     t.run(&format!(
@@ -119,7 +119,7 @@ fn core_files_of_v2_work_beside_v1() {
     let t = Sandbox::new("cg");
     let g = t.id();
     let line = format!(
-        "cgexec -g :{g} sleep 60 & sleep 0.2; cg freeze {g}; cg get {g} cgroup.events | grep frozen; cg thaw {g}; cg kill {g}; wait $!; echo $?; cg rm {g}"
+        "cg create {g}; cgexec -g :{g} sleep 60 & cg watch --timeout 5 {g} populated=1 >seen; rm seen; cg freeze {g}; cg get {g} cgroup.events | grep frozen; cg thaw {g}; cg kill {g}; wait $!; echo $?; cg rm {g}"
     );
     t.run(&line).ok().out("frozen 1\n137\n");
     t.run("cg psi / cpu").ok().out_has("some avg10=");
@@ -133,7 +133,7 @@ fn a_frozen_group_is_killed_on_v1_too() {
     let t = Sandbox::new("cg");
     let g = t.id();
     let line = format!(
-        "cg create -g freezer,pids {g}; sh -c 'sleep 60 & wait' & p=$!; sleep 0.1; cg attach {g} $p $(cat /proc/$p/task/$p/children)
+        "cg create -g freezer,pids {g}; sh -c 'sleep 60 & wait' & p=$!; while ! grep -q . /proc/$p/task/$p/children; do sleep 0.01; done; cg attach {g} $p $(cat /proc/$p/task/$p/children)
          cg freeze {g}; cg kill {g}; wait $p; echo $?; cg ls {g} | grep -c {g}; cg get {g} cgroup.freeze; cg rm {g}"
     );
     t.run(&line).out_has("137\n").out_has("\n0\n");

@@ -427,7 +427,7 @@ fn init_collects_and_forwards() {
     }
     for run in both(
         &t,
-        "container run --rootfs r --init sleep 60 & sleep 0.5; kill -TERM $!; wait $!",
+        "container run --rootfs r --init sh -c 'echo ready; exec sleep 60' >out & while ! grep -qs ready out; do sleep 0.01; done; kill -TERM $!; wait $!; s=$?; rm out; exit $s",
     ) {
         run.run().status(143).untouched();
     }

@@ -71,7 +71,7 @@ fn json_is_json() {
     // A command line is anything: quotes, newlines, escape codes.
     t.run(
         r#"sh -c 'sleep 1000; :' 'a"b\c
-d' & sleep 0.1; lsns -J -p $! -t uts -o COMMAND | jq -r '.namespaces | length'; lsns -n -t uts -o COMMAND | wc -l >/dev/null
+d' & while ! grep -q . /proc/$!/task/$!/children; do sleep 0.01; done; lsns -J -p $! -t uts -o COMMAND | jq -r '.namespaces | length'; lsns -n -t uts -o COMMAND | wc -l >/dev/null
            kill $(cat /proc/$!/task/$!/children) $!; wait"#,
     )
     .ok()
@@ -81,12 +81,17 @@ d' & sleep 0.1; lsns -J -p $! -t uts -o COMMAND | jq -r '.namespaces | length'; 
 /// Command lines of strangers must not reach the terminal raw.
 #[test]
 fn escape_codes_are_not_passed_on() {
+    needs!(userns);
     let t = Sandbox::new("lsns");
     for flags in ["", "-r", "-J", "-u", "-T"] {
+        // The only process of its UTS namespace, so that its command is shown.
         let line = format!(
-            "sh -c 'read x' \"$(printf 'a\\033[31mb\\nc')\" <p & exec 3>p; sleep 0.1; lsns {flags} | grep -c \"$(printf '\\033')\"; exec 3>&-; wait"
+            "unshare -ru sh -c 'read x' \"$(printf 'a\\033[31mb\\nc')\" <p & exec 3>p; while ! grep -qzx 'read x' /proc/$!/cmdline; do sleep 0.01; done; \
+             lsns {flags} >o; exec 3>&-; wait; grep -c \"$(printf '\\033')\" o; grep -q 31mb o && echo shown; rm o"
         );
-        t.run(&format!("mkfifo p; {line}; rm p")).out("0\n");
+        t.run(&format!("mkfifo p; {line}; rm p"))
+            .ok()
+            .out("0\nshown\n");
     }
 }
 
@@ -134,7 +139,7 @@ fn without_proc_the_error_says_so() {
 fn strange_process_names_do_not_confuse_it() {
     let t = Sandbox::new("lsns");
     t.run(
-        "cp $(command -v sleep) 'a) R 1 (b'; './a) R 1 (b' 1000 & sleep 0.1
+        "cp $(command -v sleep) 'a) R 1 (b'; './a) R 1 (b' 1000 & while ! grep -qxF 'a) R 1 (b' /proc/$!/comm; do sleep 0.01; done
          lsns -n -p $! -t uts -o PPID | tr -d ' ' | grep -v '^$' >/dev/null; lsns -n -o PID,PPID $(readlink /proc/$!/ns/uts | tr -dc 0-9) | grep -c \"^ *$! *$$\\$\"
          kill $!; wait 2>/dev/null; true",
     )

@@ -62,7 +62,7 @@ fn it_passes_signals_on() {
     };
     t.run(&line("pid1", "USR1")).status(7).out("ready\ngot\n");
     t.run(&line("pid1", "TERM")).status(143).out("ready\n");
-    t.run("unshare -pf --kill-child sleep 60 & u=$!; sleep 0.3; kill -TERM $(pgrep -P $u); sleep 0.2; kill -0 $(pgrep -P $u) && echo lives; kill -KILL $u; wait $u")
+    t.run("unshare -pf --kill-child sleep 60 & u=$!; while ! c=$(pgrep -P $u) || ! grep -qx sleep /proc/$c/comm; do sleep 0.01; done; kill -TERM $c; sleep 0.2; kill -0 $c && echo lives; kill -KILL $u; wait $u")
         .status(137)
         .out("lives\n");
 }

@@ -33,7 +33,7 @@ fn each_cause_is_named() {
             "not a mount point",
         ),
         (
-            "unshare -m sleep 5 & sleep 0.2; mount -t tmpfs t d; pivot_root /proc/$!/root/tmp /proc/$!/root/tmp; s=$?; kill $!; exit $s",
+            "unshare -m sleep 60 & while ! grep -qx sleep /proc/$!/comm; do sleep 0.01; done; mount -t tmpfs t d; pivot_root /proc/$!/root/tmp /proc/$!/root/tmp; s=$?; kill $!; exit $s",
             "Invalid argument",
             "in another mount namespace",
         ),

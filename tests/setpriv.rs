@@ -59,7 +59,7 @@ fn it_does_not_fork() {
 #[test]
 fn the_death_of_the_parent_is_heard() {
     let t = Sandbox::new("setpriv");
-    t.run("sh -c 'setpriv --pdeathsig KILL sleep 1000 & sleep 0.3'")
+    t.run("sh -c 'setpriv --pdeathsig KILL sleep 1000 & while ! grep -qx sleep /proc/$!/comm; do sleep 0.01; done'")
         .ok()
         .untouched();
 }

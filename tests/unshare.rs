@@ -92,7 +92,7 @@ fn a_killed_unshare_takes_its_child_along_when_asked() {
         "-mpuinf --kill-child",
     ] {
         t.run(&format!(
-            "unshare {flags} sleep 1000 & sleep 0.3; kill -KILL $!; wait $!; echo $?"
+            "unshare {flags} sleep 1000 & while ! c=$(pgrep -P $!) || ! grep -qx sleep /proc/$c/comm; do sleep 0.01; done; kill -KILL $!; wait $!; echo $?"
         ))
         .ok()
         .out("137\n")
@@ -227,7 +227,7 @@ fn every_kind_can_be_pinned() {
     }
     // A PID namespace lives as long as its PID 1, which only an ancestor can kill.
     t.run(
-        "unshare -m sh -c 'touch f; unshare --pid=f --fork sleep 1000 & sleep 0.3; nsenter --pid=f sh -c \"echo \\$\\$\"
+        "unshare -m sh -c 'touch f; unshare --pid=f --fork sleep 1000 & while ! c=$(pgrep -P $!) || ! grep -qx sleep /proc/$c/comm; do sleep 0.01; done; nsenter --pid=f sh -c \"echo \\$\\$\"
            kill -KILL $(cat /proc/$!/task/$!/children); wait $!'",
     )
     .status(137)
