@@ -38,6 +38,10 @@ pub(crate) struct Create {
     /// who owns the files by which processes join
     #[argh(option, short = 't', arg_name = "uid:gid")]
     tasks: Option<Ids>,
+    /// paths count from the root of the hierarchy; they always do
+    #[argh(switch, short = 'b')]
+    #[allow(dead_code, reason = "libcgroup's word for what is always so here")]
+    from_root: bool,
     /// permissions of the directory
     #[argh(option, short = 'd', arg_name = "mode")]
     dperm: Option<Octal>,
@@ -59,6 +63,13 @@ pub(crate) struct SetParameters {
     /// take the parameters from this group
     #[argh(option, arg_name = "path")]
     copy_from: Option<PathOf>,
+    /// set them in the groups below too
+    #[argh(switch, short = 'R')]
+    recursive: bool,
+    /// paths count from the root of the hierarchy; they always do
+    #[argh(switch, short = 'b')]
+    #[allow(dead_code, reason = "libcgroup's word for what is always so here")]
+    from_root: bool,
     /// the groups
     #[argh(positional)]
     path: Vec<PathOf>,
@@ -86,6 +97,10 @@ pub(crate) struct Get {
     /// print how control groups are mounted: legacy, hybrid or unified
     #[argh(switch, short = 'm')]
     mode: bool,
+    /// paths count from the root of the hierarchy; they always do
+    #[argh(switch, short = 'b')]
+    #[allow(dead_code, reason = "libcgroup's word for what is always so here")]
+    from_root: bool,
     /// the groups
     #[argh(positional)]
     path: Vec<PathOf>,
@@ -101,6 +116,10 @@ pub(crate) struct Delete {
     /// remove the groups below too
     #[argh(switch, short = 'r')]
     recursive: bool,
+    /// paths count from the root of the hierarchy; they always do
+    #[argh(switch, short = 'b')]
+    #[allow(dead_code, reason = "libcgroup's word for what is always so here")]
+    from_root: bool,
     /// more groups
     #[argh(positional, arg_name = "controllers:path")]
     more: Vec<At>,
@@ -113,6 +132,14 @@ pub(crate) struct Classify {
     /// the group; may be repeated
     #[argh(option, short = 'g', arg_name = "controllers:path")]
     group: Vec<At>,
+    /// keep a rules daemon from moving the processes; there is none that would
+    #[argh(switch)]
+    #[allow(dead_code, reason = "as below")]
+    sticky: bool,
+    /// paths count from the root of the hierarchy; they always do
+    #[argh(switch, short = 'b')]
+    #[allow(dead_code, reason = "libcgroup's word for what is always so here")]
+    from_root: bool,
     /// the processes
     #[argh(positional)]
     pid: Vec<i32>,
@@ -234,7 +261,15 @@ impl Applet for SetParameters {
                     Some(Errno::ENOENT | Errno::EACCES) => error.status(NO_PARAMETER),
                     _ => error.status(OTHER),
                 };
-                Group::new(holder, path).set(setting, None).map_err(missing)?;
+                let group = Group::new(holder, path);
+                let mut all = if self.recursive { other(tree::deepest_first(&group))? } else { Vec::new() };
+                // One that is not there is refused by being written to.
+                if all.is_empty() {
+                    all.push(group);
+                }
+                for group in all.iter().rev() {
+                    group.set(setting, None).map_err(missing)?;
+                }
             }
         }
         Ok(Exit::OK)

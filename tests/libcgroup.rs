@@ -120,6 +120,22 @@ fn cgexec_runs_in_a_group_that_is_there() {
     );
 }
 
+/// Options of releases after the host's 2.0.
+#[test]
+fn later_options_are_there() {
+    needs!(root, controller("pids"));
+    let t = Sandbox::new("libcgroup");
+    let g = t.id();
+    t.run(&format!(
+        "cgcreate -b -g pids:{g}/in/deep && cgset -b -R -r pids.max=7 {g} && cgget -b -nv -r pids.max {g} {g}/in {g}/in/deep
+         sleep 5 & cgclassify -b --sticky -g pids:{g} $! && grep -c 'pids:/{g}$' /proc/$!/cgroup; kill $!; wait $!; cgdelete -b -r pids:{g}"
+    ))
+    .ok()
+    .out("7\n7\n7\n1\n");
+    t.run(&format!("cgset -R -r pids.max=7 {g}"))
+        .fails(95, "cgset", &[g]);
+}
+
 #[test]
 fn wrong_use_says_so() {
     needs!(root);
