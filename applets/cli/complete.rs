@@ -10,19 +10,20 @@
 //! | `files PREFIX`, `dirs PREFIX` | what follows PREFIX in the word, as a path |
 //! | `command N` | the command that starts at word N of the line |
 
+mod value;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 
 use argh::{CommandInfoWithArgs, Optionality};
 use isobox::error::{Error, Result};
-use isobox::namespace::Kind;
-use nix::sys::signal::Signal;
 
 use super::Entry;
 use super::front::BOX;
-use super::gnu::{Flag, Value, Walk, long_of, value_of};
+use super::gnu::{Value, Walk, long_of, value_of};
 use super::help::{FRAME, shown};
 use crate::table;
+use value::{named, value};
 
 /// The completion script for a shell.
 ///
@@ -264,75 +265,6 @@ fn letters(info: &CommandInfoWithArgs, typed: &str) -> Result<Vec<(String, Strin
     Ok(words)
 }
 
-/// The value of an option, behind what of the word is not value.
-fn value(flag: &Flag, prefix: &str, typed: &str) -> Answer {
-    named(value_of(flag).1, prefix, typed)
-}
-
-/// A value, by the name that the declaration gives it: `dir`, `uid|follow`, `allow|deny`.
-fn named(name: &str, prefix: &str, typed: &str) -> Answer {
-    let mut answer = Answer::default();
-    for part in name.split('|') {
-        let words = match part {
-            "dir" | "root" | "directory" => {
-                answer.shell = Shell::Dirs(prefix.into());
-                continue;
-            }
-            "file" | "path" | "src:dst[:ro]" => {
-                answer.shell = Shell::Files(prefix.into());
-                continue;
-            }
-            "type" => matching(
-                Kind::ALL.map(|kind| plain(kind.proc_name())).into_iter(),
-                typed,
-            ),
-            "how" => matching(["text", "json", "run"].map(plain).into_iter(), typed),
-            "signal" | "signame" => {
-                matching(Signal::iterator().map(|s| plain(short_name(s))), typed)
-            }
-            _ if part == "pid" || part.starts_with("pid[") => processes(typed),
-            // Of several, what is no kind of value is a word itself.
-            "uid" | "gid" | "name" | "user" | "group" => continue,
-            word if name.contains('|') && word.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-                matching([plain(word)].into_iter(), typed)
-            }
-            _ => continue,
-        };
-        let prefixed = words
-            .into_iter()
-            .map(|(word, meaning)| (format!("{prefix}{word}"), meaning));
-        answer.words.extend(prefixed);
-    }
-    answer
-}
-
-/// A word that explains itself.
-fn plain(word: &str) -> (&str, &str) {
-    (word, "")
-}
-
-/// A signal's name as it is typed: `KILL`.
-fn short_name(signal: Signal) -> &'static str {
-    signal.as_str().trim_start_matches("SIG")
-}
-
-/// The processes that can be seen, by number, each with its name.
-fn processes(typed: &str) -> Vec<(String, String)> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.starts_with(typed) && name.bytes().all(|b| b.is_ascii_digit()))
-        .map(|pid| {
-            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            let name = name.trim_end().replace(['\t', '\n'], " ");
-            (pid, name)
-        })
-        .collect()
-}
-
 /// The applets whose names start so.
 fn applets(typed: &OsStr) -> Vec<(String, String)> {
     let all: Vec<CommandInfoWithArgs> = table::all().map(|entry| (entry.info)()).collect();
@@ -368,6 +300,7 @@ fn matching<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::gnu::Flag;
     use argh::{FlagInfo, FlagInfoKind, PositionalInfo, SubCommandInfo};
 
     const fn flag(short: char, long: &'static str, arg_name: &'static str) -> Flag {
