@@ -26,6 +26,7 @@ const SEEN: [&[&str]; 10] = [
 ];
 
 /// What each line on limits shows.
+#[cfg(feature = "oci")]
 const LIMITS: [&[&str]; 4] = [
     &["in a group of its own"],
     &["memory.max=67108864  set by /", "pids.max=20  set by /"],
@@ -126,6 +127,7 @@ fn what_is_named_is_there() {
     }
 }
 
+#[cfg(feature = "oci")]
 #[test]
 fn limits_are_had_as_told() {
     needs!(
