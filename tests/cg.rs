@@ -165,6 +165,9 @@ fn pressure_is_waited_for() {
     for (line, words) in cases {
         t.run(&format!("cg watch {line}")).fails(1, "cg", words);
     }
+    t.run("cg watch / populated=0")
+        .fails(1, "cg", &["cgroup.events"])
+        .hint("the root group");
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn bad_input_is_refused_and_leaves_nothing() {
     needs!(root, controller("pids"));
     let t = Sandbox::new("cgexec");
     let g = t.id();
-    let cases: [(&str, &[&str]); 10] = [
+    let cases: [(&str, &[&str]); 11] = [
         ("-g nosuch:/G true", &["nosuch", "holds the controller"]),
         ("-g pids:../G true", &["../", "not the path"]),
         ("-g pids:G/../../x true", &["not the path"]),
@@ -208,6 +208,7 @@ fn bad_input_is_refused_and_leaves_nothing() {
         ("-g pids:/G --cpus 0.1% true", &["0.1%"]),
         ("-g pids:/G --io /proc:rbps=1M true", &["/proc", "disk"]),
         ("-g pids:/G", &["no program"]),
+        ("-g pids:/ --pids 5 true", &["pids.max"]),
     ];
     for (line, words) in cases {
         t.run(&format!("cgexec {}", line.replace('G', g)))

@@ -273,9 +273,14 @@ impl Group {
             .collect())
     }
 
-    /// Whether it is the root of the whole hierarchy, and not just of our namespace: that one alone has no type.
+    /// Whether it is the root of the whole hierarchy, and not just of our namespace: that one alone has no type in
+    /// v2, and in v1 an agent that is told of empty groups.
     pub fn is_true_root(&self) -> bool {
-        self.path.as_os_str().is_empty() && !self.has("cgroup.type")
+        self.path.as_os_str().is_empty()
+            && match self.hierarchy.version {
+                Version::V1 => self.has("release_agent"),
+                Version::V2 => !self.has("cgroup.type"),
+            }
     }
 
     /// Whether groups with controllers may lie below it while processes sit in it: always on v1; on v2 in the root of

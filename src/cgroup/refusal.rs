@@ -18,6 +18,9 @@ pub(super) fn explain(error: Error, group: &Group, file: &str) -> Error {
         return error;
     };
     let hint = match errno {
+        Errno::ENOENT | Errno::EINVAL if is_of_groups(file) && group.is_true_root() => Some(
+            "the root group has no limits and tells of no events: name a group below it".into(),
+        ),
         Errno::EBUSY => busy(group, file),
         Errno::EROFS => Some(format!(
             "{} is mounted read-only here",
@@ -35,6 +38,11 @@ pub(super) fn explain(error: Error, group: &Group, file: &str) -> Error {
         _ => None,
     };
     error.hint_maybe(hint)
+}
+
+/// Whether the root group has no such file, or none that can be written.
+fn is_of_groups(file: &str) -> bool {
+    file == "cgroup.events" || !matches!(controller_of(file), "" | "cgroup" | "tasks")
 }
 
 fn busy(group: &Group, file: &str) -> Option<String> {
