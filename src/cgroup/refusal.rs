@@ -159,6 +159,10 @@ fn out_of_range(group: &Group, file: &str) -> Option<String> {
             let there = of_parent(&format!("{file}.effective")).or_else(|| of_parent(file))?;
             return Some(format!("the group above has {}", there.trim()));
         }
+        "cgroup.subtree_control" => {
+            let there = group.read("cgroup.controllers").ok()?;
+            return Some(format!("the controllers it has: {}", there.trim()));
+        }
         "pids.max" => "max, or 0 to 4194304",
         "cpu.max" | "cpu.cfs_quota_us" | "cpu.cfs_period_us" => {
             "a period is 1000 to 1000000 us, a quota 1000 us or more, and on v1 not over that of the group above"

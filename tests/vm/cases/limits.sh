@@ -162,6 +162,7 @@ fails 'a mount that is read-only' '/sys/fs/cgroup is mounted read-only here' uns
 cg create -g pids,memory /w
 fails 'a value out of range' 'pids.max: max, or 0 to 4194304' cg set /w pids.max=99999999
 fails 'and another' 'memory.oom.group: 0 or 1' cg set /w memory.oom.group=5
+fails 'an unknown controller' 'the controllers it has: cpuset cpu io memory' cg enable / nosuch
 fails 'the root has no limits' 'the root group has no limits' cgexec -g memory:/ -m 50M true
 fails 'a group that is not there' 'no such cgroup' cg set /w/not pids.max=1
 fails "v1's words are told in v2's" 'memory.limit_in_bytes is memory.max=67108864 here' sh -c '/bin/cgexec -g memory:/w -r memory.limit_in_bytes=64M true && exit 1'
