@@ -237,7 +237,10 @@ fn set_all(all: &Hierarchies, path: &Path, settings: Vec<Assignment>) -> Result<
     for Assignment(setting) in settings {
         let group = Group::new(all.of(setting.controller())?, path);
         let written = group.set(&setting, None)?;
-        let renamed = written.iter().filter(|one| one.name != setting.name).map(|one| one.is_here(&setting));
+        let renamed = written
+            .iter()
+            .filter(|one| one.name != setting.name)
+            .map(|one| one.is_here(&setting));
         for note in renamed.chain(group.remarks(&written)) {
             say(&format!("note: {note}\n"));
         }
@@ -248,9 +251,16 @@ fn set_all(all: &Hierarchies, path: &Path, settings: Vec<Assignment>) -> Result<
 impl Create {
     fn run(self, all: &Hierarchies) -> Result<()> {
         let named = self.controllers.as_deref().unwrap_or_default();
-        let mut controllers: Vec<String> = named.split(',').filter(|c| !c.is_empty()).map(str::to_owned).collect();
+        let mut controllers: Vec<String> = named
+            .split(',')
+            .filter(|c| !c.is_empty())
+            .map(str::to_owned)
+            .collect();
         controllers.extend(self.set.iter().map(|one| one.0.controller().to_owned()));
-        let place = Place { controllers, path: self.path.0.clone() };
+        let place = Place {
+            controllers,
+            path: self.path.0.clone(),
+        };
         Confinement::new(all, &[place], Vec::new())?.make()?;
         set_all(all, &self.path.0, self.set)
     }
@@ -278,7 +288,8 @@ impl Set {
 impl Enable {
     fn run(self, all: &Hierarchies) -> Result<()> {
         let v2 = all.v2().ok_or_else(|| {
-            Error::new("there is nothing to enable").because("cgroup v1 hierarchies have their controllers in every group")
+            Error::new("there is nothing to enable")
+                .because("cgroup v1 hierarchies have their controllers in every group")
         })?;
         let names: Vec<&str> = self.controller.iter().map(String::as_str).collect();
         for level in Group::new(v2, self.path.0).levels() {
@@ -303,18 +314,32 @@ impl Delegate {
     /// The directory and the files that cgroup-v2.rst names ("Delegation"); the limits of the group itself stay ours.
     fn run(self, all: &Hierarchies) -> Result<()> {
         let v2 = all.v2().ok_or_else(|| {
-            Error::new("cannot delegate safely").because("cgroup v1 lets whoever owns a group undo its limits: mount v2")
+            Error::new("cannot delegate safely")
+                .because("cgroup v1 lets whoever owns a group undo its limits: mount v2")
         })?;
         let owner = super::libcgroup::owner(&self.user)?;
         let group = Group::new(v2, self.path.0);
         let above = group.parent();
         let controllers = above.read("cgroup.controllers")?;
-        Confinement::new(all, &[Place { controllers: Vec::new(), path: group.path.clone() }], Vec::new())?.make()?;
+        Confinement::new(
+            all,
+            &[Place {
+                controllers: Vec::new(),
+                path: group.path.clone(),
+            }],
+            Vec::new(),
+        )?
+        .make()?;
         let names: Vec<&str> = controllers.split_whitespace().collect();
         for level in above.levels() {
             level.enable(&names)?;
         }
-        for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+        for file in [
+            "",
+            "cgroup.procs",
+            "cgroup.subtree_control",
+            "cgroup.threads",
+        ] {
             group.hand_over(file, Some(owner), None)?;
         }
         Ok(())
@@ -324,13 +349,21 @@ impl Delegate {
 impl Init {
     fn run(self, all: &Hierarchies) -> Result<()> {
         let v2 = all.v2();
-        let v2 = v2.ok_or_else(|| Error::new("nothing to do").because("v1 hierarchies have no rule against it"))?;
-        let leaf = self.leaf.map_or_else(|| "init".into(), |leaf| leaf.0.display().to_string());
+        let v2 = v2.ok_or_else(|| {
+            Error::new("nothing to do").because("v1 hierarchies have no rule against it")
+        })?;
+        let leaf = self
+            .leaf
+            .map_or_else(|| "init".into(), |leaf| leaf.0.display().to_string());
         let group = Group::new(v2, self.of.map_or_else(PathBuf::new, |at| at.0));
         let moved = tree::evacuate(v2, &group.path, &leaf)?;
         let controllers = group.read("cgroup.controllers")?;
         group.enable(&controllers.split_whitespace().collect::<Vec<_>>())?;
         let leaf = Path::new("/").join(&group.path).join(leaf);
-        print_all(&format!("moved {moved} process(es) to {}\n", leaf.display())).map(drop)
+        print_all(&format!(
+            "moved {moved} process(es) to {}\n",
+            leaf.display()
+        ))
+        .map(drop)
     }
 }

@@ -93,9 +93,14 @@ pub(super) struct At(pub(super) Place);
 
 impl argh::FromArgValue for At {
     fn from_arg_value(value: &str) -> Result<Self, String> {
-        let (controllers, path) =
-            value.split_once(':').ok_or_else(|| gnu::bad(format!("no CONTROLLERS:PATH in '{value}'")))?;
-        let controllers = controllers.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let (controllers, path) = value
+            .split_once(':')
+            .ok_or_else(|| gnu::bad(format!("no CONTROLLERS:PATH in '{value}'")))?;
+        let controllers = controllers
+            .split(',')
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
         let path = group_path(path.as_ref()).map_err(gnu::bad)?;
         Ok(Self(Place { controllers, path }))
     }
@@ -114,7 +119,13 @@ impl Applet for Args {
     fn run(mut self) -> Result<Exit> {
         let explain = self.explain;
         let plan = self.plan().map_err(|error| error.status(OWN_FAILURE))?;
-        perform(&plan, explain).map_err(|error| if error.exit_status() == 1 { error.status(OWN_FAILURE) } else { error })
+        perform(&plan, explain).map_err(|error| {
+            if error.exit_status() == 1 {
+                error.status(OWN_FAILURE)
+            } else {
+                error
+            }
+        })
     }
 }
 
@@ -152,7 +163,11 @@ impl Args {
         // Where the group is to go afterwards somebody must wait; else the program takes our place, pid and all.
         let stays = !self.rm && !places.is_empty();
         let slot = confinement.prepare(&mut plan, stays)?;
-        let member = if stays { Member::This } else { Member::Child(slot) };
+        let member = if stays {
+            Member::This
+        } else {
+            Member::Child(slot)
+        };
         if !stays {
             plan.fork(Fork {
                 namespaces: CloneFlags::empty(),
@@ -167,7 +182,9 @@ impl Args {
         }
         confinement.join(&mut plan, member);
         if self.ns {
-            plan.then(Unshare { namespaces: Kind::Cgroup.flag() });
+            plan.then(Unshare {
+                namespaces: Kind::Cgroup.flag(),
+            });
         }
         Ok(plan)
     }

@@ -88,17 +88,18 @@ impl Args {
         let root: &Path = self.newroot.0.as_ref();
         let command = Command::new(words(self.command)).or_else(default_shell);
         let command = command.ok_or_else(|| Error::new("no command"))?;
-        let mut plan = Plan::new(exec(command, environment()).failing_with("failed to run command"));
+        let mut plan =
+            Plan::new(exec(command, environment()).failing_with("failed to run command"));
         keep_own_binary(&mut plan);
         let mut who = Who::default();
         if self.userspec.is_some() || self.groups.is_some() || self.skip_chdir {
             let directory = open_root(root)?;
             let is_old = is_root(&directory)?;
             if self.skip_chdir && !is_old {
-                return Err(Error::new(
-                    "option --skip-chdir only permitted if NEWROOT is old '/'",
-                )
-                .hint("try 'chroot --help' for more information"));
+                return Err(
+                    Error::new("option --skip-chdir only permitted if NEWROOT is old '/'")
+                        .hint("try 'chroot --help' for more information"),
+                );
             }
             let typed = |raw: &'_ Option<Raw>| raw.as_ref().map(|Raw(text)| text.clone());
             let (spec, groups) = (typed(&self.userspec), typed(&self.groups));

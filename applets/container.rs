@@ -88,7 +88,10 @@ struct Run {
     init: bool,
     /// remove the container when it ends, as is always done
     #[argh(switch)]
-    #[allow(dead_code, reason = "nothing of a container is kept: this asks for what is so anyhow")]
+    #[allow(
+        dead_code,
+        reason = "nothing of a container is kept: this asks for what is so anyhow"
+    )]
     rm: bool,
     /// limit memory to this many bytes (100M)
     #[argh(option, short = 'm', arg_name = "size")]
@@ -182,13 +185,23 @@ impl Run {
 
     fn plan(mut self) -> Result<Plan> {
         let program = words(std::mem::take(&mut self.program));
-        let first = program
-            .first()
-            .ok_or_else(|| Error::new("no program given").hint("container run --rootfs DIR|host [OPTION]... PROGRAM [ARGUMENT]..."))?;
-        let is_applet = first.to_str().is_some_and(|name| crate::table::find(name).is_some());
-        let setting = Setting { input: self.interactive, own_binary: is_applet || self.init };
+        let first = program.first().ok_or_else(|| {
+            Error::new("no program given")
+                .hint("container run --rootfs DIR|host [OPTION]... PROGRAM [ARGUMENT]...")
+        })?;
+        let is_applet = first
+            .to_str()
+            .is_some_and(|name| crate::table::find(name).is_some());
+        let setting = Setting {
+            input: self.interactive,
+            own_binary: is_applet || self.init,
+        };
         let args = match self.init {
-            true => ["pid1", "--"].map(OsString::from).into_iter().chain(program).collect(),
+            true => ["pid1", "--"]
+                .map(OsString::from)
+                .into_iter()
+                .chain(program)
+                .collect(),
             false => program,
         };
         oci::compile(&self.spec(args)?, setting)
@@ -211,8 +224,16 @@ impl Run {
         process.terminal = self.tty;
         process.capabilities = capabilities(&self.cap_add, &self.cap_drop)?;
         process.rlimits = oci::limits();
-        let home = who.user.as_ref().map(|user| user.home.clone()).filter(|home| !home.is_empty());
-        process.env = oci::environment(&spec.hostname, &home.unwrap_or_else(|| "/".into()), self.tty);
+        let home = who
+            .user
+            .as_ref()
+            .map(|user| user.home.clone())
+            .filter(|home| !home.is_empty());
+        process.env = oci::environment(
+            &spec.hostname,
+            &home.unwrap_or_else(|| "/".into()),
+            self.tty,
+        );
         for Raw(entry) in &self.env {
             set_variable(&mut process.env, entry)?;
         }
@@ -246,9 +267,13 @@ impl Run {
 
     fn tree(&self) -> Result<Tree> {
         match &self.rootfs {
-            None => Err(Error::new("no root given").hint("--rootfs DIR, or --rootfs host for the machine's own; there are no images yet")),
+            None => Err(Error::new("no root given").hint(
+                "--rootfs DIR, or --rootfs host for the machine's own; there are no images yet",
+            )),
             Some(Raw(dir)) if dir == "host" => Ok(Tree::Host),
-            Some(Raw(dir)) => std::path::absolute(dir).map(Tree::Directory).doing_to("cannot find", dir),
+            Some(Raw(dir)) => std::path::absolute(dir)
+                .map(Tree::Directory)
+                .doing_to("cannot find", dir),
         }
     }
 
@@ -281,19 +306,35 @@ impl Run {
 fn check_name(name: &OsStr) -> Result<()> {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_.-".contains(b);
     let ok = match name.as_bytes() {
-        [first, rest @ ..] => first.is_ascii_alphanumeric() && !rest.is_empty() && rest.len() < 128 && rest.iter().all(plain),
+        [first, rest @ ..] => {
+            first.is_ascii_alphanumeric()
+                && !rest.is_empty()
+                && rest.len() < 128
+                && rest.iter().all(plain)
+        }
         [] => false,
     };
     if ok {
         return Ok(());
     }
-    Err(Error::new("invalid container name").on(name).because("[a-zA-Z0-9][a-zA-Z0-9_.-]+ is expected"))
+    Err(Error::new("invalid container name")
+        .on(name)
+        .because("[a-zA-Z0-9][a-zA-Z0-9_.-]+ is expected"))
 }
 
 /// The caller's own ids, under the numbers that the program is to have.
 fn single_maps(who: &Identity) -> [Vec<Range>; 2] {
-    let one = |inside, outside| vec![Range { inside, outside, count: 1 }];
-    [one(who.uid, geteuid().as_raw()), one(who.gid, getegid().as_raw())]
+    let one = |inside, outside| {
+        vec![Range {
+            inside,
+            outside,
+            count: 1,
+        }]
+    };
+    [
+        one(who.uid, geteuid().as_raw()),
+        one(who.gid, getegid().as_raw()),
+    ]
 }
 
 fn capabilities(add: &[Raw], drop: &[Raw]) -> Result<oci::Capabilities> {
@@ -316,7 +357,11 @@ fn capabilities(add: &[Raw], drop: &[Raw]) -> Result<oci::Capabilities> {
         (false, true) => add,
         (false, false) => Set(oci::default_capabilities().0 & !drop.0 | add.0),
     };
-    Ok(oci::Capabilities { bounding: kept, permitted: kept, ..oci::Capabilities::default() })
+    Ok(oci::Capabilities {
+        bounding: kept,
+        permitted: kept,
+        ..oci::Capabilities::default()
+    })
 }
 
 /// `NAME=VALUE`, or `NAME` for our own value, which only whoever typed this may ask for.
@@ -324,11 +369,14 @@ fn set_variable(env: &mut Vec<OsString>, entry: &OsStr) -> Result<()> {
     let bytes = entry.as_bytes();
     let end = bytes.iter().position(|b| *b == b'=').unwrap_or(bytes.len());
     if end == 0 {
-        return Err(Error::new("invalid environment variable").on(entry).because("it has no name"));
+        return Err(Error::new("invalid environment variable")
+            .on(entry)
+            .because("it has no name"));
     }
     let value = match bytes.get(end) {
         Some(_) => Some(entry.to_owned()),
-        None => std::env::var_os(entry).map(|value| [entry, OsStr::new("="), &value].into_iter().collect()),
+        None => std::env::var_os(entry)
+            .map(|value| [entry, OsStr::new("="), &value].into_iter().collect()),
     };
     let name = &bytes[..end];
     env.retain(|known| known.as_bytes().split(|b| *b == b'=').next() != Some(name));
@@ -347,7 +395,11 @@ fn absolute_inside(what: &str, path: &OsStr) -> Result<PathBuf> {
 /// `SRC:DST[:OPTIONS]`. Devices do not work there, and the mounts below the source come along.
 fn bind(volume: &OsStr) -> Result<Mount> {
     let bad = |why: &'static str| Error::new("invalid volume").on(volume).because(why);
-    let fields: Vec<&OsStr> = volume.as_bytes().split(|b| *b == b':').map(OsStr::from_bytes).collect();
+    let fields: Vec<&OsStr> = volume
+        .as_bytes()
+        .split(|b| *b == b':')
+        .map(OsStr::from_bytes)
+        .collect();
     let (source, target, options) = match fields[..] {
         [source, target] => (source, target, OsStr::new("rw")),
         [source, target, options] => (source, target, options),
@@ -359,7 +411,10 @@ fn bind(volume: &OsStr) -> Result<Mount> {
     if !source.as_bytes().contains(&b'/') && source != "." && source != ".." {
         return Err(bad("there are no named volumes").hint("a directory here is meant by ./NAME"));
     }
-    if isobox::root::inside(Path::new(target)).as_os_str().is_empty() {
+    if isobox::root::inside(Path::new(target))
+        .as_os_str()
+        .is_empty()
+    {
         return Err(bad("the root itself cannot be a volume").hint("--rootfs names the root"));
     }
     let mut words: Vec<OsString> = ["rbind", "nodev", "nosuid"].map(OsString::from).into();
@@ -371,7 +426,12 @@ fn bind(volume: &OsStr) -> Result<Mount> {
         }
     }
     let source = std::path::absolute(source).doing_to("cannot find", source)?;
-    Ok(Mount { destination: target.into(), kind: "none".into(), source: source.into(), options: words })
+    Ok(Mount {
+        destination: target.into(),
+        kind: "none".into(),
+        source: source.into(),
+        options: words,
+    })
 }
 
 #[cfg(test)]
@@ -398,7 +458,11 @@ mod tests {
         ];
         for (add, drop, want) in cases {
             let got = capabilities(&raw(add), &raw(drop)).unwrap();
-            assert_eq!((got.permitted.0, got.bounding.0), (want, want), "+{add:?} -{drop:?}");
+            assert_eq!(
+                (got.permitted.0, got.bounding.0),
+                (want, want),
+                "+{add:?} -{drop:?}"
+            );
         }
         assert!(capabilities(&raw(&["nonsense"]), &[]).is_err());
     }
@@ -415,17 +479,37 @@ mod tests {
 
     #[test]
     fn volumes_are_read() {
-        for bad in ["/a", "a:/b", ":/b", "/a:b", "/a:/b:wo", "/a:/", "/a:/b/..", "/a:/b:ro:x", ""] {
+        for bad in [
+            "/a",
+            "a:/b",
+            ":/b",
+            "/a:b",
+            "/a:/b:wo",
+            "/a:/",
+            "/a:/b/..",
+            "/a:/b:ro:x",
+            "",
+        ] {
             assert!(bind(OsStr::new(bad)).is_err(), "{bad}");
         }
         let mount = bind(OsStr::new("/a:/b:ro")).unwrap();
-        assert_eq!((mount.source.to_str(), mount.destination.to_str()), (Some("/a"), Some("/b")));
+        assert_eq!(
+            (mount.source.to_str(), mount.destination.to_str()),
+            (Some("/a"), Some("/b"))
+        );
         assert_eq!(mount.options, ["rbind", "nodev", "nosuid", "rro"]);
     }
 
     #[test]
     fn names_are_plain() {
-        for (name, ok) in [("web-1", true), ("a", false), ("", false), ("../x", false), ("-x", false), ("a b", false)] {
+        for (name, ok) in [
+            ("web-1", true),
+            ("a", false),
+            ("", false),
+            ("../x", false),
+            ("-x", false),
+            ("a b", false),
+        ] {
             assert_eq!(check_name(OsStr::new(name)).is_ok(), ok, "{name}");
         }
     }

@@ -27,7 +27,11 @@ const OTHER: u8 = 96;
 
 /// make control groups
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "cgcreate", example = "cgcreate -g memory,pids:/demo -t 1000:1000 -a 1000:1000")]
+#[argh(
+    subcommand,
+    name = "cgcreate",
+    example = "cgcreate -g memory,pids:/demo -t 1000:1000 -a 1000:1000"
+)]
 pub(crate) struct Create {
     /// the group to make; may be repeated
     #[argh(option, short = 'g', arg_name = "controllers:path")]
@@ -108,7 +112,11 @@ pub(crate) struct Get {
 
 /// remove control groups
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "cgdelete", example = "cgdelete -r memory,pids:/demo")]
+#[argh(
+    subcommand,
+    name = "cgdelete",
+    example = "cgdelete -r memory,pids:/demo"
+)]
 pub(crate) struct Delete {
     /// the group; may be repeated
     #[argh(option, short = 'g', arg_name = "controllers:path")]
@@ -127,7 +135,11 @@ pub(crate) struct Delete {
 
 /// move processes to control groups
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "cgclassify", example = "cgclassify -g pids:/demo 4711")]
+#[argh(
+    subcommand,
+    name = "cgclassify",
+    example = "cgclassify -g pids:/demo 4711"
+)]
 pub(crate) struct Classify {
     /// the group; may be repeated
     #[argh(option, short = 'g', arg_name = "controllers:path")]
@@ -182,7 +194,10 @@ impl argh::FromArgValue for Ids {
 /// The ids of `USER` or `USER:GROUP` by this machine's accounts.
 pub(super) fn owner(spec: &str) -> Result<Owner> {
     let found = identity(spec.as_ref(), &mut Accounts::here())?;
-    Ok(Owner { uid: found.uid, gid: found.gid })
+    Ok(Owner {
+        uid: found.uid,
+        gid: found.gid,
+    })
 }
 
 /// Permissions in octal.
@@ -191,8 +206,11 @@ struct Octal(u32);
 
 impl argh::FromArgValue for Octal {
     fn from_arg_value(value: &str) -> Result<Self, String> {
-        let mode = u32::from_str_radix(value, 8).ok().filter(|mode| *mode <= 0o7777);
-        mode.map(Self).ok_or_else(|| gnu::bad(format!("not permissions in octal: '{value}'")))
+        let mode = u32::from_str_radix(value, 8)
+            .ok()
+            .filter(|mode| *mode <= 0o7777);
+        mode.map(Self)
+            .ok_or_else(|| gnu::bad(format!("not permissions in octal: '{value}'")))
     }
 }
 
@@ -256,13 +274,19 @@ impl Applet for SetParameters {
         }
         for PathOf(path) in &self.path {
             for setting in &settings {
-                let holder = all.of(setting.controller()).map_err(|error| error.status(NO_PARAMETER))?;
+                let holder = all
+                    .of(setting.controller())
+                    .map_err(|error| error.status(NO_PARAMETER))?;
                 let missing = |error: Error| match error.errno() {
                     Some(Errno::ENOENT | Errno::EACCES) => error.status(NO_PARAMETER),
                     _ => error.status(OTHER),
                 };
                 let group = Group::new(holder, path);
-                let mut all = if self.recursive { other(tree::deepest_first(&group))? } else { Vec::new() };
+                let mut all = if self.recursive {
+                    other(tree::deepest_first(&group))?
+                } else {
+                    Vec::new()
+                };
                 // One that is not there is refused by being written to.
                 if all.is_empty() {
                     all.push(group);
@@ -286,7 +310,11 @@ fn copied(all: &Hierarchies, from: &Path) -> Result<Vec<Setting>> {
             if core || !group.may_write(&file) {
                 continue;
             }
-            if let Some(value) = group.read(&file).ok().filter(|value| value.trim().lines().count() == 1) {
+            if let Some(value) = group
+                .read(&file)
+                .ok()
+                .filter(|value| value.trim().lines().count() == 1)
+            {
                 settings.push(Setting::new(file, value.trim()));
             }
         }
@@ -315,7 +343,11 @@ impl Applet for Get {
                 None => controllers.extend(group.split(',').map(str::to_owned)),
             }
         }
-        wanted.extend(self.path.iter().map(|path| (path.0.clone(), controllers.clone())));
+        wanted.extend(
+            self.path
+                .iter()
+                .map(|path| (path.0.clone(), controllers.clone())),
+        );
         if wanted.is_empty() {
             return Err(Error::new("no group given").status(OTHER));
         }
@@ -328,17 +360,31 @@ impl Applet for Get {
 }
 
 impl Get {
-    fn print(&self, all: &Hierarchies, path: &Path, controllers: &[String], out: &mut String) -> Result<()> {
-        let shown = if path.as_os_str().is_empty() { Path::new("/") } else { path };
+    fn print(
+        &self,
+        all: &Hierarchies,
+        path: &Path,
+        controllers: &[String],
+        out: &mut String,
+    ) -> Result<()> {
+        let shown = if path.as_os_str().is_empty() {
+            Path::new("/")
+        } else {
+            path
+        };
         if !self.no_headers {
             let _ = writeln!(out, "{}:", shown.display());
         }
         let groups = other(tree::at(all, path))?;
         let mut names = self.variable.clone();
-        for group in groups.iter().filter(|_| self.all || !controllers.is_empty()) {
+        for group in groups
+            .iter()
+            .filter(|_| self.all || !controllers.is_empty())
+        {
             let wanted = |file: &String| {
                 let controller = controller_of(file);
-                !file.starts_with("cgroup.") && (self.all || controllers.iter().any(|c| c == "*" || c == controller))
+                !file.starts_with("cgroup.")
+                    && (self.all || controllers.iter().any(|c| c == "*" || c == controller))
             };
             names.extend(other(group.files())?.into_iter().filter(wanted));
         }
@@ -350,7 +396,10 @@ impl Get {
                 // Some files of a group can only be written.
                 None if !self.variable.contains(name) => {}
                 None => {
-                    let error = Error::new(format!("cannot find '{name}' in group '{}'", shown.display()));
+                    let error = Error::new(format!(
+                        "cannot find '{name}' in group '{}'",
+                        shown.display()
+                    ));
                     return Err(error.status(OTHER));
                 }
             }
@@ -363,7 +412,11 @@ impl Get {
 
     /// A parameter; what has several lines goes on below its first, indented by a tab.
     fn parameter(&self, name: &str, text: &str, out: &mut String) {
-        let name = if self.values_only { String::new() } else { format!("{name}: ") };
+        let name = if self.values_only {
+            String::new()
+        } else {
+            format!("{name}: ")
+        };
         let _ = writeln!(out, "{name}{}", text.trim_end().replace('\n', "\n\t"));
     }
 }
@@ -376,7 +429,11 @@ impl Applet for Delete {
             return Err(Error::new("no group given").status(OTHER));
         }
         for group in groups(&all, places)? {
-            let doomed = if self.recursive { other(tree::deepest_first(&group))? } else { vec![group] };
+            let doomed = if self.recursive {
+                other(tree::deepest_first(&group))?
+            } else {
+                vec![group]
+            };
             for group in doomed {
                 other(group.remove())?;
             }
@@ -389,11 +446,14 @@ impl Applet for Classify {
     fn run(self) -> Result<Exit> {
         let all = Hierarchies::discover()?;
         if self.group.is_empty() || self.pid.is_empty() {
-            return Err(Error::new("no group or no process given").hint("cgclassify -g CONTROLLERS:PATH PID..."));
+            return Err(Error::new("no group or no process given")
+                .hint("cgclassify -g CONTROLLERS:PATH PID..."));
         }
         for group in groups(&all, self.group)? {
             for pid in &self.pid {
-                group.attach(Pid::from_raw(*pid)).map_err(|error| error.status(1))?;
+                group
+                    .attach(Pid::from_raw(*pid))
+                    .map_err(|error| error.status(1))?;
             }
         }
         Ok(Exit::OK)
@@ -405,7 +465,11 @@ impl Applet for List {
         let all = other(Hierarchies::discover())?;
         let places: Vec<At> = self.group.into_iter().chain(self.more).collect();
         let roots = match &places[..] {
-            [] => all.all().iter().map(|hierarchy| Group::new(hierarchy, "")).collect(),
+            [] => all
+                .all()
+                .iter()
+                .map(|hierarchy| Group::new(hierarchy, ""))
+                .collect(),
             _ => groups(&all, places)?,
         };
         let mut out = String::new();
@@ -417,7 +481,11 @@ impl Applet for List {
             for group in below {
                 let names = v1_names(&group);
                 // libcgroup marks where a list starts by a slash at the end.
-                let end = if group.path == start && !start.as_os_str().is_empty() { "/" } else { "" };
+                let end = if group.path == start && !start.as_os_str().is_empty() {
+                    "/"
+                } else {
+                    ""
+                };
                 let _ = writeln!(out, "{names}:/{}{end}", group.path.display());
             }
         }
@@ -428,6 +496,18 @@ impl Applet for List {
 /// The controllers of a group's hierarchy, as libcgroup writes them before the colon.
 fn v1_names(group: &Group) -> String {
     let v2_is_all = group.hierarchy.version == Version::V2;
-    let name = |controller: &String| if controller == "io" && !v2_is_all { "blkio".into() } else { controller.clone() };
-    group.hierarchy.controllers.iter().map(name).collect::<Vec<_>>().join(",")
+    let name = |controller: &String| {
+        if controller == "io" && !v2_is_all {
+            "blkio".into()
+        } else {
+            controller.clone()
+        }
+    };
+    group
+        .hierarchy
+        .controllers
+        .iter()
+        .map(name)
+        .collect::<Vec<_>>()
+        .join(",")
 }

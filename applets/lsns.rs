@@ -93,19 +93,55 @@ enum Shows {
 }
 
 const COLUMNS: [Column; 13] = [
-    column("NS", 10, Fit::Right, true, "namespace identifier (inode number)"),
+    column(
+        "NS",
+        10,
+        Fit::Right,
+        true,
+        "namespace identifier (inode number)",
+    ),
     column("TYPE", 5, Fit::Left, false, "kind of namespace"),
     column("PATH", 0, Fit::Left, false, "path to the namespace"),
-    column("NPROCS", 5, Fit::Right, true, "number of processes in the namespace"),
+    column(
+        "NPROCS",
+        5,
+        Fit::Right,
+        true,
+        "number of processes in the namespace",
+    ),
     column("PID", 5, Fit::Right, true, "lowest PID in the namespace"),
     column("PPID", 5, Fit::Right, true, "PPID of the PID"),
     column("COMMAND", 0, Fit::Cut, false, "command line of the PID"),
     column("UID", 0, Fit::Right, true, "UID of the PID"),
     column("USER", 0, Fit::Left, false, "username of the PID"),
-    column("NETNSID", 0, Fit::Right, false, "namespace ID as used by network subsystem"),
-    column("NSFS", 0, Fit::Lines, false, "nsfs mountpoint (usually used network subsystem)"),
-    column("PNS", 10, Fit::Right, true, "parent namespace identifier (inode number)"),
-    column("ONS", 10, Fit::Right, true, "owner namespace identifier (inode number)"),
+    column(
+        "NETNSID",
+        0,
+        Fit::Right,
+        false,
+        "namespace ID as used by network subsystem",
+    ),
+    column(
+        "NSFS",
+        0,
+        Fit::Lines,
+        false,
+        "nsfs mountpoint (usually used network subsystem)",
+    ),
+    column(
+        "PNS",
+        10,
+        Fit::Right,
+        true,
+        "parent namespace identifier (inode number)",
+    ),
+    column(
+        "ONS",
+        10,
+        Fit::Right,
+        true,
+        "owner namespace identifier (inode number)",
+    ),
 ];
 
 /// What each of them shows.
@@ -308,7 +344,11 @@ fn list_columns(format: Format) -> Table {
     table.format = format;
     table.headings = false;
     for column in &COLUMNS {
-        let kind = if column.number { "<integer>" } else { "<string>" };
+        let kind = if column.number {
+            "<integer>"
+        } else {
+            "<string>"
+        };
         let cells = [column.name, kind, column.help];
         table.add(None, cells.map(|cell| cell.as_bytes().to_vec()).to_vec());
     }

@@ -247,10 +247,22 @@ mod tests {
     fn a_command_line_is_a_plan() {
         let end = "execve(\"true\", [\"true\"])";
         let cases = [
-            ("--uts /f -- true", "open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setns(FD, CLONE_NEWUTS)"),
-            ("--target SELF --net  -- true", "pidfd_open(SELF, 0); prctl(PR_SET_DUMPABLE, 0); setns(PIDFD_SELF, CLONE_NEWNET)"),
-            ("--target SELF --pid /f -- true", "open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setns(FD, CLONE_NEWPID); clone3(SIGCHLD)"),
-            ("--pid /f --no-fork -- true", "open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setns(FD, CLONE_NEWPID)"),
+            (
+                "--uts /f -- true",
+                "open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setns(FD, CLONE_NEWUTS)",
+            ),
+            (
+                "--target SELF --net  -- true",
+                "pidfd_open(SELF, 0); prctl(PR_SET_DUMPABLE, 0); setns(PIDFD_SELF, CLONE_NEWNET)",
+            ),
+            (
+                "--target SELF --pid /f -- true",
+                "open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setns(FD, CLONE_NEWPID); clone3(SIGCHLD)",
+            ),
+            (
+                "--pid /f --no-fork -- true",
+                "open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setns(FD, CLONE_NEWPID)",
+            ),
             (
                 "--user /u --uts /f -- true",
                 "open(\"/u\", O_RDONLY); open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setgroups(0, NULL); \

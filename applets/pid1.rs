@@ -34,17 +34,22 @@ pub(crate) struct Args {
 
 impl Applet for Args {
     fn run(self) -> Result<Exit> {
-        let command = Command::new(words(self.program)).ok_or_else(|| Error::new("no program given").status(125))?;
+        let command = Command::new(words(self.program))
+            .ok_or_else(|| Error::new("no program given").status(125))?;
         let mut plan = Plan::new(exec(command, environment()));
         keep_own_binary(&mut plan);
         plan.fork(Fork {
             namespaces: CloneFlags::empty(),
             cgroup: None,
-            why: "the program is not to be process 1: that one has duties which it may not know".into(),
+            why: "the program is not to be process 1: that one has duties which it may not know"
+                .into(),
             without: "the program would get no SIGTERM, and zombies would stay".into(),
         });
         plan.then(Foreground);
-        plan.wait(Wait { signals: Signals::Init, ..Wait::default() });
+        plan.wait(Wait {
+            signals: Signals::Init,
+            ..Wait::default()
+        });
         match perform(&plan, self.explain).map_err(|error| error.or_status(125))? {
             Exit::Signal(signal) => Ok(Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX))),
             exit => Ok(exit),

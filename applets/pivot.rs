@@ -128,13 +128,18 @@ impl Args {
         }
         keep_own_binary(&mut plan);
         let root = plan.slot();
-        plan.then(Propagation { kind: MsFlags::MS_PRIVATE });
+        plan.then(Propagation {
+            kind: MsFlags::MS_PRIVATE,
+        });
         let line = self.tty.map(|number| (number, plan.slot()));
         if let Some((number, slot)) = line {
             plan.then(TakeUp { number, slot });
         }
         if self.throw_away {
-            plan.then(ThrowAwayRoot { path: root_of_host(path)?, slot: root });
+            plan.then(ThrowAwayRoot {
+                path: root_of_host(path)?,
+                slot: root,
+            });
         } else {
             plan.then(BindRoot { path, slot: root });
         }
@@ -144,23 +149,43 @@ impl Args {
         self.mounts(&mut plan, root)?;
         self.devices(&mut plan, root)?;
         if !self.mask.is_empty() {
-            plan.then(Mask { root, paths: paths(self.mask) });
+            plan.then(Mask {
+                root,
+                paths: paths(self.mask),
+            });
         }
         if !self.read_only_path.is_empty() {
-            plan.then(ReadOnlyPaths { root, paths: paths(self.read_only_path) });
+            plan.then(ReadOnlyPaths {
+                root,
+                paths: paths(self.read_only_path),
+            });
         }
         if self.read_only {
             plan.then(RootReadOnly { root });
         }
-        plan.then(PivotInto { root, put_old: self.put_old.map(Raw::into_path) });
+        plan.then(PivotInto {
+            root,
+            put_old: self.put_old.map(Raw::into_path),
+        });
         if let Some((_, line)) = line {
             let peer = plan.slot();
-            plan.then(OpenTerminal { multiplexer: "/dev/pts/ptmx", line, peer, owner: self.tty_owner });
+            plan.then(OpenTerminal {
+                multiplexer: "/dev/pts/ptmx",
+                line,
+                peer,
+                owner: self.tty_owner,
+            });
             plan.then(BindConsole { peer });
-            plan.then(TakeTerminal { peer, session: true });
+            plan.then(TakeTerminal {
+                peer,
+                session: true,
+            });
         }
         if let Some(dir) = self.workdir {
-            plan.then(Chdir { dir: dir.into_path(), create: self.make_workdir });
+            plan.then(Chdir {
+                dir: dir.into_path(),
+                create: self.make_workdir,
+            });
         }
         Ok(plan)
     }
@@ -179,11 +204,27 @@ impl Args {
             plan.then(Mount::mqueue(root)?);
         }
         for Raw(text) in &self.mount {
-            let Spec { source, target, fstype, options } = Spec::parse(text)?;
+            let Spec {
+                source,
+                target,
+                fstype,
+                options,
+            } = Spec::parse(text)?;
             if options.bind.is_some() {
-                plan.then(Bind { root, source: outside(source.into())?, target, options });
+                plan.then(Bind {
+                    root,
+                    source: outside(source.into())?,
+                    target,
+                    options,
+                });
             } else {
-                plan.then(Mount { root, source, target, fstype, options });
+                plan.then(Mount {
+                    root,
+                    source,
+                    target,
+                    fstype,
+                    options,
+                });
             }
         }
         for Raw(text) in &self.volume {
@@ -194,17 +235,31 @@ impl Args {
 
     fn devices(&self, plan: &mut Plan, root: Slot) -> Result<()> {
         if self.dev || self.device_nodes {
-            plan.then(DeviceNodes { root, nodes: Node::standard() });
+            plan.then(DeviceNodes {
+                root,
+                nodes: Node::standard(),
+            });
         }
         if !self.device.is_empty() {
-            let nodes = self.device.iter().map(|Raw(text)| Node::parse(text)).collect::<Result<_>>()?;
+            let nodes = self
+                .device
+                .iter()
+                .map(|Raw(text)| Node::parse(text))
+                .collect::<Result<_>>()?;
             plan.then(DeviceNodes { root, nodes });
         }
         if self.dev || self.device_links {
-            plan.then(Symlinks { root, links: Symlinks::standard() });
+            plan.then(Symlinks {
+                root,
+                links: Symlinks::standard(),
+            });
         }
         if !self.symlink.is_empty() {
-            let links = self.symlink.iter().map(|Raw(text)| link(text)).collect::<Result<_>>()?;
+            let links = self
+                .symlink
+                .iter()
+                .map(|Raw(text)| link(text))
+                .collect::<Result<_>>()?;
             plan.then(Symlinks { root, links });
         }
         Ok(())
@@ -218,14 +273,21 @@ fn root_of_host(path: PathBuf) -> Result<PathBuf> {
 
 /// A path of the host, where it will be found whatever the working directory is then.
 fn outside(path: PathBuf) -> Result<Source> {
-    Ok(Source::Path(std::path::absolute(&path).doing_to("cannot find the source of a bind,", path)?))
+    Ok(Source::Path(
+        std::path::absolute(&path).doing_to("cannot find the source of a bind,", path)?,
+    ))
 }
 
 /// `SOURCE:TARGET[:OPTIONS]`, with the mounts below the source unless the options say `bind`.
 fn volume(root: Slot, text: &OsStr) -> Result<Bind> {
-    let mut parts = text.as_bytes().splitn(3, |b| *b == b':').map(OsStr::from_bytes);
+    let mut parts = text
+        .as_bytes()
+        .splitn(3, |b| *b == b':')
+        .map(OsStr::from_bytes);
     let (Some(source), Some(target)) = (parts.next(), parts.next()) else {
-        return Err(Error::new("bad volume").on(text).because("SOURCE:TARGET[:OPTIONS] expected"));
+        return Err(Error::new("bad volume")
+            .on(text)
+            .because("SOURCE:TARGET[:OPTIONS] expected"));
     };
     let mut list = OsString::from("rbind");
     if let Some(options) = parts.next() {
@@ -233,17 +295,25 @@ fn volume(root: Slot, text: &OsStr) -> Result<Bind> {
         list.push(options);
     }
     let options = Options::list(&list)?;
-    Ok(Bind { root, source: outside(source.into())?, target: target.into(), options })
+    Ok(Bind {
+        root,
+        source: outside(source.into())?,
+        target: target.into(),
+        options,
+    })
 }
 
 /// `PATH=TARGET`.
 fn link(text: &OsStr) -> Result<(PathBuf, PathBuf)> {
     let bytes = text.as_bytes();
     match bytes.iter().position(|b| *b == b'=') {
-        Some(at) if at > 0 && at + 1 < bytes.len() => {
-            Ok((OsStr::from_bytes(&bytes[..at]).into(), OsStr::from_bytes(&bytes[at + 1..]).into()))
-        }
-        _ => Err(Error::new("bad link").on(text).because("PATH=TARGET expected")),
+        Some(at) if at > 0 && at + 1 < bytes.len() => Ok((
+            OsStr::from_bytes(&bytes[..at]).into(),
+            OsStr::from_bytes(&bytes[at + 1..]).into(),
+        )),
+        _ => Err(Error::new("bad link")
+            .on(text)
+            .because("PATH=TARGET expected")),
     }
 }
 
@@ -263,5 +333,8 @@ fn shell_in(root: &Path) -> Command {
     let known = [own.as_os_str(), OsStr::new("/bin/bash"), OsStr::new(SH)];
     let found = known.into_iter().find(|path| !path.is_empty() && has(path));
     let program = found.unwrap_or(OsStr::new(SH)).to_owned();
-    Command { argv: vec![program.clone()], program }
+    Command {
+        argv: vec![program.clone()],
+        program,
+    }
 }

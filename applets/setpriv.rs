@@ -221,10 +221,7 @@ impl Args {
             (self.reuid.len() + self.euid.len(), "duplicate euid"),
             (self.regid.len() + self.rgid.len(), "duplicate rgid"),
             (self.regid.len() + self.egid.len(), "duplicate egid"),
-            (
-                self.clear_groups.into(),
-                "duplicate --clear-groups option",
-            ),
+            (self.clear_groups.into(), "duplicate --clear-groups option"),
             (self.keep_groups.into(), "duplicate --keep-groups option"),
             (self.init_groups.into(), "duplicate --init-groups option"),
             (self.groups.len(), "duplicate --groups option"),
@@ -239,7 +236,10 @@ impl Args {
                 self.apparmor_profile.len(),
                 "duplicate --apparmor-profile option",
             ),
-            (self.seccomp_filter.len(), "duplicate --seccomp-filter option"),
+            (
+                self.seccomp_filter.len(),
+                "duplicate --seccomp-filter option",
+            ),
         ]
     }
 

@@ -50,18 +50,31 @@ impl Applet for Args {
 impl Args {
     fn plan(self) -> Result<Plan> {
         let Some(command) = Command::new(words(self.init)) else {
-            return Err(Error::new("not enough arguments").hint("try 'switch_root --help' for more information"));
+            return Err(Error::new("not enough arguments")
+                .hint("try 'switch_root --help' for more information"));
         };
         // A path, as execv(3) takes it: a bare name is one in the root directory.
         let init: PathBuf = match command.program.as_bytes().contains(&b'/') {
             true => command.program.into(),
-            false => [OsStr::new("/"), &command.program].into_iter().collect::<OsString>().into(),
+            false => [OsStr::new("/"), &command.program]
+                .into_iter()
+                .collect::<OsString>()
+                .into(),
         };
-        let command = Command { program: init.clone().into(), argv: command.argv };
+        let command = Command {
+            program: init.clone().into(),
+            argv: command.argv,
+        };
         let mut plan = Plan::new(exec(command, environment()).failing_with("failed to execute"));
         let root = plan.slot();
-        plan.then(CheckInitramfs { new_root: self.new_root.into_path(), init, slot: root });
-        plan.then(Propagation { kind: MsFlags::MS_PRIVATE });
+        plan.then(CheckInitramfs {
+            new_root: self.new_root.into_path(),
+            init,
+            slot: root,
+        });
+        plan.then(Propagation {
+            kind: MsFlags::MS_PRIVATE,
+        });
         plan.then(MoveMounts { root });
         plan.then(TakeOver { root });
         if let Some(Raw(path)) = self.console {

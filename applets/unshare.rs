@@ -38,7 +38,10 @@ use crate::cli::{Applet, Exit};
     error_code(1, "a failure of unshare itself"),
     error_code(126, "the program was found, but could not be executed"),
     error_code(127, "the program was not found"),
-    error_code(0, "or another: the program's own; a signal that ended it ends unshare too")
+    error_code(
+        0,
+        "or another: the program's own; a signal that ended it ends unshare too"
+    )
 )]
 pub(crate) struct Args {
     /// unshare the mount namespace

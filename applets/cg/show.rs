@@ -70,7 +70,11 @@ impl Get {
         let groups = tree::at(all, &self.path.0)?;
         let mut out = String::new();
         let mut rows = Vec::new();
-        let names = if self.name.is_empty() { summary(&groups) } else { self.name };
+        let names = if self.name.is_empty() {
+            summary(&groups)
+        } else {
+            self.name
+        };
         let alone = names.len() == 1 || !names.iter().all(|name| single_line(&groups, name));
         for name in &names {
             let mut text = read(all, &self.path.0, name)?;
@@ -111,18 +115,28 @@ fn summary(groups: &[Group]) -> Vec<String> {
         "pids.max",
     ];
     let there = |name: &&str| groups.iter().any(|group| group.get(name).is_ok());
-    WORTH.iter().filter(|name| there(name)).map(|name| (*name).to_owned()).collect()
+    WORTH
+        .iter()
+        .filter(|name| there(name))
+        .map(|name| (*name).to_owned())
+        .collect()
 }
 
 fn single_line(groups: &[Group], name: &str) -> bool {
-    groups.iter().find_map(|group| group.get(name).ok()).is_none_or(|text| text.lines().count() <= 1)
+    groups
+        .iter()
+        .find_map(|group| group.get(name).ok())
+        .is_none_or(|text| text.lines().count() <= 1)
 }
 
 /// A file by v2's name, from whichever hierarchy has it.
 fn read(all: &Hierarchies, path: &Path, name: &str) -> Result<String> {
     let groups = tree::at(all, path)?;
     let found = groups.iter().find_map(|group| group.get(name).ok());
-    found.map_or_else(|| Group::new(all.of(isobox::cgroup::setting::controller_of(name))?, path).get(name), Ok)
+    found.map_or_else(
+        || Group::new(all.of(isobox::cgroup::setting::controller_of(name))?, path).get(name),
+        Ok,
+    )
 }
 
 impl Ls {
@@ -147,13 +161,35 @@ impl Ls {
 
 /// One group and those below it, each a line.
 fn branch(group: &Group, indent: &str, out: &mut String) -> Result<()> {
-    let name = group.path.file_name().map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned());
-    let pids: Vec<String> = group.processes().unwrap_or_default().iter().map(ToString::to_string).collect();
-    let few = if pids.len() > 8 { format!("{} processes", pids.len()) } else { pids.join(" ") };
-    let _ = writeln!(out, "{}", format!("{indent}{name}  {few}  {}", limits(group)).trim_end());
-    let Ok(children) = group.children() else { return Ok(()) };
+    let name = group
+        .path
+        .file_name()
+        .map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned());
+    let pids: Vec<String> = group
+        .processes()
+        .unwrap_or_default()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let few = if pids.len() > 8 {
+        format!("{} processes", pids.len())
+    } else {
+        pids.join(" ")
+    };
+    let _ = writeln!(
+        out,
+        "{}",
+        format!("{indent}{name}  {few}  {}", limits(group)).trim_end()
+    );
+    let Ok(children) = group.children() else {
+        return Ok(());
+    };
     for child in children {
-        branch(&Group::new(&group.hierarchy, group.path.join(child)), &format!("{indent}  "), out)?;
+        branch(
+            &Group::new(&group.hierarchy, group.path.join(child)),
+            &format!("{indent}  "),
+            out,
+        )?;
     }
     Ok(())
 }
@@ -173,20 +209,32 @@ fn limits(group: &Group) -> String {
     let set = LIMITS.iter().filter_map(|name| {
         let text = group.get(name).ok()?;
         let value = text.trim();
-        let is_default = value.is_empty() || value.starts_with("max") || (*name == "cpu.weight" && value == "100");
+        let is_default = value.is_empty()
+            || value.starts_with("max")
+            || (*name == "cpu.weight" && value == "100");
         // A v1 cpuset always has its CPUs.
         let is_copy = *name == "cpuset.cpus" && group.hierarchy.version == Version::V1;
-        let shown = if name.starts_with("memory.") { with_units(value) } else { value.replace('\n', ", ") };
+        let shown = if name.starts_with("memory.") {
+            with_units(value)
+        } else {
+            value.replace('\n', ", ")
+        };
         (!is_default && !is_copy).then(|| format!("{name}={}", shown.trim()))
     });
     set.collect::<Vec<_>>().join(" ")
 }
 
 fn json(group: &Group) -> String {
-    let pids: Vec<String> = group.processes().unwrap_or_default().iter().map(ToString::to_string).collect();
+    let pids: Vec<String> = group
+        .processes()
+        .unwrap_or_default()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let children = group.children().unwrap_or_default().into_iter();
-    let below: Vec<String> =
-        children.map(|child| json(&Group::new(&group.hierarchy, group.path.join(child)))).collect();
+    let below: Vec<String> = children
+        .map(|child| json(&Group::new(&group.hierarchy, group.path.join(child))))
+        .collect();
     format!(
         "{{\"path\": {}, \"hierarchy\": {}, \"pids\": [{}], \"limits\": {}, \"groups\": [{}]}}",
         quote(&format!("/{}", group.path.display())),
@@ -199,9 +247,14 @@ fn json(group: &Group) -> String {
 
 impl Psi {
     pub(super) fn run(self, all: &Hierarchies) -> Result<Exit> {
-        let v2 = all.v2().ok_or_else(|| Error::new("there is no pressure information").because("cgroup v1 has none"))?;
+        let v2 = all.v2().ok_or_else(|| {
+            Error::new("there is no pressure information").because("cgroup v1 has none")
+        })?;
         let group = Group::new(v2, self.path.0);
-        let resources = self.resource.as_deref().map_or_else(|| vec!["cpu", "memory", "io"], |one| vec![one]);
+        let resources = self
+            .resource
+            .as_deref()
+            .map_or_else(|| vec!["cpu", "memory", "io"], |one| vec![one]);
         let mut out = String::new();
         for resource in &resources {
             let file = pressure_file(resource)?;
@@ -219,7 +272,9 @@ pub(super) fn pressure_file(resource: &str) -> Result<String> {
     if matches!(resource, "cpu" | "memory" | "io") {
         return Ok(format!("{resource}.pressure"));
     }
-    Err(Error::new("no such resource").on(resource).because("cpu, memory or io"))
+    Err(Error::new("no such resource")
+        .on(resource)
+        .because("cpu, memory or io"))
 }
 
 impl Why {

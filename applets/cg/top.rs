@@ -15,8 +15,8 @@ use isobox::cgroup::{Group, Hierarchies, tree};
 use isobox::error::Result;
 use isobox::json::quote;
 
-use super::watch::Time;
 use super::At;
+use super::watch::Time;
 use crate::cli::Exit;
 use crate::cli::help::print_all;
 
@@ -49,16 +49,29 @@ const RESOURCES: [&str; 3] = ["cpu", "memory", "io"];
 
 impl Top {
     pub(super) fn run(self, all: &Hierarchies) -> Result<Exit> {
-        let path = self.path.as_ref().map_or_else(PathBuf::new, |at| at.0.clone());
-        let delay = self.delay.map_or(Duration::from_secs(1), |time| time.0).max(Duration::from_millis(50));
-        let has_codes = stdout().is_terminal() && env::var_os("TERM").is_some_and(|term| term != "dumb");
-        let clear = if has_codes && !self.once && !self.json { "\x1b[H\x1b[2J" } else { "" };
+        let path = self
+            .path
+            .as_ref()
+            .map_or_else(PathBuf::new, |at| at.0.clone());
+        let delay = self
+            .delay
+            .map_or(Duration::from_secs(1), |time| time.0)
+            .max(Duration::from_millis(50));
+        let has_codes =
+            stdout().is_terminal() && env::var_os("TERM").is_some_and(|term| term != "dumb");
+        let clear = if has_codes && !self.once && !self.json {
+            "\x1b[H\x1b[2J"
+        } else {
+            ""
+        };
         let mut before = look(all, &path)?;
         loop {
             let started = Instant::now();
             sleep(delay);
             let now = look(all, &path)?;
-            let passed = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);
+            let passed = u64::try_from(started.elapsed().as_micros())
+                .unwrap_or(u64::MAX)
+                .max(1);
             let table = if self.json { json } else { text };
             print_all(&format!("{clear}{}", table(&before, &now, passed)))?;
             if self.once {
@@ -79,16 +92,32 @@ fn look(all: &Hierarchies, path: &Path) -> Result<Vec<Row>> {
     below.dedup();
     let row = |path: PathBuf| {
         let pressure = |resource| {
-            let text = Group::new(all.v2()?, &path).read(&format!("{resource}.pressure")).ok()?;
+            let text = Group::new(all.v2()?, &path)
+                .read(&format!("{resource}.pressure"))
+                .ok()?;
             Some(Pressure::parse(&text).ok()?.some.avg10)
         };
-        Row { usage: Usage::of(all, &path), waited: RESOURCES.map(pressure), path }
+        Row {
+            usage: Usage::of(all, &path),
+            waited: RESOURCES.map(pressure),
+            path,
+        }
     };
-    Ok([path.to_owned()].into_iter().chain(below).map(row).collect())
+    Ok([path.to_owned()]
+        .into_iter()
+        .chain(below)
+        .map(row)
+        .collect())
 }
 
 /// How much a figure that only grows has grown, times `unit`, for each microsecond that passed.
-fn rate(before: &[Row], now: &Row, figure: impl Fn(&Usage) -> Option<u64>, unit: u64, passed: u64) -> Option<u64> {
+fn rate(
+    before: &[Row],
+    now: &Row,
+    figure: impl Fn(&Usage) -> Option<u64>,
+    unit: u64,
+    passed: u64,
+) -> Option<u64> {
     let earlier = before.iter().find(|row| row.path == now.path)?;
     let grown = figure(&now.usage)?.saturating_sub(figure(&earlier.usage)?);
     Some(grown.saturating_mul(unit) / passed)
@@ -114,7 +143,9 @@ fn text(before: &[Row], now: &[Row], passed: u64) -> String {
     let mut out = line("GROUP", heads);
     for row in now {
         let usage = &row.usage;
-        let waited = row.waited.map(|share| share.map_or_else(dash, |share| share.to_string()));
+        let waited = row
+            .waited
+            .map(|share| share.map_or_else(dash, |share| share.to_string()));
         let cells = [
             cpu(before, row, passed).unwrap_or_else(dash),
             size(usage.memory),
@@ -133,7 +164,10 @@ fn json(before: &[Row], now: &[Row], passed: u64) -> String {
     let number = |n: Option<u64>| n.map_or_else(null, |n| n.to_string());
     let rows = now.iter().map(|row| {
         let usage = &row.usage;
-        let mut out = format!("  {{\"group\": {}", quote(&format!("/{}", row.path.display())));
+        let mut out = format!(
+            "  {{\"group\": {}",
+            quote(&format!("/{}", row.path.display()))
+        );
         let figures = [
             ("cpu_percent", cpu(before, row, passed).unwrap_or_else(null)),
             ("cpu_usec", number(usage.cpu_usec)),
@@ -141,13 +175,20 @@ fn json(before: &[Row], now: &[Row], passed: u64) -> String {
             ("swap", number(usage.swap)),
             ("pids", number(usage.pids)),
             ("io_bytes", number(usage.io_bytes)),
-            ("io_bytes_per_second", number(rate(before, row, |usage| usage.io_bytes, 1_000_000, passed))),
+            (
+                "io_bytes_per_second",
+                number(rate(before, row, |usage| usage.io_bytes, 1_000_000, passed)),
+            ),
         ];
         for (name, figure) in figures {
             let _ = write!(out, ", \"{name}\": {figure}");
         }
         for (resource, share) in RESOURCES.iter().zip(row.waited) {
-            let _ = write!(out, ", \"{resource}_pressure\": {}", share.map_or_else(null, |share| share.to_string()));
+            let _ = write!(
+                out,
+                ", \"{resource}_pressure\": {}",
+                share.map_or_else(null, |share| share.to_string())
+            );
         }
         out + "}"
     });

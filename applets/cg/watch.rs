@@ -51,7 +51,9 @@ const COUNTS: &str = "memory.events";
 
 impl Watch {
     pub(super) fn run(self, all: &Hierarchies) -> Result<Exit> {
-        let v2 = all.v2().ok_or_else(|| Error::new("cannot watch").because("cgroup v1 tells of no changes"))?;
+        let v2 = all
+            .v2()
+            .ok_or_else(|| Error::new("cannot watch").because("cgroup v1 tells of no changes"))?;
         let group = Group::new(v2, self.path.0);
         let deadline = self.timeout.map(|time| Instant::now() + time.0);
         let words: Vec<&str> = self.until.iter().map(String::as_str).collect();
@@ -97,17 +99,31 @@ fn every_change(group: &Group, deadline: Option<Instant>) -> Result<Exit> {
 
 fn one_change(group: &Group, until: &str, deadline: Option<Instant>) -> Result<Exit> {
     let (key, value) = until.split_once('=').unwrap_or((until, "1"));
-    let wanted: u64 = value.parse().map_err(|_| Error::new("not a number").on(value))?;
-    let file = if matches!(key, "populated" | "frozen") { STATES } else { COUNTS };
+    let wanted: u64 = value
+        .parse()
+        .map_err(|_| Error::new("not a number").on(value))?;
+    let file = if matches!(key, "populated" | "frozen") {
+        STATES
+    } else {
+        COUNTS
+    };
     let mut events = [group.events(file)?];
     loop {
         let text = match events[0].read() {
             // A group that is gone has no process.
-            Err(error) if error.errno() == Some(Errno::ENODEV) && (key, wanted) == ("populated", 0) => "populated 0\n".into(),
+            Err(error)
+                if error.errno() == Some(Errno::ENODEV) && (key, wanted) == ("populated", 0) =>
+            {
+                "populated 0\n".into()
+            }
             other => other?,
         };
         let now = isobox::cgroup::usage::keyed(&text, key);
-        let now = now.ok_or_else(|| Error::new("the group tells of no").on(key).because("populated, frozen, oom_kill, oom, max, high"))?;
+        let now = now.ok_or_else(|| {
+            Error::new("the group tells of no")
+                .on(key)
+                .because("populated, frozen, oom_kill, oom, max, high")
+        })?;
         if now == wanted || file == COUNTS && now > wanted {
             return print_all(&format!("{key} {now}\n"));
         }
@@ -117,7 +133,13 @@ fn one_change(group: &Group, until: &str, deadline: Option<Instant>) -> Result<E
     }
 }
 
-fn pressure(group: &Group, kind: &str, resource: &str, amount: &str, deadline: Option<Instant>) -> Result<Exit> {
+fn pressure(
+    group: &Group,
+    kind: &str,
+    resource: &str,
+    amount: &str,
+    deadline: Option<Instant>,
+) -> Result<Exit> {
     let file = super::show::pressure_file(resource)?;
     let trigger = trigger(kind, amount)?;
     let events = [group.pressure(&file, &trigger)?];
@@ -126,6 +148,9 @@ fn pressure(group: &Group, kind: &str, resource: &str, amount: &str, deadline: O
         return TOO_LATE;
     }
     let text = group.read(&file)?;
-    let line = text.lines().find(|line| line.starts_with(kind)).unwrap_or_default();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(kind))
+        .unwrap_or_default();
     print_all(&format!("{resource} {line}\n"))
 }

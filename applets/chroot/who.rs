@@ -32,7 +32,11 @@ pub(super) fn resolve(
     inside: &mut Accounts,
 ) -> Result<Who> {
     // `user:` is `user`: the login group is looked up for both.
-    let spec = spec.map(|spec| spec.as_bytes().strip_suffix(b":").unwrap_or(spec.as_bytes()));
+    let spec = spec.map(|spec| {
+        spec.as_bytes()
+            .strip_suffix(b":")
+            .unwrap_or(spec.as_bytes())
+    });
     let mut search = Search {
         spec,
         groups,
@@ -245,7 +249,10 @@ mod tests {
         fs::write(root.join("etc/group"), group).unwrap();
         let mut accounts = Accounts::of_root(fs::File::open(&root).unwrap().into());
         // Both are read now, so that nothing needs to stay.
-        let _ = (accounts.user_of(0).unwrap(), accounts.group("x".as_ref()).unwrap());
+        let _ = (
+            accounts.user_of(0).unwrap(),
+            accounts.group("x".as_ref()).unwrap(),
+        );
         fs::remove_dir_all(&root).unwrap();
         accounts
     }
@@ -268,7 +275,11 @@ mod tests {
             (Some(":log"), None, Ok((None, Some(4), None))),
             (Some(":6"), None, Ok((None, Some(6), None))),
             (Some("5:6"), Some(""), Ok((Some(5), Some(6), Some(&[])))),
-            (Some("5:6"), Some("7,,log"), Ok((Some(5), Some(6), Some(&[7, 4])))),
+            (
+                Some("5:6"),
+                Some("7,,log"),
+                Ok((Some(5), Some(6), Some(&[7, 4]))),
+            ),
             (None, Some("log"), Ok((None, None, Some(&[4])))),
             (None, Some("80,+80"), Ok((None, None, Some(&[81, 80])))),
             // Numbers are names first, unless they are written with a sign.
@@ -279,7 +290,11 @@ mod tests {
             // The outside knows the login group and the groups of 50, the inside does not.
             (Some("50"), None, Ok((Some(50), Some(51), Some(&[51])))),
             (Some("host"), None, Err("invalid user")),
-            (Some("99"), None, Err("no group specified for unknown uid: 99")),
+            (
+                Some("99"),
+                None,
+                Err("no group specified for unknown uid: 99"),
+            ),
             (Some("4294967296"), None, Err("invalid user")),
             (Some("4294967295:1"), None, Err("invalid user")),
             (Some("1:4294967296"), None, Err("invalid group")),

@@ -99,13 +99,7 @@ impl<'a> Listing<'a> {
     }
 
     /// A row for a namespace, after those it stands below.
-    fn with_relatives(
-        &self,
-        table: &mut Table,
-        users: &mut Users,
-        placed: &mut Placed,
-        at: usize,
-    ) {
+    fn with_relatives(&self, table: &mut Table, users: &mut Users, placed: &mut Placed, at: usize) {
         let mut line = vec![at];
         while let Some(next) = self.before(line[line.len() - 1]) {
             if placed.namespaces[next].is_some() || line.contains(&next) {

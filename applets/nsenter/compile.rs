@@ -12,8 +12,8 @@ use isobox::plan::steps::attributes::ChangeDirectory;
 use isobox::plan::steps::capabilities::KeepCapsAmbient;
 use isobox::plan::steps::directories::{EnterDirectory, EnterRoot, OpenDirectory, Place};
 use isobox::plan::steps::enter::{
-    Hide, HoldTarget, Join, JoinTargetCgroup, OpenNamespace, OpenTargetCgroup,
-    OpenTargetDirectory, Pass, Source,
+    Hide, HoldTarget, Join, JoinTargetCgroup, OpenNamespace, OpenTargetCgroup, OpenTargetDirectory,
+    Pass, Source,
 };
 use isobox::plan::steps::join_ids::{Id, JoinIds, TryClearGroups};
 use isobox::plan::{Fork, Plan, Slot};
@@ -150,8 +150,12 @@ impl Meant {
             plan.fork(Fork {
                 namespaces: CloneFlags::empty(),
                 cgroup: None,
-                why: "setns(2) changes the PID namespace of children only: the program is to be one".into(),
-                without: "the program would stay in our PID namespace, and only its children be inside".into(),
+                why:
+                    "setns(2) changes the PID namespace of children only: the program is to be one"
+                        .into(),
+                without:
+                    "the program would stay in our PID namespace, and only its children be inside"
+                        .into(),
             });
         }
         self.become_user(&mut plan, kinds, directory);
@@ -268,11 +272,7 @@ impl Meant {
 }
 
 /// Opens a directory that was asked for: by its path, or else at `place`.
-fn open_directory(
-    plan: &mut Plan,
-    asked: Option<Directory>,
-    place: Option<Place>,
-) -> Option<Slot> {
+fn open_directory(plan: &mut Plan, asked: Option<Directory>, place: Option<Place>) -> Option<Slot> {
     let place = match asked? {
         Directory::Path(path) => Place::Path(path),
         Directory::OfTarget => place?,

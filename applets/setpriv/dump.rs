@@ -59,7 +59,11 @@ pub(super) fn state(level: u8) -> Result<String> {
         shown_signal(signal),
     );
     label(&mut out, "SELinux label", "/sys/fs/selinux");
-    label(&mut out, "AppArmor profile", "/sys/kernel/security/apparmor");
+    label(
+        &mut out,
+        "AppArmor profile",
+        "/sys/kernel/security/apparmor",
+    );
     Ok(out)
 }
 

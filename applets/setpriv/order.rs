@@ -11,10 +11,11 @@ use isobox::accounts::{Accounts, User};
 use isobox::capability::{Change, Set};
 use isobox::error::{Error, Result};
 use isobox::landlock::{self, Domain};
-use isobox::plan::steps::attributes::{AppArmorProfile, ChangeDirectory, CloseOnExec, DefaultSignals, NewSessionKeyring, ParentDeathSignal, SetLimit, Umask};
-use isobox::plan::steps::capabilities::{
-    Capabilities, KeepCapabilities, NoNewPrivs, Securebits,
+use isobox::plan::steps::attributes::{
+    AppArmorProfile, ChangeDirectory, CloseOnExec, DefaultSignals, NewSessionKeyring,
+    ParentDeathSignal, SetLimit, Umask,
 };
+use isobox::plan::steps::capabilities::{Capabilities, KeepCapabilities, NoNewPrivs, Securebits};
 use isobox::plan::steps::credentials::{SetGid, SetGroups, SetUid};
 use isobox::plan::steps::landlock::{MakeRuleset, RestrictSelf};
 use isobox::plan::steps::seccomp::LoadFilter;
@@ -48,12 +49,8 @@ impl Args {
         let mut accounts = Accounts::here();
         let ids = self.ids(&mut accounts)?;
         let login = self.login(&ids, &mut accounts)?;
-        let env = values::environment(
-            environment(),
-            login.as_ref(),
-            self.clear_env > 0,
-            &self.env,
-        )?;
+        let env =
+            values::environment(environment(), login.as_ref(), self.clear_env > 0, &self.env)?;
         let mut plan = Plan::new(exec(command, env).failing_with("failed to execute"));
         keep_own_binary(&mut plan);
         self.limits(&mut plan)?;
@@ -164,7 +161,9 @@ impl Args {
         let uid = Uid::current().as_raw();
         let user = accounts.user_of(uid)?;
         let missing = || {
-            Error::new(format!("uid {uid} not found in /etc/passwd, --reset-env needs its line"))
+            Error::new(format!(
+                "uid {uid} not found in /etc/passwd, --reset-env needs its line"
+            ))
         };
         user.map(Some).ok_or_else(missing)
     }
@@ -224,12 +223,23 @@ impl Args {
         if changes_ids || bits.is_some() || capabilities.is_some() {
             plan.then(KeepCapabilities);
         }
-        let Ids { user, group, groups, .. } = ids;
+        let Ids {
+            user,
+            group,
+            groups,
+            ..
+        } = ids;
         if user != (None, None) {
-            plan.then(SetUid { real: user.0, effective: user.1 });
+            plan.then(SetUid {
+                real: user.0,
+                effective: user.1,
+            });
         }
         if group != (None, None) {
-            plan.then(SetGid { real: group.0, effective: group.1 });
+            plan.then(SetGid {
+                real: group.0,
+                effective: group.1,
+            });
         }
         if let Some(groups) = groups {
             plan.then(SetGroups { groups });
@@ -279,7 +289,9 @@ impl Args {
             plan.then(values::tracer(who)?);
         }
         if let Some(Raw(mask)) = &self.umask {
-            plan.then(Umask { mask: values::mask(mask)? });
+            plan.then(Umask {
+                mask: values::mask(mask)?,
+            });
         }
         if let Some(Raw(dir)) = &self.workdir {
             plan.then(ChangeDirectory { path: dir.into() });

@@ -11,8 +11,8 @@ use isobox::plan::steps::attributes::{OomScoreAdjust, Tracer};
 use isobox::process::signal_number;
 use isobox::securebits::{self, KEEP_CAPS};
 use isobox::sys::task;
-use nix::libc;
 use nix::errno::Errno;
+use nix::libc;
 
 use super::CANNOT_SET;
 use crate::cli::raw::Raw;
@@ -139,9 +139,15 @@ pub(super) fn oom_score(value: &OsStr) -> Result<OomScoreAdjust> {
     let bare = text(value).strip_suffix('+');
     let at_least = bare.is_some();
     let number = bare.unwrap_or(text(value)).parse().ok();
-    let value = number.filter(|number| (-1000..=1000).contains(number)).ok_or_else(|| {
-        unparsed("failed to parse oom score", value, ": not a number from -1000 to 1000")
-    })?;
+    let value = number
+        .filter(|number| (-1000..=1000).contains(number))
+        .ok_or_else(|| {
+            unparsed(
+                "failed to parse oom score",
+                value,
+                ": not a number from -1000 to 1000",
+            )
+        })?;
     Ok(OomScoreAdjust { value, at_least })
 }
 
@@ -152,8 +158,12 @@ pub(super) fn environment(
     clear: bool,
     set: &[Raw],
 ) -> Result<Vec<OsString>> {
-    let mut values = inherited.iter().filter_map(|entry| entry.as_bytes().strip_prefix(b"TERM="));
-    let term = values.next().map(|value| OsStr::from_bytes(value).to_owned());
+    let mut values = inherited
+        .iter()
+        .filter_map(|entry| entry.as_bytes().strip_prefix(b"TERM="));
+    let term = values
+        .next()
+        .map(|value| OsStr::from_bytes(value).to_owned());
     let mut env = match login {
         Some(user) => login_environment(user, term.filter(|_| !clear)),
         None if clear => Vec::new(),
@@ -250,7 +260,9 @@ mod tests {
             ("x", None),
         ];
         for (typed, want) in scores {
-            let got = oom_score(typed.as_ref()).ok().map(|step| (step.value, step.at_least));
+            let got = oom_score(typed.as_ref())
+                .ok()
+                .map(|step| (step.value, step.at_least));
             assert_eq!(got, want, "{typed}");
         }
         let tracers = [

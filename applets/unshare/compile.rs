@@ -7,8 +7,8 @@ use std::num::{IntErrorKind, ParseIntError};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use isobox::error::{Error, Result};
 use isobox::decimal::decimal;
+use isobox::error::{Error, Result};
 use isobox::namespace::{self, Kind};
 use isobox::plan::steps::attributes::ChangeDirectory;
 use isobox::plan::steps::binfmt::{self, MountBinfmt, RegisterInterpreter};
@@ -20,7 +20,9 @@ use isobox::plan::steps::namespaces::{Pin, Unshare};
 use isobox::plan::steps::net::LoopbackUp;
 use isobox::plan::steps::proc::{MountProc, PrivateMount};
 use isobox::plan::steps::process::DeathSignal;
-use isobox::plan::steps::terminal::{HandDown, NewSession, OpenTerminal, TakeTerminal, TerminalLine};
+use isobox::plan::steps::terminal::{
+    HandDown, NewSession, OpenTerminal, TakeTerminal, TerminalLine,
+};
 use isobox::plan::steps::time::{Clock, ClockOffset};
 use isobox::plan::steps::uts::SetHostname;
 use isobox::plan::{Command, Fork, Plan};
@@ -35,6 +37,21 @@ use super::maps::unparsed;
 use crate::cli::plan::{command_or_shell, environment, exec, keep_own_binary};
 use crate::cli::raw::{Raw, words};
 
+/// A terminal of the devpts that is there, for the program to control.
+fn own_terminal(plan: &mut Plan, terminal: Terminal) {
+    let peer = plan.slot();
+    plan.then(OpenTerminal {
+        multiplexer: "/dev/ptmx",
+        line: terminal.theirs,
+        peer,
+        owner: None,
+    });
+    plan.then(TakeTerminal {
+        peer,
+        session: true,
+    });
+}
+
 impl Args {
     /// The plan, and what to point out to whoever typed this.
     pub(super) fn compile(mut self) -> Result<(Plan, Option<&'static str>)> {
@@ -47,7 +64,10 @@ impl Args {
         if self.hostname.as_ref().is_some_and(|name| name.0.is_empty()) {
             return Err(Error::new("the host name is empty"));
         }
-        let (uid, gid) = (number("uid", self.setuid.as_ref())?, number("gid", self.setgid.as_ref())?);
+        let (uid, gid) = (
+            number("uid", self.setuid.as_ref())?,
+            number("gid", self.setgid.as_ref())?,
+        );
 
         let tty = self.tty()?;
         let environment = self.environment();
@@ -64,7 +84,9 @@ impl Args {
             plan.then(SetUid::all(uid));
         }
         if !kinds.is_empty() {
-            plan.then(Unshare { namespaces: namespace::flags(&kinds) });
+            plan.then(Unshare {
+                namespaces: namespace::flags(&kinds),
+            });
         }
         maps.plan_outside(&mut plan);
         for clock in clocks {
@@ -81,9 +103,7 @@ impl Args {
             plan.then(NewSession);
         }
         if let Some((None, terminal)) = line {
-            let peer = plan.slot();
-            plan.then(OpenTerminal { multiplexer: "/dev/ptmx", line: terminal.theirs, peer, owner: None });
-            plan.then(TakeTerminal { peer, session: true });
+            own_terminal(&mut plan, terminal);
         }
         maps.plan_inside(&mut plan);
         self.plan_names(&mut plan);
@@ -103,7 +123,10 @@ impl Args {
             plan.then(DeathSignal { signal });
         }
         if let Some((Some(number), terminal)) = line {
-            plan.then(HandDown { slot: terminal.theirs, number });
+            plan.then(HandDown {
+                slot: terminal.theirs,
+                number,
+            });
         }
         let hint = self.hint(&kinds);
         Ok((plan, hint))
@@ -170,16 +193,31 @@ impl Args {
         if word.is_empty() {
             return Ok(Some(None));
         }
-        let number = word.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 2);
-        let bad = || Error::new("invalid descriptor").on(word).because("a number above 2 is expected");
+        let number = word
+            .to_str()
+            .and_then(|text| text.parse().ok())
+            .filter(|number| *number > 2);
+        let bad = || {
+            Error::new("invalid descriptor")
+                .on(word)
+                .because("a number above 2 is expected")
+        };
         Ok(Some(Some(number.ok_or_else(bad)?)))
     }
 
     /// The line over which the terminal comes.
     fn plan_line(&self, plan: &mut Plan) -> Terminal {
         let (ours, theirs, input) = (plan.slot(), plan.slot(), !self.no_input);
-        plan.then(TerminalLine { ours, theirs, input });
-        Terminal { ours, theirs, input }
+        plan.then(TerminalLine {
+            ours,
+            theirs,
+            input,
+        });
+        Terminal {
+            ours,
+            theirs,
+            input,
+        }
     }
 
     fn plan_fork(&self, plan: &mut Plan, kinds: &[Kind], terminal: Option<Terminal>) {
@@ -262,7 +300,9 @@ impl Args {
 
     fn plan_names(&self, plan: &mut Plan) {
         if let Some(name) = &self.hostname {
-            plan.then(SetHostname { name: name.0.clone() });
+            plan.then(SetHostname {
+                name: name.0.clone(),
+            });
         }
         if self.loopback {
             plan.then(LoopbackUp);
@@ -280,11 +320,18 @@ impl Args {
         let early = self.root.is_some() && line.as_deref().is_some_and(binfmt::is_fixed);
         if let (Some(line), true) = (&line, early) {
             let place = PathBuf::from(binfmt::PLACE);
-            plan.then(MountBinfmt { target: place.clone() });
-            plan.then(RegisterInterpreter { place, line: line.clone() });
+            plan.then(MountBinfmt {
+                target: place.clone(),
+            });
+            plan.then(RegisterInterpreter {
+                place,
+                line: line.clone(),
+            });
         }
         if let Some(root) = &self.root {
-            plan.then(Chroot { root: root.clone().into_path() });
+            plan.then(Chroot {
+                root: root.clone().into_path(),
+            });
         }
         let wd = self.wd.clone().map(Raw::into_path);
         if let Some(path) = wd.or_else(|| self.root.is_some().then(|| "/".into())) {
@@ -292,12 +339,16 @@ impl Args {
         }
         if let Some(target) = self.proc_target() {
             if self.root.is_none() && propagation != Some(MsFlags::MS_PRIVATE) {
-                plan.then(PrivateMount { target: target.clone() });
+                plan.then(PrivateMount {
+                    target: target.clone(),
+                });
             }
             plan.then(MountProc { target });
         }
         if let Some(place) = binfmt {
-            plan.then(MountBinfmt { target: place.clone() });
+            plan.then(MountBinfmt {
+                target: place.clone(),
+            });
             if let (Some(line), false) = (line, early) {
                 plan.then(RegisterInterpreter { place, line });
             }
@@ -353,7 +404,11 @@ impl Args {
             .flat_map(|list| list.0.as_bytes().split(|b| *b == b','))
             .collect();
         let is_kept = |entry: &OsString| {
-            let name = entry.as_bytes().split(|b| *b == b'=').next().unwrap_or_default();
+            let name = entry
+                .as_bytes()
+                .split(|b| *b == b'=')
+                .next()
+                .unwrap_or_default();
             kept.contains(&name)
         };
         environment().into_iter().filter(is_kept).collect()
@@ -381,10 +436,11 @@ impl Args {
 /// A number of seconds, which may be negative.
 fn seconds(word: &OsStr) -> Result<i64, Errno> {
     let text = word.to_str().ok_or(Errno::EINVAL)?;
-    text.parse().map_err(|error: ParseIntError| match error.kind() {
-        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => Errno::ERANGE,
-        _ => Errno::EINVAL,
-    })
+    text.parse()
+        .map_err(|error: ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => Errno::ERANGE,
+            _ => Errno::EINVAL,
+        })
 }
 
 /// The number of an option, where it is given.
@@ -400,6 +456,12 @@ fn number(what: &str, word: Option<&Raw>) -> Result<Option<u32>> {
 fn under_pid1(command: Command) -> Command {
     // argv[0] of a login shell starts with a dash, which a command line cannot say: the program's name stands for it.
     let rest = command.argv.into_iter().skip(1);
-    let argv = ["pid1".into(), "--".into(), command.program].into_iter().chain(rest).collect();
-    Command { program: "pid1".into(), argv }
+    let argv = ["pid1".into(), "--".into(), command.program]
+        .into_iter()
+        .chain(rest)
+        .collect();
+    Command {
+        program: "pid1".into(),
+        argv,
+    }
 }

@@ -148,16 +148,28 @@ impl Maps {
     pub(super) fn plan_inside(&self, plan: &mut Plan) {
         if let Map::Own(own) = self.users {
             let ranges = vec![own.into()];
-            plan.then(WriteMap { ids: Ids::User, ranges });
+            plan.then(WriteMap {
+                ids: Ids::User,
+                ranges,
+            });
         }
         if let Map::Own(own) = self.groups {
             let ranges = vec![own.into()];
             // Since Linux 3.19 the kernel takes an unprivileged gid_map only then.
-            plan.then(SetgroupsControl { allow: false, implied: true });
-            plan.then(WriteMap { ids: Ids::Group, ranges });
+            plan.then(SetgroupsControl {
+                allow: false,
+                implied: true,
+            });
+            plan.then(WriteMap {
+                ids: Ids::Group,
+                ranges,
+            });
         }
         if let Some(allow) = self.setgroups {
-            plan.then(SetgroupsControl { allow, implied: false });
+            plan.then(SetgroupsControl {
+                allow,
+                implied: false,
+            });
         }
     }
 }
@@ -194,12 +206,21 @@ fn from_zero(ids: Ids) -> Result<Block> {
 
 fn as_outside(ids: Ids) -> Result<Block> {
     let (first, count) = subid::first_block(ids)?;
-    Ok(Block::Fixed(Range { inside: first, outside: first, count }))
+    Ok(Block::Fixed(Range {
+        inside: first,
+        outside: first,
+        count,
+    }))
 }
 
 /// Every id that there is in the user namespace we are in, passed through.
 fn all(ids: Ids) -> Result<Vec<Block>> {
     let lines = idmap::own(ids)?;
-    let pass = |line: Range| Block::Fixed(Range { outside: line.inside, ..line });
+    let pass = |line: Range| {
+        Block::Fixed(Range {
+            outside: line.inside,
+            ..line
+        })
+    };
     Ok(lines.into_iter().map(pass).collect())
 }
