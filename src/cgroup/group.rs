@@ -319,8 +319,23 @@ impl Group {
         Ok(names)
     }
 
+    /// Where a process that is to be in it can sit: v2 lets none into a group that hands controllers down to others,
+    /// so that it is the group `leaf` right below it then, under the same limits.
+    #[must_use]
+    pub fn seat(&self) -> Self {
+        let is_root = self.path.as_os_str().is_empty();
+        let hands_down = || {
+            self.read("cgroup.subtree_control")
+                .is_ok_and(|on| !on.trim().is_empty())
+        };
+        if self.hierarchy.version == Version::V2 && !is_root && hands_down() {
+            return Self::new(&self.hierarchy, self.path.join("leaf"));
+        }
+        self.clone()
+    }
+
     /// Moves this process into it. On v1 by `tasks`, which spares a single-threaded process the wait for an RCU
-    /// grace period that `cgroup.procs` costs after an idle moment (performance.md: about ten milliseconds).
+    /// grace period that `cgroup.procs` costs after an idle moment: about ten milliseconds.
     ///
     /// # Errors
     /// The kernel's answer, with the processes and controllers in the way on v2.

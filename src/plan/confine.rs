@@ -161,18 +161,19 @@ impl Confinement {
         for (at, (group, controllers)) in self.groups.iter().enumerate() {
             let slot = (group.hierarchy.version == Version::V2).then(|| plan.slot());
             born_in = born_in.or(slot);
-            for level in group.levels() {
-                let leaf = level.path == group.path;
-                if leaf || !level.exists() {
-                    let mut make = MakeGroup::new(level.clone(), slot.filter(|_| leaf));
-                    make.words = leaf.then(|| self.words(at, lasting));
+            let seat = group.seat();
+            for level in seat.levels() {
+                let (named, last) = (level.path == group.path, level.path == seat.path);
+                if named || last || !level.exists() {
+                    let mut make = MakeGroup::new(level.clone(), slot.filter(|_| last));
+                    make.words = named.then(|| self.words(at, lasting));
                     if lasting {
                         plan.then(make)
                     } else {
                         plan.during(make)
                     };
                 }
-                if !leaf {
+                if !named && !last {
                     self.enable(plan, &level, controllers);
                 }
             }
@@ -235,7 +236,7 @@ impl Confinement {
         let born_in_v2 = matches!(member, Member::Child(Some(_)));
         for group in self.groups() {
             if group.hierarchy.version == Version::V1 || !born_in_v2 {
-                plan.then(JoinGroup::new(group.clone(), forked));
+                plan.then(JoinGroup::new(group.seat(), forked));
             }
         }
     }

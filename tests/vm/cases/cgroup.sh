@@ -30,6 +30,13 @@ equal 'in the group above' 'cpu memory' cg get /p cgroup.subtree_control
 equal 'and the limit is there' 52428800 cg get /p/c1 memory.max
 check 'a tree goes at once' cg rm -r /p
 
+# --- a group that hands controllers down has no place for a process: it sits in a leaf
+cg create -g memory /h/in
+equal 'a group with groups below it takes the program into a leaf' 0::/h/leaf sh -c '/bin/cgexec -g memory:/h -m 50M cat /proc/self/cgroup'
+equal 'where its limit counts' 52428800 cg get /h memory.max
+equal 'born there too' 0::/h/leaf sh -c '/bin/cgexec --rm -g memory:/h/ cat /proc/self/cgroup'
+check 'and all of it goes' cg rm -r /h
+
 # --- a group whose processes are in the way
 cgexec -g :/dk unshare -Cm sh -c '
     umount /sys/fs/cgroup
