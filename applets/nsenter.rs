@@ -257,7 +257,7 @@ mod tests {
             ),
             (
                 "--target SELF --pid /f -- true",
-                "open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setns(FD, CLONE_NEWPID); clone3(SIGCHLD)",
+                "open(\"/f\", O_RDONLY); prctl(PR_SET_DUMPABLE, 0); setns(FD, CLONE_NEWPID); clone(CLONE_VM|CLONE_VFORK|SIGCHLD)",
             ),
             (
                 "--pid /f --no-fork -- true",

@@ -244,7 +244,7 @@ mod tests {
     fn steps_come_in_the_order_of_util_linux() {
         let cases = [
             ("true", "caller:execve:true"),
-            ("-f true", "caller:clone3: child:execve:true"),
+            ("-f true", "caller:clone: child:execve:true"),
             (
                 "-r true",
                 "caller:unshare: caller:write:uid_map caller:write:setgroups caller:write:gid_map caller:execve:true",

@@ -62,12 +62,12 @@ pub fn unshare_failed(flags: CloneFlags, errno: Errno) -> Error {
         .hint_maybe(namespace_refused(flags, errno))
 }
 
-/// The error of a clone3(2) with these flags.
+/// The error of a clone(2) with these flags.
 pub fn clone_failed(flags: CloneFlags, errno: Errno) -> Error {
     let doing = if flags.is_empty() {
         "fork failed".into()
     } else {
-        format!("clone3({}) failed", flag_names(flags))
+        format!("clone({}) failed", flag_names(flags))
     };
     Error::new(doing)
         .errno_is(errno)

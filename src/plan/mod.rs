@@ -109,7 +109,7 @@ pub enum Entry {
 /// How the child is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fork {
-    /// The namespaces that are made with the child, in one clone3(2).
+    /// The namespaces that are made with the child, in one clone(2) or clone3(2).
     pub namespaces: CloneFlags,
     /// The cgroup it is born in (v2; the directory is in this slot). Joining one later costs a wait.
     pub cgroup: Option<Slot>,
@@ -337,17 +337,18 @@ impl Plan {
 }
 
 impl Fork {
-    fn explain(&self) -> Explanation {
-        let mut flags = crate::namespace::flag_names(self.namespaces);
-        if self.cgroup.is_some() {
-            flags.push_str(if flags.is_empty() { "" } else { "|" });
-            flags.push_str("CLONE_INTO_CGROUP");
-        }
-        let call = if flags.is_empty() {
-            "clone3(SIGCHLD)".into()
+    /// `asleep`: the parent lends the child its memory until the exec ([`Plan::may_sleep`]).
+    fn explain(&self, asleep: bool) -> Explanation {
+        let (name, lent) = if asleep {
+            ("clone", "CLONE_VM|CLONE_VFORK")
         } else {
-            format!("clone3({flags}|SIGCHLD)")
+            ("clone3", "")
         };
+        let namespaces = crate::namespace::flag_names(self.namespaces);
+        let into = self.cgroup.map_or("", |_| "CLONE_INTO_CGROUP");
+        let flags = [lent, &namespaces, into, "SIGCHLD"];
+        let flags: Vec<&str> = flags.into_iter().filter(|part| !part.is_empty()).collect();
+        let call = format!("{name}({})", flags.join("|"));
         Explanation::new(call, self.why.clone(), self.without.clone(), "clone(2)")
     }
 

@@ -5,12 +5,14 @@
 //!   | (a helper is made first if the caller will move) ----> |
 //!   | entries before the fork                                |
 //!   |   ... those of the outside: by message, or here ------ |
-//!   | clone3() -------------> |                              |
+//!   | clone() --------------> |                              |
 //!   |                         | entries after the fork       |
 //!   |   (the parent is the outside where nothing moved) ---- |
 //!   |                         | execve()                     |
 //!   | waits for the child     | the program                  gone
 //! ```
+//!
+//! Where the parent has nothing to do for its child it sleeps until the exec, and the child runs in its memory.
 //!
 //! A helper is forked twice, so that it is nobody's unexpected child: where the plan does not fork, the
 //! caller becomes the program by exec, and the program must not find a stranger's zombie.
@@ -224,7 +226,7 @@ impl Plan {
 
     /// Whether the parent may sleep until its child has executed the program, and lend it its memory meanwhile: it
     /// has nothing to do for the child, and clone(2) can say what is wanted.
-    fn may_sleep(&self, how: &Fork) -> bool {
+    pub(super) fn may_sleep(&self, how: &Fork) -> bool {
         !self.serves_child() && how.cgroup.is_none() && !how.namespaces.contains(CLONE_NEWTIME)
     }
 
