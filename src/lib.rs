@@ -17,6 +17,10 @@
     feature = "cgroup",
     doc = "| [`cgroup`] | control groups, v1 and v2, in the words of v2 |"
 )]
+#![cfg_attr(
+    feature = "image",
+    doc = "| [`image`] | images: documents, digests, registries, archives; verified as they are read |"
+)]
 //! | [`init`] | the first process of a PID namespace: reaps and forwards |
 //! | [`throw_away`] | a root that shows a tree of the host and keeps nothing |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
@@ -36,6 +40,8 @@ pub mod decimal;
 pub mod enter;
 pub mod error;
 pub mod idmap;
+#[cfg(feature = "image")]
+pub mod image;
 pub mod init;
 pub mod json;
 pub mod landlock;
