@@ -181,7 +181,9 @@ const SHELLS: [&str; 5] = ["/bin/sh", "/bin/bash", "/bin/ash", "/bin/dash", "/bi
 /// Where a shell was asked for that the new root does not have, says which ones it has. We are in there: a
 /// command is executed last.
 fn with_shells(plan: &Plan, error: Error) -> Error {
-    let program = &plan.program().command().program;
+    let Some(program) = plan.program().map(|exec| &exec.command().program) else {
+        return error;
+    };
     if error.errno() != Some(Errno::ENOENT) || error.exit_status() != 127 || !is_shell(program) {
         return error;
     }

@@ -21,6 +21,10 @@
     feature = "image",
     doc = "| [`image`] | images: documents, digests, registries, archives; verified as they are read |"
 )]
+#![cfg_attr(
+    feature = "net",
+    doc = "| [`net`] | links, addresses, routes, and network namespaces by name |"
+)]
 //! | [`init`] | the first process of a PID namespace: reaps and forwards |
 //! | [`throw_away`] | a root that shows a tree of the host and keeps nothing |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
@@ -48,6 +52,8 @@ pub mod landlock;
 pub mod mount;
 pub mod mountinfo;
 pub mod namespace;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod netnsid;
 #[cfg(feature = "oci")]
 pub mod oci;

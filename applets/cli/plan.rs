@@ -90,15 +90,14 @@ pub(crate) fn exec(command: Command, env: Vec<OsString>) -> Exec {
 /// Where the command is one of our applets, keeps a protected handle on our own binary. Called before any step
 /// that leaves the mount namespace or the root we started in.
 pub(crate) fn keep_own_binary(plan: &mut Plan) {
-    let command = plan.program().command();
+    let command = plan.program().map(|program| &program.command().program);
     let is_applet = command
-        .program
-        .to_str()
+        .and_then(|program| program.to_str())
         .is_some_and(|name| crate::table::find(name).is_some());
     if is_applet {
         let slot = plan.slot();
         plan.then(KeepOwnBinary { slot });
-        plan.program_mut().from_own_binary(slot);
+        plan.run_from_own_binary(slot);
     }
 }
 

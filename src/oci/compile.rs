@@ -68,7 +68,7 @@ pub fn compile(spec: &Spec, setting: Setting) -> Result<Plan> {
     if setting.own_binary {
         let slot = plan.slot();
         plan.then(KeepOwnBinary { slot });
-        plan.program_mut().from_own_binary(slot);
+        plan.run_from_own_binary(slot);
     }
     let confinement = confinement(spec)?;
     let born_in = match &confinement {

@@ -1,6 +1,6 @@
 //! Telling a plan: every call in order, why it is there, what breaks without it, where to read on.
 
-use super::{Entry, Explanation, Plan, Side};
+use super::{Entry, Exec, Explanation, Plan, Side};
 
 /// One line of a told plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Told {
 impl Plan {
     /// The whole plan, told in the order in which it would happen, the exec last.
     pub fn tell(&self) -> Vec<Told> {
-        (0..=self.entries.len())
+        (0..self.entries.len() + usize::from(self.exec.is_some()))
             .map(|index| self.tell_entry(index))
             .collect()
     }
@@ -36,7 +36,10 @@ impl Plan {
             Some(Entry::Step(Side::Outside, step)) => ("outside", step.explain()),
             Some(Entry::Step(Side::Program, step)) => (program, step.explain()),
             Some(Entry::Fork(fork)) => (program, fork.explain(self.may_sleep(fork))),
-            None => (program, self.exec.explain()),
+            None => (
+                program,
+                self.exec.as_ref().map_or_else(nothing_more, Exec::explain),
+            ),
         };
         Told {
             number: index + 1,
@@ -44,6 +47,11 @@ impl Plan {
             what,
         }
     }
+}
+
+/// What stands behind the last entry of a plan that ends in no program: nobody asks for it.
+fn nothing_more() -> Explanation {
+    Explanation::new("", "", "", "")
 }
 
 /// A line for people, ended by a newline.

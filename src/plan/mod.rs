@@ -1,6 +1,7 @@
 //! A container is a plan, and the plan is data.
 //!
-//! A [`Plan`] is a list of [`Step`]s and, at most once, a [`Fork`]; at its end stands the [`Exec`]. Each kind
+//! A [`Plan`] is a list of [`Step`]s and, at most once, a [`Fork`]; at its end stands the [`Exec`], or nothing where
+//! only the effects are wanted ([`Plan::effects`]: links, namespaces by name). Each kind
 //! of step is declared in one place (a file below `steps/`) with its three faces, so that what is done, what
 //! is told and what is written down as a script cannot drift apart:
 //!
@@ -217,12 +218,12 @@ impl Context {
     }
 }
 
-/// An ordered list of steps that ends in a program.
+/// An ordered list of steps that ends in a program, or in nothing more.
 #[derive(Debug)]
 pub struct Plan {
     entries: Vec<Entry>,
     temporary: Vec<usize>,
-    exec: Exec,
+    exec: Option<Exec>,
     wait: Wait,
     slots: usize,
 }
@@ -231,9 +232,17 @@ impl Plan {
     /// An empty plan for a program.
     pub fn new(exec: Exec) -> Self {
         Self {
+            exec: Some(exec),
+            ..Self::effects()
+        }
+    }
+
+    /// An empty plan that ends in no program: its steps are wanted for what they leave. It does not fork.
+    pub fn effects() -> Self {
+        Self {
             entries: Vec::new(),
             temporary: Vec::new(),
-            exec,
+            exec: None,
             wait: Wait::default(),
             slots: 0,
         }
@@ -291,13 +300,15 @@ impl Plan {
     }
 
     /// What the plan ends in.
-    pub fn program(&self) -> &Exec {
-        &self.exec
+    pub fn program(&self) -> Option<&Exec> {
+        self.exec.as_ref()
     }
 
-    /// What the plan ends in, to be changed (a handle on our own binary is a step of its own).
-    pub fn program_mut(&mut self) -> &mut Exec {
-        &mut self.exec
+    /// Runs the program, which is one of our applets, from the handle on our own binary in `slot`.
+    pub fn run_from_own_binary(&mut self, slot: Slot) {
+        if let Some(exec) = &mut self.exec {
+            exec.from_own_binary(slot);
+        }
     }
 
     fn forks(&self) -> bool {
@@ -331,7 +342,7 @@ impl Plan {
                 Entry::Fork(fork) => fork.shell(self.wait.signals),
             })
             .collect();
-        shells.extend(self.exec.shells());
+        shells.extend(self.exec.iter().flat_map(Exec::shells));
         shells
     }
 }

@@ -93,6 +93,9 @@ impl Plan {
     /// # Errors
     /// Of the step that failed, wherever it was performed; what outlives the processes has been taken back.
     pub fn run(&self, observer: &dyn Observer) -> Result<Outcome> {
+        if self.exec.is_none() {
+            return self.run_effects(observer);
+        }
         // A copy of a process with more threads could wait for ever for a lock that one of them held.
         if self.forks() && !single_threaded() {
             return Err(Error::new("a plan must run in a process with one thread"));
@@ -138,6 +141,18 @@ impl Plan {
         }
         self.undo(&mut cx, observer, |index| self.temporary.contains(&index));
         outcome
+    }
+
+    /// Performs a plan that ends in no program: all of it here, and all of it or nothing.
+    fn run_effects(&self, observer: &dyn Observer) -> Result<Outcome> {
+        let mut cx = Context::new(self);
+        match self.walk(0..self.entries.len(), &mut cx, &Outside::Here, observer) {
+            Ok(()) => Ok(Outcome::Exited(0)),
+            Err(error) => {
+                self.undo(&mut cx, observer, |_| true);
+                Err(error)
+            }
+        }
     }
 
     /// Whether the parent has to listen to its child while that is on its way. Where it has nothing to do for the
@@ -306,7 +321,10 @@ impl Plan {
 
     fn execute(&self, cx: &mut Context, observer: &dyn Observer) -> Error {
         observer.before(self, self.entries.len());
-        let error = self.exec.perform(cx);
+        let error = match &self.exec {
+            Some(exec) => exec.perform(cx),
+            None => Error::new("the plan has no program"),
+        };
         observer.after(self, self.entries.len(), &Err(error.clone()));
         error
     }

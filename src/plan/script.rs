@@ -9,7 +9,8 @@
 //!     sh
 //! ```
 //!
-//! Each step says which applet it is an option of; steps of one applet that follow each other share it.
+//! Each step says which applet it is an option of; steps of one applet that follow each other share it. A plan that ends
+//! in no program is a line for each step.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -66,6 +67,9 @@ struct Link {
 impl Plan {
     /// The plan as a script that does the same.
     pub fn script(&self) -> String {
+        if self.exec.is_none() {
+            return self.script_of_effects();
+        }
         let mut row: Vec<Link> = Vec::new();
         let mut program = Vec::new();
         let mut redirections = String::new();
@@ -92,6 +96,18 @@ impl Plan {
             "#!/bin/sh\nexec {}{redirections}\n",
             lines.join(" \\\n    ")
         )
+    }
+}
+
+impl Plan {
+    fn script_of_effects(&self) -> String {
+        let mut script = String::from("#!/bin/sh -e\n");
+        for shell in self.shells() {
+            if let Shell::Option { applet, words: say } = shell {
+                script.extend([applet, " ", &words(&say), "\n"]);
+            }
+        }
+        script
     }
 }
 
