@@ -1,5 +1,23 @@
-//! Networks (rtnetlink(7), network_namespaces(7)): links, addresses, routes, and the namespaces they live in.
+//! Networks from parts: links, addresses and routes, told to the kernel over netlink (netlink(7), rtnetlink(7)).
+//!
+//! [`connection`] is the line to the kernel of one network namespace; everything else says something over it and
+//! returns when the kernel has answered: nothing in this room is asynchronous to its callers, and it starts no thread.
+//! Requests are built with rtnetlink's builders and sent by netlink-proto; answers stay the kernel's bytes, which
+//! [`attributes`] reads where they lie. Parsing all of them into types, as the crates can, costs 320 KB of binary, and
+//! a kernel that is newer than the types makes it fail.
 
+pub mod address;
+pub mod attributes;
+pub mod connection;
+pub mod link;
+pub mod message;
+pub mod name;
 pub mod netns;
+pub mod refusal;
+pub mod route;
 pub mod talk;
 pub mod wire;
+
+pub use connection::Connection;
+pub use message::{Answer, Message};
+pub use refusal::Refusal;
