@@ -35,6 +35,7 @@ impl Plan {
         let (who, what) = match self.entries.get(index) {
             Some(Entry::Step(Side::Outside, step)) => ("outside", step.explain()),
             Some(Entry::Step(Side::Program, step)) => (program, step.explain()),
+            Some(Entry::Leave(leave)) => (program, leave.explain()),
             Some(Entry::Fork(fork)) => (program, fork.explain(self.may_sleep(fork))),
             None => (
                 program,

@@ -14,6 +14,8 @@
 //!    |                    or                   |
 //!    | -- Executing -------------------------> |  nothing may fail any more but the exec itself
 //!    | -- (closed by exec) ------------------> |
+//!    |                    or                   |
+//!    | -- Left ------------------------------> |  the program side goes on alone
 //! ```
 
 use std::io::IoSliceMut;
@@ -23,8 +25,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::PassCred;
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, send,
-    setsockopt, socketpair,
+    AddressFamily, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, recv, recvmsg,
+    send, setsockopt, shutdown, socketpair,
 };
 use nix::unistd::Pid;
 
@@ -39,6 +41,8 @@ pub(super) enum Said {
     Failed(Error),
     /// All steps are done; the exec comes next.
     Executing,
+    /// It goes on alone: nothing more will be asked for.
+    Left,
     /// The line ended: after `Executing` the program runs, before it the process died.
     Closed,
 }
@@ -46,6 +50,7 @@ pub(super) enum Said {
 const PERFORM: u8 = b'p';
 const FAILED: u8 = b'f';
 const EXECUTING: u8 = b'x';
+const LEFT: u8 = b'l';
 const DONE: u8 = b'd';
 
 /// Longest message: an error with its texts. A buffer of this size lies on the stack.
@@ -100,6 +105,12 @@ impl ProgramEnd {
     /// Tells that only the exec is left to do.
     pub(super) fn executing(&self) -> Result<()> {
         self.send(&[EXECUTING])
+    }
+
+    /// Takes leave, and closes the line for every process that holds this end.
+    pub(super) fn leave(&self) -> Result<()> {
+        self.send(&[LEFT])?;
+        shutdown(self.0.as_raw_fd(), Shutdown::Both).doing("cannot leave the other process")
     }
 
     /// The descriptor, for a child that wants to know whether its parent still lives.
@@ -164,6 +175,7 @@ impl OutsideEnd {
             }
             [FAILED, error @ ..] => Said::Failed(Error::decode(error)),
             [EXECUTING, ..] => Said::Executing,
+            [LEFT, ..] => Said::Left,
             _ => Said::Closed,
         };
         Ok((said, Pid::from_raw(sender)))
@@ -221,6 +233,16 @@ mod tests {
         assert!(!hung_up(program.0.as_fd()));
         drop(program);
         assert_eq!(outside.listen().unwrap().0, Said::Closed);
+    }
+
+    #[test]
+    fn who_has_left_is_heard_though_others_hold_the_end() {
+        let (program, outside) = pair().unwrap();
+        let copy = program.try_clone_fd().unwrap();
+        program.leave().unwrap();
+        assert_eq!(outside.listen().unwrap().0, Said::Left);
+        assert_eq!(outside.listen().unwrap().0, Said::Closed);
+        drop(copy);
     }
 
     #[test]

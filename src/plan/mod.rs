@@ -20,6 +20,7 @@ mod exec;
 mod explain;
 mod link;
 mod run;
+mod running;
 mod script;
 pub mod steps;
 
@@ -36,6 +37,7 @@ use crate::process::{Signals, Wait};
 pub use exec::{Command, Exec};
 pub use explain::{Told, json, text};
 pub use run::{Observer, Outcome, Quiet};
+pub use running::Running;
 pub use script::Shell;
 
 /// One kernel effect.
@@ -105,6 +107,22 @@ pub enum Entry {
     Step(Side, Box<dyn Step>),
     /// From here on the program side is a child.
     Fork(Fork),
+    /// From here on the child is on its own.
+    Leave(Leave),
+}
+
+/// The child takes leave of its parent, which waits for it no more: all that can be done outside has been done.
+///
+/// From here on it tells its failures, as [`Error::encode`] writes them, to whoever is at the other end of the
+/// descriptor in `line`, if an earlier or later step has left one there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leave {
+    /// Where failures go.
+    pub line: Slot,
+    /// Why, for `--explain`.
+    pub why: Text,
+    /// What breaks without it.
+    pub without: Text,
 }
 
 /// How the child is made.
@@ -282,6 +300,12 @@ impl Plan {
         self
     }
 
+    /// Lets the parent go when the child gets here. Only behind a fork, and only once.
+    pub fn leave(&mut self, leave: Leave) -> &mut Self {
+        self.entries.push(Entry::Leave(leave));
+        self
+    }
+
     /// How the parent waits for the child.
     pub fn wait(&mut self, wait: Wait) -> &mut Self {
         self.wait = wait;
@@ -317,6 +341,12 @@ impl Plan {
             .any(|entry| matches!(entry, Entry::Fork(_)))
     }
 
+    fn leaves(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::Leave(_)))
+    }
+
     /// Whether the outside must be a process of its own: the program side has moved before it is needed.
     fn needs_helper(&self) -> bool {
         let mut moved = false;
@@ -326,7 +356,7 @@ impl Plan {
                 Entry::Step(Side::Outside, _) => return moved,
                 // With nothing moved before the fork, the parent itself is the outside.
                 Entry::Fork(_) if !moved => return false,
-                Entry::Fork(_) => {}
+                Entry::Fork(_) | Entry::Leave(_) => {}
             }
         }
         false
@@ -340,10 +370,22 @@ impl Plan {
             .map(|entry| match entry {
                 Entry::Step(_, step) => step.shell(),
                 Entry::Fork(fork) => fork.shell(self.wait.signals),
+                Entry::Leave(_) => Shell::Implied,
             })
             .collect();
         shells.extend(self.exec.iter().flat_map(Exec::shells));
         shells
+    }
+}
+
+impl Leave {
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            "send(PARENT, LEFT), shutdown(PARENT, SHUT_RDWR)",
+            self.why.clone(),
+            self.without.clone(),
+            "shutdown(2)",
+        )
     }
 }
 

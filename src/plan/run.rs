@@ -17,19 +17,19 @@
 //! A helper is forked twice, so that it is nobody's unexpected child: where the plan does not fork, the
 //! caller becomes the program by exec, and the program must not find a stranger's zombie.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
+use nix::sys::socket::MsgFlags;
 use nix::unistd::Pid;
 
 use super::link::{self, OutsideEnd, ProgramEnd, Said};
-use super::{Context, Entry, Fork, Plan, Side};
+use super::{Context, Entry, Fork, Plan, Running, Side, Slot};
 use crate::error::{Doing, Error, Result};
 use crate::namespace::CLONE_NEWTIME;
 use crate::process;
-use crate::proxy;
 use crate::sys::clone::{Change, Forked, fork, fork_suspended, single_threaded, wait};
 use crate::sys::{signal, task};
 
@@ -63,11 +63,13 @@ impl Observer for Quiet {
 }
 
 /// How the line to the program side ended.
-enum Ended {
-    /// By its exec.
+pub(super) enum Ended {
+    /// By its exec; for a helper, which is told when the exec comes next.
     Executed,
-    /// By its death on the way there.
-    Died,
+    /// It went on alone.
+    Left,
+    /// Without a word: by its exec or its death.
+    Silent,
 }
 
 /// Who performs the outside's entries.
@@ -79,11 +81,11 @@ enum Outside {
 }
 
 /// A child on its way.
-struct Started {
-    child: Pid,
-    pidfd: OwnedFd,
-    line: OutsideEnd,
-    guard: process::Guard,
+pub(super) struct Started {
+    pub(super) child: Pid,
+    pub(super) pidfd: OwnedFd,
+    pub(super) line: OutsideEnd,
+    pub(super) guard: process::Guard,
 }
 
 impl Plan {
@@ -96,6 +98,21 @@ impl Plan {
         if self.exec.is_none() {
             return self.run_effects(observer);
         }
+        self.start_child(observer)?.wait(observer)
+    }
+
+    /// The same as far as there is a child that has executed the program, or has taken leave ([`Leave`]).
+    ///
+    /// # Errors
+    /// As [`Plan::run`]; also for a child that died on its way.
+    pub fn launch(&self, observer: &dyn Observer) -> Result<Running<'_>> {
+        let mut running = self.start_child(observer)?;
+        running.settle(observer)?;
+        Ok(running)
+    }
+
+    /// The caller's part, and, as far as it has one, that of the parent while the child is on its way.
+    fn start_child(&self, observer: &dyn Observer) -> Result<Running<'_>> {
         // A copy of a process with more threads could wait for ever for a lock that one of them held.
         if self.forks() && !single_threaded() {
             return Err(Error::new("a plan must run in a process with one thread"));
@@ -115,32 +132,13 @@ impl Plan {
         }
         // The helper goes when the last end of its line is closed: the child's, by its exec.
         drop(outside);
-        let Started {
-            child,
-            pidfd,
-            line,
-            guard,
-        } = started?;
-        cx.program = child;
-        let served = self.serves_child();
-        if served {
-            self.serve_child(&line, &mut cx, observer)?;
+        let started = started?;
+        cx.program = started.child;
+        let mut running = Running::new(self, cx, started);
+        if self.serves_child() {
+            running.settle(observer)?;
         }
-        let terminal = self.wait.terminal.and_then(|terminal| {
-            drop(cx.take(terminal.theirs));
-            let socket = cx.take(terminal.ours)?;
-            Some(proxy::Line {
-                socket,
-                input: terminal.input,
-            })
-        });
-        let outcome = process::supervise(child, &pidfd, &guard, terminal);
-        if let (false, Err(error)) = (served, self.serve(&line, &mut cx, observer)) {
-            self.undo(&mut cx, observer, |_| true);
-            return Err(error);
-        }
-        self.undo(&mut cx, observer, |index| self.temporary.contains(&index));
-        outcome
+        Ok(running)
     }
 
     /// Performs a plan that ends in no program: all of it here, and all of it or nothing.
@@ -158,10 +156,11 @@ impl Plan {
     /// Whether the parent has to listen to its child while that is on its way. Where it has nothing to do for the
     /// child it is left asleep until the child ends, and hears then if the child failed: waking it costs more than
     /// most steps.
-    fn serves_child(&self) -> bool {
+    pub(super) fn serves_child(&self) -> bool {
         let is_fork = |entry: &Entry| matches!(entry, Entry::Fork(_));
         let on_the_way = self.entries.iter().skip_while(|entry| !is_fork(entry));
-        let outside = |entry: &Entry| matches!(entry, Entry::Step(Side::Outside, _));
+        let outside =
+            |entry: &Entry| matches!(entry, Entry::Step(Side::Outside, _) | Entry::Leave(_));
         self.wait.terminal.is_some() || on_the_way.into_iter().any(outside)
     }
 
@@ -255,6 +254,7 @@ impl Plan {
         parent: &ProgramEnd,
         observer: &dyn Observer,
     ) -> u8 {
+        let mut left = None;
         let mut life = || -> Result<Error> {
             guard.release()?;
             cx.program = Pid::this();
@@ -267,25 +267,50 @@ impl Plan {
                     (Entry::Step(Side::Outside, _), Outside::Line(helper)) => {
                         helper.perform(index)?;
                     }
+                    (Entry::Leave(leave), _) => {
+                        self.take_leave(index, cx, outside, parent, observer)?;
+                        left = Some(leave.line);
+                    }
                     _ => self.perform(index, cx, observer)?,
                 }
             }
             // The parent sees for itself how its child ends, and is not woken for this.
-            if let Outside::Line(helper) = outside {
+            if let (Outside::Line(helper), None) = (outside, left) {
                 helper.executing()?;
             }
             Ok(self.execute(cx, observer))
         };
         let error = life().unwrap_or_else(|error| error);
-        if let Outside::Line(helper) = outside {
-            helper.failed(&error);
+        match (left, outside) {
+            (Some(line), _) => tell_starter(cx, line, &error),
+            (None, Outside::Line(helper)) => helper.failed(&error),
+            (None, Outside::Here) => {}
         }
-        if self.serves_child() {
-            parent.failed(&error);
-        } else {
-            last_words(parent, &error);
+        match (left, self.serves_child()) {
+            (Some(_), _) => {}
+            (None, true) => parent.failed(&error),
+            (None, false) => drop(last_words(parent, &error)),
         }
         error.exit_status()
+    }
+
+    /// The child's farewell to all that stayed outside.
+    fn take_leave(
+        &self,
+        index: usize,
+        cx: &mut Context,
+        outside: &Outside,
+        parent: &ProgramEnd,
+        observer: &dyn Observer,
+    ) -> Result<()> {
+        observer.before(self, index);
+        if let Outside::Line(helper) = outside {
+            helper.leave()?;
+        }
+        let result = parent.leave();
+        cx.parent = None;
+        observer.after(self, index, &result);
+        result
     }
 
     /// Performs entries of this side in order, and has the outside perform its own in between.
@@ -329,31 +354,12 @@ impl Plan {
         error
     }
 
-    /// The parent's part while the child is on its way: does what is asked, until the line ends.
-    fn serve_child(
-        &self,
-        line: &OutsideEnd,
-        cx: &mut Context,
-        observer: &dyn Observer,
-    ) -> Result<()> {
-        let child = cx.program;
-        let Err(error) = self.serve(line, cx, observer) else {
-            return Ok(());
-        };
-        // It has said its last word: collect it, so that no zombie is left, and only then take back what was done:
-        // a cgroup that it is in could not be removed.
-        line.answer(&Ok(()));
-        while wait(child, libc::WEXITED) == Err(Errno::EINTR) {}
-        self.undo(cx, observer, |_| true);
-        Err(error)
-    }
-
     /// A helper's life.
     fn serve_as_helper(&self, line: &OutsideEnd, observer: &dyn Observer) {
         let mut cx = Context::new(self);
         match self.serve(line, &mut cx, observer) {
-            Ok(Ended::Executed) => {}
-            Ok(Ended::Died) => self.undo(&mut cx, observer, |_| true),
+            Ok(Ended::Executed | Ended::Left) => {}
+            Ok(Ended::Silent) => self.undo(&mut cx, observer, |_| true),
             Err(_) => {
                 self.undo(&mut cx, observer, |_| true);
                 // Whoever failed waits for this, so that nothing is left when its error is printed.
@@ -363,8 +369,13 @@ impl Plan {
     }
 
     /// Performs what the program side asks for, until the line ends. An error is what the program side failed with.
-    fn serve(&self, line: &OutsideEnd, cx: &mut Context, observer: &dyn Observer) -> Result<Ended> {
-        let mut ended = Ended::Died;
+    pub(super) fn serve(
+        &self,
+        line: &OutsideEnd,
+        cx: &mut Context,
+        observer: &dyn Observer,
+    ) -> Result<Ended> {
+        let mut ended = Ended::Silent;
         loop {
             match line.listen()? {
                 (Said::Perform(index), speaker) => {
@@ -372,6 +383,7 @@ impl Plan {
                     line.answer(&self.perform(index, cx, observer));
                 }
                 (Said::Executing, _) => ended = Ended::Executed,
+                (Said::Left, _) => return Ok(Ended::Left),
                 (Said::Failed(error), _) => return Err(error),
                 (Said::Closed, _) => return Ok(ended),
             }
@@ -379,7 +391,12 @@ impl Plan {
     }
 
     /// Takes back what this process has done, last first, as far as `which` says.
-    fn undo(&self, cx: &mut Context, observer: &dyn Observer, which: impl Fn(usize) -> bool) {
+    pub(super) fn undo(
+        &self,
+        cx: &mut Context,
+        observer: &dyn Observer,
+        which: impl Fn(usize) -> bool,
+    ) {
         for index in std::mem::take(&mut cx.done)
             .into_iter()
             .rev()
@@ -398,6 +415,14 @@ fn last_words(parent: &ProgramEnd, error: &Error) -> u8 {
     // Where that fails nobody else is there to tell.
     let _ = parent.last_words(error);
     error.exit_status()
+}
+
+/// Tells whoever started a child that had taken leave why it ends.
+fn tell_starter(cx: &mut Context, line: Slot, error: &Error) {
+    if let Some(line) = cx.take(line) {
+        // Where that fails nobody is left to tell.
+        let _ = nix::sys::socket::send(line.as_raw_fd(), &error.encode(), MsgFlags::MSG_NOSIGNAL);
+    }
 }
 
 /// Why there is no child.

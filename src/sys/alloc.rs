@@ -15,6 +15,8 @@ const SIZE: usize = 64 * 1024;
 const AT_ONCE: usize = 24 * 1024;
 /// The largest piece; what is larger is for the C library to grow in place.
 const LARGEST: usize = 4096;
+/// What malloc(3) would align to at the least: nix builds control messages in vectors of bytes, and counts on it.
+const SMALLEST_ALIGN: usize = align_of::<usize>();
 
 /// Aligned to a page, for madvise(2).
 #[repr(align(4096))]
@@ -60,7 +62,7 @@ impl Arena {
         }
         let mut used = self.used.load(Ordering::Relaxed);
         loop {
-            let from = used.next_multiple_of(layout.align());
+            let from = used.next_multiple_of(layout.align().max(SMALLEST_ALIGN));
             let to = from + layout.size();
             if to > SIZE {
                 return None;

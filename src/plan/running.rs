@@ -1,0 +1,93 @@
+//! A child on its way to the program, or that has become it, as its parent holds it.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::link::OutsideEnd;
+use super::run::{Ended, Started};
+use super::{Context, Observer, Outcome, Plan};
+use crate::error::{Error, Result};
+use crate::process;
+use crate::proxy;
+use crate::sys::clone::wait;
+
+/// The child of a plan that forks. To drop it is to leave it alone.
+#[derive(Debug)]
+pub struct Running<'plan> {
+    plan: &'plan Plan,
+    cx: Context,
+    child: Pid,
+    pidfd: OwnedFd,
+    guard: process::Guard,
+    /// The line to it, until it has ended.
+    line: Option<OutsideEnd>,
+}
+
+impl<'plan> Running<'plan> {
+    pub(super) fn new(plan: &'plan Plan, cx: Context, started: Started) -> Self {
+        Self {
+            plan,
+            cx,
+            child: started.child,
+            pidfd: started.pidfd,
+            guard: started.guard,
+            line: Some(started.line),
+        }
+    }
+
+    /// Its number, as this process sees it.
+    pub fn pid(&self) -> Pid {
+        self.child
+    }
+
+    /// The handle on it.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Does what the child asks for, until it has executed the program, has taken leave or has died.
+    pub(super) fn settle(&mut self, observer: &dyn Observer) -> Result<()> {
+        let Some(line) = self.line.take() else {
+            return Ok(());
+        };
+        let error = match self.plan.serve(&line, &mut self.cx, observer) {
+            // Of a plan with a farewell in it, one that went without has died.
+            Ok(Ended::Silent) if self.plan.leaves() => Error::new("the first process has died"),
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        // It has said its last word: collect it, so that no zombie is left, and only then take back what was done:
+        // a cgroup that it is in could not be removed.
+        line.answer(&Ok(()));
+        while wait(self.child, libc::WEXITED) == Err(Errno::EINTR) {}
+        self.plan.undo(&mut self.cx, observer, |_| true);
+        Err(error)
+    }
+
+    /// Waits until the program has ended, and tells how.
+    ///
+    /// # Errors
+    /// What the child failed with on its way, where that is not known yet; those of waiting.
+    pub fn wait(mut self, observer: &dyn Observer) -> Result<Outcome> {
+        let terminal = self.plan.wait.terminal.and_then(|terminal| {
+            drop(self.cx.take(terminal.theirs));
+            let socket = self.cx.take(terminal.ours)?;
+            Some(proxy::Line {
+                socket,
+                input: terminal.input,
+            })
+        });
+        let outcome = process::supervise(self.child, &self.pidfd, &self.guard, terminal);
+        if let Some(line) = self.line.take()
+            && let Err(error) = self.plan.serve(&line, &mut self.cx, observer)
+        {
+            self.plan.undo(&mut self.cx, observer, |_| true);
+            return Err(error);
+        }
+        let temporary = |index: usize| self.plan.temporary.contains(&index);
+        self.plan.undo(&mut self.cx, observer, temporary);
+        outcome
+    }
+}
