@@ -29,6 +29,7 @@
 //! | [`throw_away`] | a root that shows a tree of the host and keeps nothing |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
 //! | [`sys`] | the only room with `unsafe`: system calls that nix has not |
+#![cfg_attr(feature = "image", doc = "| [`tar`] | tar archives as data |")]
 //! | [`error`], [`json`], [`decimal`] | the one error; JSON text; numbers in digits |
 //!
 //! The library has no argv, prints nothing, never exits (but in a child that it forked) and reads no
@@ -72,5 +73,7 @@ pub mod securebits;
 pub mod subid;
 pub mod switch_root;
 pub mod sys;
+#[cfg(feature = "image")]
+pub mod tar;
 pub mod terminal;
 pub mod throw_away;
