@@ -8,6 +8,7 @@
 //! Nothing here knows namespaces or mounts, and nothing follows what an image says about where its parts are: no
 //! `urls`, no paths, only digests.
 
+pub mod archive;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
@@ -21,7 +22,7 @@ use std::io::Read;
 use crate::error::{Error, Result};
 
 pub use config::ImageConfig;
-pub use descriptor::{Descriptor, Kind};
+pub use descriptor::{Descriptor, Kind, media};
 pub use digest::Digest;
 pub use manifest::{Document, Index, Manifest};
 pub use platform::Platform;
