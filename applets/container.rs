@@ -13,7 +13,7 @@ use isobox::cgroup::limits::Limits;
 use isobox::credentials::{Identity, identity};
 use isobox::error::{Doing, Error, Result};
 use isobox::idmap::Range;
-use isobox::oci::{self, Mount, Setting, Spec, Tree, User};
+use isobox::oci::{self, Mount, Resources, Root, Setting, Spec, User};
 use isobox::plan::Plan;
 use isobox::root;
 use nix::unistd::{getegid, geteuid};
@@ -195,6 +195,7 @@ impl Run {
         let setting = Setting {
             input: self.interactive,
             own_binary: is_applet || self.init,
+            oom_score_at_least: true,
         };
         let args = match self.init {
             true => ["pid1", "--"]
@@ -208,18 +209,20 @@ impl Run {
     }
 
     fn spec(mut self, args: Vec<OsString>) -> Result<Spec> {
-        let tree = self.tree()?;
-        let who = self.identity(&tree)?;
+        let root = self.root()?;
+        let who = self.identity(&root)?;
         let maps = (!geteuid().is_root()).then(|| single_maps(&who));
         let rootless = maps.is_some();
-        let mut spec = Spec::new(args, tree, maps);
+        let mut spec = Spec::new(args, root, maps);
         spec.hostname = self.name_inside()?;
         spec.root.readonly = self.read_only;
         if matches!(self.cgroupns, Some(CgroupView::Host)) {
             spec.share_cgroups();
         }
-        spec.linux.cgroups_path = self.cgroup.take().map(|path| path.0);
-        spec.linux.resources = self.limits().settings([])?;
+        if let Some(path) = self.cgroup.take() {
+            spec.linux.cgroups_path = Path::new("/").join(path.0);
+        }
+        spec.linux.resources = Resources::of_settings(self.limits().settings([])?);
         let process = &mut spec.process;
         process.terminal = self.tty;
         process.capabilities = capabilities(&self.cap_add, &self.cap_drop)?;
@@ -248,7 +251,10 @@ impl Run {
             gid: who.gid,
             umask: Some(0o022),
             // One id each: the kernel lets nobody choose groups there.
-            additional_gids: (!rootless).then(|| [vec![who.gid], who.groups].concat()),
+            additional_gids: match rootless {
+                true => Vec::new(),
+                false => [vec![who.gid], who.groups].concat(),
+            },
         });
         Ok(spec)
     }
@@ -265,25 +271,21 @@ impl Run {
         }
     }
 
-    fn tree(&self) -> Result<Tree> {
+    fn root(&self) -> Result<Root> {
         match &self.rootfs {
             None => Err(Error::new("no root given").hint(
                 "--rootfs DIR, or --rootfs host for the machine's own; there are no images yet",
             )),
-            Some(Raw(dir)) if dir == "host" => Ok(Tree::Host),
+            Some(Raw(dir)) if dir == "host" => Ok(Root::of_host()),
             Some(Raw(dir)) => std::path::absolute(dir)
-                .map(Tree::Directory)
+                .map(Root::directory)
                 .doing_to("cannot find", dir),
         }
     }
 
     /// Who runs the program, by the accounts of the root it will run in.
-    fn identity(&self, tree: &Tree) -> Result<Identity> {
-        let path = match tree {
-            Tree::Directory(path) => path,
-            Tree::Host => Path::new("/"),
-        };
-        let mut accounts = Accounts::of_root(root::open(path)?);
+    fn identity(&self, root: &Root) -> Result<Identity> {
+        let mut accounts = Accounts::of_root(root::open(&root.path)?);
         let user = self.user.as_ref().map_or(OsStr::new(""), |user| &user.0);
         identity(user, &mut accounts)
     }
@@ -357,11 +359,7 @@ fn capabilities(add: &[Raw], drop: &[Raw]) -> Result<oci::Capabilities> {
         (false, true) => add,
         (false, false) => Set(oci::default_capabilities().0 & !drop.0 | add.0),
     };
-    Ok(oci::Capabilities {
-        bounding: kept,
-        permitted: kept,
-        ..oci::Capabilities::default()
-    })
+    Ok(oci::Capabilities::of_root(kept))
 }
 
 /// `NAME=VALUE`, or `NAME` for our own value, which only whoever typed this may ask for.
@@ -431,6 +429,7 @@ fn bind(volume: &OsStr) -> Result<Mount> {
         kind: "none".into(),
         source: source.into(),
         options: words,
+        ..Mount::default()
     })
 }
 
@@ -459,7 +458,7 @@ mod tests {
         for (add, drop, want) in cases {
             let got = capabilities(&raw(add), &raw(drop)).unwrap();
             assert_eq!(
-                (got.permitted.0, got.bounding.0),
+                (got.permitted.set.0, got.bounding.set.0),
                 (want, want),
                 "+{add:?} -{drop:?}"
             );

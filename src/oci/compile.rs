@@ -14,8 +14,9 @@
 use nix::mount::MsFlags;
 use nix::unistd::Pid;
 
-use super::spec::{Mount, Spec, Tree};
-use crate::cgroup::Hierarchies;
+use super::resources;
+use super::spec::{IdMapping, Mount, Namespace, Spec};
+use crate::cgroup::{Hierarchies, group_path};
 use crate::error::{Error, Result};
 use crate::idmap::{Ids, Range};
 use crate::mount::Options;
@@ -43,6 +44,7 @@ use crate::plan::steps::tree::{RootNoDevices, ThrowAwayRoot};
 use crate::plan::steps::uts::SetHostname;
 use crate::plan::{Command, Exec, Fork, Plan, Slot};
 use crate::process::{Signals, Terminal, Wait};
+use crate::rlimit::{Limit, named};
 
 /// What a caller decides besides the spec.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct Setting {
     pub input: bool,
     /// The program is one of our own applets, run by descriptor.
     pub own_binary: bool,
+    /// `process.oomScoreAdj` is what the program is to have at the least.
+    pub oom_score_at_least: bool,
 }
 
 /// The plan of a container.
@@ -99,7 +103,7 @@ pub fn compile(spec: &Spec, setting: Setting) -> Result<Plan> {
             create: true,
         });
     }
-    privileges(&mut plan, spec);
+    privileges(&mut plan, spec, setting)?;
     Ok(plan)
 }
 
@@ -121,17 +125,17 @@ fn make_line(plan: &mut Plan, setting: Setting) -> Terminal {
 /// The control groups of a container that has limits, or was given a place among them.
 fn confinement(spec: &Spec) -> Result<Option<Confinement>> {
     let linux = &spec.linux;
-    let settings = linux.resources.clone();
-    let Some(path) = linux.cgroups_path.clone() else {
+    let settings = resources::settings(&linux.resources)?;
+    if linux.cgroups_path.as_os_str().is_empty() {
         if settings.is_empty() {
             return Ok(None);
         }
         let name = format!("isobox-{}", Pid::this());
         return Confinement::fresh(&Hierarchies::discover()?, &name, settings).map(Some);
-    };
+    }
     let place = Place {
         controllers: Vec::new(),
-        path,
+        path: group_path(linux.cgroups_path.as_os_str())?,
     };
     Confinement::new(&Hierarchies::discover()?, &[place], settings).map(Some)
 }
@@ -142,7 +146,13 @@ fn namespaces(
     confinement: Option<&Confinement>,
     born_in: Option<Slot>,
 ) {
-    let kinds = &spec.linux.namespaces;
+    let kinds: Vec<Kind> = spec
+        .linux
+        .namespaces
+        .iter()
+        .filter_map(Namespace::kind)
+        .collect();
+    let kinds = &kinds;
     // The root of a cgroup namespace is where its maker is: it is made when we are where we are to be.
     let own_root = confinement.is_some() && kinds.contains(&Kind::Cgroup);
     let mut at_birth = flags(kinds);
@@ -187,12 +197,11 @@ fn namespaces(
 /// which the parent calls.
 fn maps(plan: &mut Plan, spec: &Spec) {
     let linux = &spec.linux;
-    let single = |map: &[Range]| matches!(map, [one] if one.count == 1);
     let maps = [
-        (Ids::User, &linux.uid_mappings),
-        (Ids::Group, &linux.gid_mappings),
+        (Ids::User, ranges(&linux.uid_mappings)),
+        (Ids::Group, ranges(&linux.gid_mappings)),
     ];
-    let own = single(&linux.uid_mappings) && single(&linux.gid_mappings);
+    let own = maps_of_self(spec);
     if own {
         plan.then(SetgroupsControl {
             allow: false,
@@ -200,7 +209,6 @@ fn maps(plan: &mut Plan, spec: &Spec) {
         });
     }
     for (ids, ranges) in maps {
-        let ranges = ranges.clone();
         if own {
             plan.then(WriteMap { ids, ranges });
         } else {
@@ -209,19 +217,26 @@ fn maps(plan: &mut Plan, spec: &Spec) {
     }
 }
 
+fn ranges(mappings: &[IdMapping]) -> Vec<Range> {
+    mappings.iter().map(Range::from).collect()
+}
+
+/// Whether no other id than the caller's own exists inside, so that nobody else is needed to map it.
+fn maps_of_self(spec: &Spec) -> bool {
+    let linux = &spec.linux;
+    let single = |map: &[IdMapping]| matches!(map, [one] if one.size == 1);
+    single(&linux.uid_mappings) && single(&linux.gid_mappings)
+}
+
 /// The root with all that is in it.
 fn tree(plan: &mut Plan, spec: &Spec) -> Result<Slot> {
     let root = plan.slot();
-    match &spec.root.tree {
-        Tree::Directory(path) => {
-            let path = path.clone();
-            plan.then(BindRoot { path, slot: root });
-            plan.then(RootNoDevices { root });
-        }
-        Tree::Host => {
-            let path = "/".into();
-            plan.then(ThrowAwayRoot { path, slot: root });
-        }
+    let path = spec.root.path.clone();
+    if spec.root.throw_away {
+        plan.then(ThrowAwayRoot { path, slot: root });
+    } else {
+        plan.then(BindRoot { path, slot: root });
+        plan.then(RootNoDevices { root });
     }
     for mount in &spec.mounts {
         add_mount(plan, root, mount)?;
@@ -289,18 +304,25 @@ fn take_terminal(plan: &mut Plan, spec: &Spec, terminal: Terminal) {
 }
 
 /// From here on the process may do less with every step.
-fn privileges(plan: &mut Plan, spec: &Spec) {
+fn privileges(plan: &mut Plan, spec: &Spec, setting: Setting) -> Result<()> {
     let process = &spec.process;
     if let Some(value) = process.oom_score_adj {
         plan.then(OomScoreAdjust {
-            value,
-            at_least: true,
+            value: i16::try_from(value).map_err(|_| bad("process.oomScoreAdj", value))?,
+            at_least: setting.oom_score_at_least,
         });
     }
     // Its files in /proc belong to root from here on: what is written to them has been written.
     plan.then(NotDumpable);
     for limit in &process.rlimits {
-        plan.then(SetLimit(*limit));
+        let resource =
+            named(&limit.kind).ok_or_else(|| bad("process.rlimits[].type", &limit.kind))?;
+        let (soft, hard) = (limit.soft, limit.hard);
+        plan.then(SetLimit(Limit {
+            resource,
+            soft,
+            hard,
+        }));
     }
     plan.then(NewSessionKeyring);
     if let Some(mask) = process.user.umask {
@@ -308,22 +330,22 @@ fn privileges(plan: &mut Plan, spec: &Spec) {
     }
     let user = &process.user;
     // Without a choice of groups there is one id of each kind, which is the process's already.
-    if let Some(groups) = &user.additional_gids {
+    if !maps_of_self(spec) {
         if user.uid != 0 {
             plan.then(KeepCapabilities);
         }
         plan.then(SetGroups {
-            groups: groups.clone(),
+            groups: user.additional_gids.clone(),
         });
         plan.then(SetGid::all(user.gid));
         plan.then(SetUid::all(user.uid));
     }
     let caps = &process.capabilities;
     plan.then(Capabilities::exactly(
-        caps.bounding,
-        caps.permitted,
-        caps.inheritable,
-        caps.ambient,
+        caps.bounding.set,
+        caps.permitted.set,
+        caps.inheritable.set,
+        caps.ambient.set,
     ));
     if process.no_new_privileges {
         plan.then(NoNewPrivs);
@@ -334,4 +356,10 @@ fn privileges(plan: &mut Plan, spec: &Spec) {
     });
     plan.then(DefaultSignals);
     plan.then(CloseOnExec);
+    Ok(())
+}
+
+/// A value that a field cannot have.
+fn bad(field: &'static str, value: impl std::fmt::Display) -> Error {
+    Error::new(format!("{field}: no such value: {value}"))
 }

@@ -1,0 +1,38 @@
+//! `root` and `mounts`: what the program sees of files (config.md, "Root", "Mounts").
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::json::{Field, objects};
+use super::linux::IdMapping;
+
+objects! {
+    /// The container's root directory.
+    pub struct Root {
+        /// The directory; in config.json relative to the bundle.
+        pub path: PathBuf,
+        /// Whether the program may not change it.
+        pub readonly: bool,
+        /// Whether what is written to it goes to memory instead, and is gone with the container: the machine's own
+        /// root is offered only so. Not of the specification.
+        #[serde(skip)]
+        pub throw_away: bool,
+    }
+
+    /// `mounts[]`
+    pub struct Mount {
+        /// Where, in the container's root.
+        pub destination: PathBuf,
+        /// `proc`, `tmpfs` ...; `bind` or `none` for a part of the host.
+        #[serde(rename = "type")]
+        pub kind: OsString,
+        /// What; for a bind a path of the host, in config.json relative to the bundle.
+        pub source: OsString,
+        /// How.
+        pub options: Vec<OsString>,
+        /// The user ids of an id-mapped mount.
+        pub uid_mappings: Vec<IdMapping>,
+        /// The group ids of an id-mapped mount.
+        pub gid_mappings: Vec<IdMapping>,
+    }
+}

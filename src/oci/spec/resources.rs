@@ -1,0 +1,170 @@
+//! `linux.resources`: limits of the control group (config-linux.md, "Control groups").
+
+use super::json::{Field, Map, objects};
+
+objects! {
+    /// Limits of the control group.
+    pub struct Resources {
+        /// Which devices may be used, in this order.
+        pub devices: Vec<DeviceRule>,
+        /// Memory.
+        pub memory: Memory,
+        /// CPU time.
+        pub cpu: Cpu,
+        /// Processes and threads.
+        pub pids: Pids,
+        /// Disks.
+        #[serde(rename = "blockIO")]
+        pub block_io: BlockIo,
+        /// Huge pages.
+        pub hugepage_limits: Vec<HugepageLimit>,
+        /// How packets are marked.
+        pub network: Network,
+        /// Remote direct memory access, by device.
+        pub rdma: Map<Rdma>,
+        /// Files of cgroup v2 and what to write to them.
+        pub unified: Map<String>,
+    }
+
+    /// `devices[]`
+    pub struct DeviceRule {
+        /// Whether this allows or denies.
+        pub allow: bool,
+        /// `a` for all, `c` or `b`; absent means all.
+        #[serde(rename = "type")]
+        pub kind: String,
+        /// The major number; any without.
+        pub major: Option<i64>,
+        /// The minor number; any without.
+        pub minor: Option<i64>,
+        /// `r`, `w`, `m` (mknod).
+        pub access: String,
+    }
+
+    /// `memory`, in bytes; -1 for no limit
+    pub struct Memory {
+        /// The limit.
+        pub limit: Option<i64>,
+        /// What is protected from reclaim, as far as can be.
+        pub reservation: Option<i64>,
+        /// Memory and swap together.
+        pub swap: Option<i64>,
+        /// Memory of the kernel (v1).
+        pub kernel: Option<i64>,
+        /// Buffers of TCP (v1).
+        #[serde(rename = "kernelTCP")]
+        pub kernel_tcp: Option<i64>,
+        /// How readily it is swapped: 0 to 100 (v1).
+        pub swappiness: Option<u64>,
+        /// Nobody is killed where it runs out (v1).
+        #[serde(rename = "disableOOMKiller")]
+        pub disable_oom_killer: Option<bool>,
+        /// Whether groups below count too (v1; always so on v2).
+        pub use_hierarchy: Option<bool>,
+        /// A limit below what is used already is refused.
+        pub check_before_update: Option<bool>,
+    }
+
+    /// `cpu`, times in microseconds
+    pub struct Cpu {
+        /// Its share against others: 2 to 262144.
+        pub shares: Option<u64>,
+        /// CPU time in each period; -1 for no limit.
+        pub quota: Option<i64>,
+        /// How much of what was left over may be used besides.
+        pub burst: Option<u64>,
+        /// The period.
+        pub period: Option<u64>,
+        /// Time for realtime tasks in each of their periods (v1).
+        pub realtime_runtime: Option<i64>,
+        /// That period (v1).
+        pub realtime_period: Option<u64>,
+        /// A list of CPUs: `0-1,4`.
+        pub cpus: String,
+        /// A list of memory nodes.
+        pub mems: String,
+        /// 1: it runs when nobody else wants to.
+        pub idle: Option<i64>,
+    }
+
+    /// `pids`
+    pub struct Pids {
+        /// How many; -1 for no limit.
+        pub limit: Option<i64>,
+    }
+
+    /// `blockIO`
+    pub struct BlockIo {
+        /// Its share against others: 10 to 1000.
+        pub weight: Option<u16>,
+        /// Its own share against groups below (v1, a scheduler that is gone).
+        pub leaf_weight: Option<u16>,
+        /// Shares by device.
+        pub weight_device: Vec<WeightDevice>,
+        /// Bytes read in a second, by device.
+        pub throttle_read_bps_device: Vec<ThrottleDevice>,
+        /// Bytes written in a second, by device.
+        pub throttle_write_bps_device: Vec<ThrottleDevice>,
+        /// Reads in a second, by device.
+        #[serde(rename = "throttleReadIOPSDevice")]
+        pub throttle_read_iops_device: Vec<ThrottleDevice>,
+        /// Writes in a second, by device.
+        #[serde(rename = "throttleWriteIOPSDevice")]
+        pub throttle_write_iops_device: Vec<ThrottleDevice>,
+    }
+
+    /// `blockIO.weightDevice[]`
+    pub struct WeightDevice {
+        /// The major number.
+        pub major: i64,
+        /// The minor number.
+        pub minor: i64,
+        /// Its share there.
+        pub weight: Option<u16>,
+        /// Its own share there against groups below.
+        pub leaf_weight: Option<u16>,
+    }
+
+    /// `blockIO.throttle*Device[]`
+    pub struct ThrottleDevice {
+        /// The major number.
+        pub major: i64,
+        /// The minor number.
+        pub minor: i64,
+        /// How much in a second.
+        pub rate: u64,
+    }
+
+    /// `hugepageLimits[]`
+    pub struct HugepageLimit {
+        /// `2MB` ...
+        pub page_size: String,
+        /// In bytes.
+        pub limit: u64,
+    }
+
+    /// `network` (v1)
+    pub struct Network {
+        /// What packets are tagged with.
+        #[serde(rename = "classID")]
+        pub class_id: Option<u32>,
+        /// Priorities by interface.
+        pub priorities: Vec<InterfacePriority>,
+    }
+
+    /// `network.priorities[]`
+    pub struct InterfacePriority {
+        /// The interface, outside.
+        pub name: String,
+        /// Its priority.
+        pub priority: u32,
+    }
+
+    /// `rdma.*`
+    pub struct Rdma {
+        /// Handles.
+        pub hca_handles: Option<u32>,
+        /// Objects.
+        pub hca_objects: Option<u32>,
+    }
+}
