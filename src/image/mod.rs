@@ -8,13 +8,27 @@
 //! Nothing here knows namespaces or mounts, and nothing follows what an image says about where its parts are: no
 //! `urls`, no paths, only digests.
 
+#[cfg(feature = "pull")]
+pub mod address;
 pub mod archive;
+#[cfg(feature = "pull")]
+pub mod authenticate;
 pub mod config;
+#[cfg(feature = "pull")]
+pub mod credentials;
 pub mod descriptor;
 pub mod digest;
 pub mod document;
+#[cfg(feature = "pull")]
+pub mod download;
 pub mod manifest;
+pub mod observer;
 pub mod platform;
+pub mod reference;
+#[cfg(feature = "pull")]
+pub mod registry;
+#[cfg(feature = "pull")]
+pub mod transport;
 pub mod verify;
 
 use std::io::Read;
@@ -26,6 +40,7 @@ pub use descriptor::{Descriptor, Kind, media};
 pub use digest::Digest;
 pub use manifest::{Document, Index, Manifest};
 pub use platform::Platform;
+pub use reference::Reference;
 pub use verify::Verified;
 
 /// The most bytes of a manifest or an index.
