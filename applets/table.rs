@@ -34,6 +34,8 @@ applets! {
     #[cfg(feature = "cgroup")]
     "libcgroup.rs" libcgroup: 96, 1, [Create, SetParameters, Get, Delete, Classify, List];
     "lsns.rs" lsns: 1, 8, [Args];
+    #[cfg(feature = "image")]
+    "mkrootfs.rs" mkrootfs: 1, 1, [Args];
     "nsenter.rs" nsenter: 1, 1, [Args];
     "pid1.rs" pid1: 125, 1, [Args];
     "pivot.rs" pivot: 1, 8, [Args];

@@ -22,6 +22,10 @@
     doc = "| [`image`] | images: documents, digests, registries, archives; verified as they are read |"
 )]
 #![cfg_attr(
+    feature = "image",
+    doc = "| [`rootfs`] | trees: a skeleton with programs of the host, an initramfs |"
+)]
+#![cfg_attr(
     feature = "net",
     doc = "| [`net`] | links, addresses, routes, and network namespaces by name |"
 )]
@@ -68,6 +72,8 @@ pub mod procfs;
 pub mod proxy;
 pub mod rlimit;
 pub mod root;
+#[cfg(feature = "image")]
+pub mod rootfs;
 pub mod seccomp;
 pub mod securebits;
 pub mod subid;

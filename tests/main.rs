@@ -40,6 +40,8 @@ mod lab;
 #[cfg(feature = "cgroup")]
 mod libcgroup;
 mod lsns;
+#[cfg(feature = "image")]
+mod mkrootfs_tree;
 mod nsenter;
 mod parity;
 mod pid1;
