@@ -8,9 +8,9 @@ fn whoever_wants_a_root_takes_it() {
     needs!(root, busybox, static_binary, host("systemd-nspawn"));
     let t = Sandbox::new("skeleton");
     t.run("mkrootfs --busybox r").ok().out("").err("");
-    t.run("chroot r /bin/sh -c 'echo /*; echo ~; test -c /dev/null'")
+    t.run("chroot r /bin/sh -c 'echo /*; test -c /dev/null'")
         .ok()
-        .out("/bin /dev /etc /lib /lib64 /mnt /proc /root /run /sbin /sys /tmp /usr /var\n/root\n");
+        .out("/bin /dev /etc /lib /lib64 /mnt /proc /root /run /sbin /sys /tmp /usr /var\n");
     t.run("unshare -m pivot --proc r /bin/sh -c 'grep -c \" / \" /proc/mounts'")
         .ok()
         .out("1\n");
@@ -19,7 +19,7 @@ fn whoever_wants_a_root_takes_it() {
         .ok()
         .out("box\nroot\n");
     // It keeps notes below /run: those are not for the machine.
-    t.run("mount -t tmpfs run /run && systemd-nspawn --register=no --keep-unit -q -D r /bin/sh -c 'echo pid $$'; umount /run")
+    t.run("mount -t tmpfs run /run && systemd-nspawn --register=no --keep-unit -q -D r /bin/sh -c 'echo pid $$' | tr -d '\\r'; umount /run")
         .out("pid 1\n");
     t.run("chroot r /bin/lsns --version")
         .ok()
@@ -56,9 +56,9 @@ fn a_user_makes_one_without_devices() {
         .err_has("note: only root of the machine can make devices");
     // The archive has them, whoever writes it.
     t.user()
-        .run("mkrootfs --busybox -o cpio | cpio -itv --quiet | grep -c ^c; mkrootfs -i r -o cpio | cpio -itv --quiet | grep -E ' (dev/null|bin)$' | cut -c1-35")
+        .run("mkrootfs --busybox -o cpio | cpio -itv --quiet | grep -c ^c; mkrootfs -i r -o cpio | cpio -itv --quiet | grep -E ' (dev/null|bin -> usr/bin)$' | cut -c1-29")
         .ok()
-        .out("7\nlrwxrwxrwx   1 root     root\ncrw-rw-rw-   1 root     root\n");
+        .out("7\nlrwxrwxrwx   1 root     root \ncrw-rw-rw-   1 root     root \n");
 }
 
 #[test]
@@ -116,21 +116,21 @@ fn libraries_are_found_as_loaders_find_them() {
     ];
     for (name, tags, own) in builds {
         t.run(&format!(
-            "gcc -shared -fPIC -o far/libtwo-{name}.so two.c && \
+            "gcc -shared -fPIC -o far/libtwo-{name}.so two.c -Wl,-soname,libtwo-{name}.so && \
              gcc -shared -fPIC -o app/lib/libone-{name}.so one.c {tags} {own} far/libtwo-{name}.so -Wl,-soname,libone-{name}.so && \
              ln -sf libone-{name}.so app/lib/libone.so && \
              gcc -o app/bin/{name} main.c {tags} -Wl,-rpath,'$ORIGIN/../lib:$ORIGIN/../../far' -Wl,--allow-shlib-undefined app/lib/libone-{name}.so"
         ))
         .ok();
         t.run(&format!(
-            "./app/bin/{name}; test $? = 42 && mkrootfs --add $PWD/app/bin/{name} {name}.root && chroot {name}.root $PWD/app/bin/{name}"
+            "./app/bin/{name}; test $? = 42 && mkrootfs --add $PWD/app/bin/{name} {name}.root && unshare -m pivot --proc {name}.root $PWD/app/bin/{name}"
         ))
-        .status(42);
+        .status(42); // The GNU loader asks /proc where $ORIGIN is.
     }
     // A directory that the loader knows from its cache alone.
     t.run(
         "mount -t tmpfs none /etc/ld.so.conf.d && mkdir odd && echo $PWD/odd >/etc/ld.so.conf.d/odd.conf && \
-         gcc -shared -fPIC -o odd/libodd.so two.c && echo 'int two(void); int main(void) { return two(); }' >odd.c && \
+         gcc -shared -fPIC -o odd/libodd.so two.c -Wl,-soname,libodd.so && echo 'int two(void); int main(void) { return two(); }' >odd.c && \
          gcc -o uses-odd odd.c odd/libodd.so && mkrootfs --add $PWD/uses-odd odd.root && chroot odd.root $PWD/uses-odd; \
          status=$?; umount /etc/ld.so.conf.d; exit $status",
     )
@@ -185,13 +185,13 @@ fn links_are_kept_and_nothing_is_copied_twice() {
     t.run("mkdir real; cp /bin/true real/prog; ln -s real short; ln -s ../short/prog real/alias; ln -s $PWD/real/alias far; mkrootfs --add $PWD/far --add $PWD/short/prog r")
         .ok()
         .err("");
-    t.run("cd r$PWD && find . -name prog -o -type l -printf '%p -> %l\\n' | sort")
+    t.run("cd r$PWD && find . \\( -name prog -o -type l \\) -printf '%p -> %l\\n' | LC_ALL=C sort")
         .ok()
         .out_in_order(&[
             "./far -> ",
             "/real/alias\n",
             "./real/alias -> ../short/prog\n",
-            "./real/prog\n",
+            "./real/prog -> \n",
             "./short -> real\n",
         ]);
     t.run("chroot r $PWD/far").ok();
@@ -262,7 +262,7 @@ fn an_archive_is_what_gnu_cpio_takes() {
     .ok();
     t.run("mkrootfs -i tree -o cpio image; mkdir out; cd out; cpio -idm --quiet <../image 2>err; cat err").ok().out("");
     let list = "find . -mindepth 1 ! -path './dev/*' ! -name err -printf '%P %y %m %U:%G %s %n %l' \\( -type b -exec stat -c ' %t:%T' {} + -o -printf '\\n' \\) | grep -v '^dev ' | sort";
-    let files = "find . -type f ! -name err -printf '%P %T@\\n' | sort";
+    let files = "find . -type f ! -name err -printf '%P %Ts\\n' | sort";
     for line in [list, files] {
         let there = t.run(&format!("cd out; {line}"));
         t.run(&format!("cd tree; {line}")).ok().out(&there.stdout);

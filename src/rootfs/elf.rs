@@ -176,6 +176,9 @@ impl Header {
         if !matches!(byte(4), 1 | 2) || !matches!(byte(5), 1 | 2) {
             return Err(Flaw::Damaged("it is of no known class or byte order"));
         }
+        if first.len() < if machine.wide { 64 } else { 52 } {
+            return Err(Flaw::Damaged("it ends before its headers say"));
+        }
         let fields = Fields {
             bytes: first,
             machine,
