@@ -226,7 +226,7 @@ fn busybox_applets(busybox: &Path) -> Result<Vec<PathBuf>> {
             .filter(|line| !line.is_empty())
             .map(|line| OsStr::from_bytes(line).into())
             .collect();
-        Ok((output.status.success(), paths))
+        Ok::<_, Error>((output.status.success(), paths))
     };
     // Some builds know only the second.
     for option in ["--list-full", "--list"] {
