@@ -36,6 +36,8 @@ applets! {
     "lsns.rs" lsns: 1, 8, [Args];
     #[cfg(feature = "image")]
     "mkrootfs.rs" mkrootfs: 1, 1, [Args];
+    #[cfg(feature = "net")]
+    "nat.rs" nat: 1, 8, [Args];
     "nsenter.rs" nsenter: 1, 1, [Args];
     "pid1.rs" pid1: 125, 1, [Args];
     "pivot.rs" pivot: 1, 8, [Args];

@@ -42,6 +42,8 @@ mod libcgroup;
 mod lsns;
 #[cfg(feature = "image")]
 mod mkrootfs_tree;
+#[cfg(feature = "net")]
+mod nat;
 mod nsenter;
 mod parity;
 mod pid1;

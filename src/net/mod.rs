@@ -9,10 +9,13 @@
 pub mod address;
 pub mod attributes;
 pub mod connection;
+pub mod forwarding;
 pub mod link;
 pub mod message;
 pub mod name;
+pub mod nat;
 pub mod netns;
+pub mod nftables;
 pub mod refusal;
 pub mod route;
 pub mod talk;

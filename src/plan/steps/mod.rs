@@ -17,6 +17,8 @@ pub mod landlock;
 pub mod masks;
 pub mod mounts;
 pub mod namespaces;
+#[cfg(feature = "net")]
+pub mod nat;
 pub mod net;
 pub mod own_binary;
 pub mod proc;
