@@ -42,6 +42,8 @@ applets! {
     "pid1.rs" pid1: 125, 1, [Args];
     "pivot.rs" pivot: 1, 8, [Args];
     "pivot_root.rs" pivot_root: 1, 8, [Args];
+    #[cfg(feature = "image")]
+    "rdinit.rs" rdinit: 1, 8, [Args];
     "setpriv.rs" setpriv: 1, 1, [Args];
     "switch_root.rs" switch_root: 1, 8, [Args];
     "unshare.rs" unshare: 1, 1, [Args];

@@ -30,6 +30,20 @@ const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 /// The mounts that go along.
 pub const MOVED: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
 
+/// Whether the root is memory, as that of an initramfs is.
+pub fn root_is_memory() -> Result<bool> {
+    let root =
+        open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing_to("cannot open", "/")?;
+    is_memory(root.as_fd())
+}
+
+fn is_memory(root: BorrowedFd<'_>) -> Result<bool> {
+    let found = fstatfs(root)
+        .doing_to("cannot look at", "/")?
+        .filesystem_type();
+    Ok(found == TMPFS_MAGIC || found == RAMFS_MAGIC)
+}
+
 /// Makes sure that this is process 1 of an initramfs, and that `new_root` is a mount that holds `init`.
 ///
 /// # Errors
@@ -42,10 +56,7 @@ pub fn check(new_root: &Path, init: &Path) -> Result<OwnedFd> {
     }
     let old =
         open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing_to("cannot open", "/")?;
-    let found = fstatfs(&old)
-        .doing_to("cannot look at", "/")?
-        .filesystem_type();
-    if found != TMPFS_MAGIC && found != RAMFS_MAGIC {
+    if !is_memory(old.as_fd())? {
         return Err(Error::new("old root filesystem is not an initramfs")
             .hint("it would be deleted: for a root that is to stay, use pivot"));
     }

@@ -10,7 +10,7 @@ fn whoever_wants_a_root_takes_it() {
     t.run("mkrootfs --busybox r").ok().out("").err("");
     t.run("chroot r /bin/sh -c 'echo /*; test -c /dev/null'")
         .ok()
-        .out("/bin /dev /etc /lib /lib64 /mnt /proc /root /run /sbin /sys /tmp /usr /var\n");
+        .out("/bin /dev /etc /init /lib /lib64 /mnt /proc /root /run /sbin /sys /tmp /usr /var\n");
     t.run("unshare -m pivot --proc r /bin/sh -c 'grep -c \" / \" /proc/mounts'")
         .ok()
         .out("1\n");
@@ -32,7 +32,7 @@ fn without_more_it_holds_this_binary_and_nothing_else() {
     let t = Sandbox::new("skeleton");
     t.run("mkrootfs r").ok().err("");
     t.run("find r -type f | sort").ok().out(
-        "r/etc/group\nr/etc/hosts\nr/etc/passwd\nr/etc/resolv.conf\nr/usr/bin/isobox\nr/usr/lib/os-release\n",
+        "r/etc/group\nr/etc/hosts\nr/etc/passwd\nr/etc/resolv.conf\nr/init\nr/usr/bin/isobox\nr/usr/lib/os-release\n",
     );
     t.run("isobox --list | while read -r name; do test $name = isobox || readlink r/bin/$name; done | sort -u")
         .ok()
@@ -261,8 +261,9 @@ fn an_archive_is_what_gnu_cpio_takes() {
     )
     .ok();
     t.run("mkrootfs -i tree -o cpio image; mkdir out; cd out; cpio -idm --quiet <../image 2>err; cat err").ok().out("");
-    let list = "find . -mindepth 1 ! -path './dev/*' ! -name err -printf '%P %y %m %U:%G %s %n %l' \\( -type b -exec stat -c ' %t:%T' {} + -o -printf '\\n' \\) | grep -v '^dev ' | sort";
-    let files = "find . -type f ! -name err -printf '%P %Ts\\n' | sort";
+    let list = "find . -mindepth 1 ! -path './dev/*' ! -path './.isobox*' ! -name init ! -name err -printf '%P %y %m %U:%G %s %n %l' \\( -type b -exec stat -c ' %t:%T' {} + -o -printf '\\n' \\) | grep -v '^dev ' | sort";
+    let files =
+        "find . -type f ! -path './.isobox*' ! -name init ! -name err -printf '%P %Ts\\n' | sort";
     for line in [list, files] {
         let there = t.run(&format!("cd out; {line}"));
         t.run(&format!("cd tree; {line}")).ok().out(&there.stdout);
@@ -276,7 +277,7 @@ fn an_archive_is_what_gnu_cpio_takes() {
     // The same tree, the same bytes, and no later time than is wanted.
     t.run("SOURCE_DATE_EPOCH=5 mkrootfs -i tree -o cpio >one; cp -a tree copy; SOURCE_DATE_EPOCH=5 mkrootfs -i copy -o cpio two; cmp one two; cpio -itv --quiet <one | grep -c 'Jan  *1  *1970'")
         .ok()
-        .out("20\n");
+        .out("23\n");
 }
 
 #[test]
@@ -300,4 +301,28 @@ fn what_an_archive_cannot_tell_is_refused() {
     t.run("mkrootfs -o cpio /dev/full")
         .status(1)
         .err_has("No space left on device");
+}
+
+#[test]
+fn only_the_kernel_starts_the_first_process() {
+    needs!(root);
+    let t = Sandbox::new("rdinit");
+    t.run("rdinit sh")
+        .status(1)
+        .err_has("rdinit: not process 1\nhint: ");
+    t.run("unshare -mpf rdinit sh")
+        .status(1)
+        .err_has("rdinit: the root is not an initramfs\nhint: ")
+        .untouched();
+    t.run("rdinit --explain sh").ok().out_in_order(&[
+        "devtmpfs",
+        "devpts",
+        "proc",
+        "sysfs",
+        "cgroup2",
+        "lo",
+        "clone",
+        "TIOCSCTTY",
+        "execve(\"sh\"",
+    ]);
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use isobox::error::{Doing, Error, Result};
 use isobox::root::{self, Root};
 use isobox::rootfs::host::Host;
-use isobox::rootfs::initramfs::{self, Options};
+use isobox::rootfs::initramfs::{self, Init, Options};
 use isobox::rootfs::plant::{empty_directory, plant};
 use isobox::rootfs::skeleton::Skeleton;
 use nix::unistd::{getegid, geteuid};
@@ -66,9 +66,11 @@ impl Wanted {
     }
 
     fn skeleton(self) -> Result<Skeleton> {
-        let own = File::open("/proc/self/exe").doing("cannot open our own binary")?;
         Ok(Skeleton {
-            own: Some((own.into(), table::all().map(|entry| entry.name).collect())),
+            own: Some((
+                own_binary()?,
+                table::all().map(|entry| entry.name).collect(),
+            )),
             add: self.add,
             busybox: self.busybox,
             shell: self.shell,
@@ -80,11 +82,15 @@ impl Wanted {
 /// Writes a directory as an initramfs.
 pub(super) fn archive(tree: &Path, target: Option<&Path>) -> Result<Exit> {
     let root = root::open(tree)?;
+    let own = own_binary()?;
     let user = (geteuid().as_raw(), getegid().as_raw());
     let options = Options {
         latest: latest()?,
         owner: (user.0 != 0).then_some(user),
-        ..Options::default()
+        init: Some(Init {
+            own: &own,
+            command: &[],
+        }),
     };
     let mut sockets = 0;
     write_to(target, |out| {
@@ -95,6 +101,11 @@ pub(super) fn archive(tree: &Path, target: Option<&Path>) -> Result<Exit> {
         say(&format!("note: sockets left out: {sockets}\n"));
     }
     Ok(Exit::OK)
+}
+
+fn own_binary() -> Result<OwnedFd> {
+    let own = File::open("/proc/self/exe").doing("cannot open our own binary")?;
+    Ok(own.into())
 }
 
 /// The root that programs are taken from: that of this process.

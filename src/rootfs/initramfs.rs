@@ -5,8 +5,9 @@
 //! may make none.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -15,7 +16,8 @@ use nix::sys::stat::{major, minor};
 
 use super::cpio::{Head, Writer};
 use super::host::Host;
-use super::plant::{Contents, open};
+use super::init_file;
+use super::plant::{Contents, open, own_file};
 use super::skeleton::DEVICES;
 use super::tree::{Kind, Tree};
 use super::walk::{Found, walk};
@@ -28,9 +30,22 @@ pub struct Options<'a> {
     pub latest: Option<i64>,
     /// Whose files are user 0's and group 0's in the archive, beside their own: those of the user who made the tree.
     pub owner: Option<(u32, u32)>,
-    /// The text of `/init`, where the tree has none.
-    pub init: Option<&'a str>,
+    /// What is to be `/init`, where the tree has none.
+    pub init: Option<Init<'a>>,
 }
+
+/// A first process of ours for a tree that has none.
+#[derive(Debug, Clone, Copy)]
+pub struct Init<'a> {
+    /// Our own binary, which becomes a file of the archive.
+    pub own: &'a OwnedFd,
+    /// What it runs; a shell where this is empty.
+    pub command: &'a [OsString],
+}
+
+/// Where our own binary stands in a tree of others: out of the way of all that is theirs.
+const OWN_DIRECTORY: &str = ".isobox";
+const OWN_BINARY: &str = ".isobox/rdinit";
 
 /// What came of it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -205,6 +220,24 @@ impl<'a> Archive<'a> {
         }
     }
 
+    fn add_init(&mut self, init: Init<'_>, plain: Head) -> Result<()> {
+        let program = Head {
+            mode: 0o755,
+            ..plain
+        };
+        let mut own = own_file(init.own)?;
+        let size = own.metadata().doing("cannot look at our own binary")?.len();
+        self.node(Path::new(OWN_DIRECTORY), libc::S_IFDIR, program)?;
+        self.file(Path::new(OWN_BINARY), program, size, &mut own)?;
+        let text = init_file::text(&format!("/{OWN_BINARY}"), init.command);
+        self.file(
+            Path::new("init"),
+            program,
+            text.len() as u64,
+            &mut text.as_slice(),
+        )
+    }
+
     /// Adds what has to be there and was not.
     fn finish(mut self) -> Result<()> {
         let plain = Head {
@@ -228,17 +261,8 @@ impl<'a> Archive<'a> {
                 self.node(Path::new(path), libc::S_IFCHR, head)?;
             }
         }
-        if let Some(text) = self.options.init.filter(|_| !self.seen.contains("init")) {
-            let head = Head {
-                mode: 0o755,
-                ..plain
-            };
-            self.file(
-                Path::new("init"),
-                head,
-                text.len() as u64,
-                &mut text.as_bytes(),
-            )?;
+        if let Some(init) = self.options.init.filter(|_| !self.seen.contains("init")) {
+            self.add_init(init, plain)?;
         }
         self.to.finish()
     }

@@ -4,6 +4,7 @@
 pub mod cpio;
 pub mod elf;
 pub mod host;
+pub mod init_file;
 pub mod initramfs;
 mod libraries;
 pub mod plant;

@@ -250,13 +250,16 @@ pub(super) fn open<'a>(host: Host<'_>, source: &'a Source) -> Result<Contents<'a
             let shown = Path::new("/").join(path);
             Contents::File(host.open(path).doing_to("cannot open", shown)?)
         }
-        Source::Open(fd) => {
-            let opened = fd.try_clone().and_then(|fd| {
-                let mut file = File::from(fd);
-                file.rewind()?;
-                Ok(file)
-            });
-            Contents::File(opened.doing("cannot read our own binary")?)
-        }
+        Source::Open(fd) => Contents::File(own_file(fd)?),
     })
+}
+
+/// Our own binary from its start, by a descriptor that was opened for reading.
+pub(super) fn own_file(fd: &OwnedFd) -> Result<File> {
+    let opened = fd.try_clone().and_then(|fd| {
+        let mut file = File::from(fd);
+        file.rewind()?;
+        Ok(file)
+    });
+    opened.doing("cannot read our own binary")
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::host::Host;
+use super::init_file;
 use super::programs::Programs;
 use super::tree::{Kind, Source, Tree};
 use crate::error::{Doing, Error, Result};
@@ -118,6 +119,8 @@ impl Skeleton {
             for applet in &applets {
                 tree.link(Path::new("usr/bin").join(applet), "isobox");
             }
+            let init = Source::Bytes(init_file::text("/bin/rdinit", &[]));
+            tree.put("init", 0o755, Kind::File(init));
             applets
         });
         let mut programs = Programs::new(&mut tree, host, &self.path);

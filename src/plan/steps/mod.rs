@@ -14,6 +14,7 @@ pub mod enter;
 pub mod idmap;
 pub mod join_ids;
 pub mod landlock;
+pub mod machine;
 pub mod masks;
 pub mod mounts;
 pub mod namespaces;

@@ -198,6 +198,29 @@ impl Step for MountIfPermitted {
     }
 }
 
+/// Mounts a file system that this kernel may have been built without, and goes on where it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountIfBuilt(pub Mount);
+
+impl Step for MountIfBuilt {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        match self.0.perform(cx) {
+            Err(error) if error.errno() == Some(Errno::ENODEV) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn explain(&self) -> Explanation {
+        let mut told = self.0.explain();
+        told.call.push_str(", unless ENODEV");
+        told
+    }
+
+    fn shell(&self) -> Shell {
+        self.0.shell()
+    }
+}
+
 /// What a file system of this type is for, what is missing without it, and where to read on.
 fn purpose(fstype: &OsStr) -> (&'static str, &'static str, &'static str) {
     match fstype.as_bytes() {
@@ -210,6 +233,11 @@ fn purpose(fstype: &OsStr) -> (&'static str, &'static str, &'static str) {
             "shows the devices that this network namespace may see",
             "programs that look for devices or their queues would find nothing",
             "sysfs(5)",
+        ),
+        b"devtmpfs" => (
+            "the kernel's own list of the devices it has found",
+            "only the devices that the tree came with would be there",
+            "Documentation/driver-api/driver-model/overview.rst",
         ),
         b"devpts" => (
             "terminals of its own, numbered from 0",

@@ -8,7 +8,7 @@
 mkdir /new
 mount -t tmpfs newroot /new
 mkdir /new/dev /new/proc /new/sys
-cp -a /bin /vm /new
+cp -a /usr /bin /sbin /vm /new
 cat >/new/vm/next <<'NEXT'
 #!/bin/sh
 . /vm/lib
