@@ -198,3 +198,78 @@ fn refusals() {
         .out_has("net.ipv6.conf.all.forwarding")
         .untouched();
 }
+
+/// An accept of ours is not the last word: whoever drops is named, with the line that helps, and with that line all is
+/// well.
+#[test]
+fn who_will_drop_is_named() {
+    needs!(root, host("nft"), host("iptables-nft"));
+    let t = Sandbox::new("nat");
+    let docker = "iptables-nft -P FORWARD DROP; iptables-nft -N DOCKER-USER; iptables-nft -A FORWARD -j DOCKER-USER
+        iptables-nft -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+        iptables-nft -A FORWARD -i docker0 ! -o docker0 -j ACCEPT";
+    let own = "nft add table inet fw; nft 'add chain inet fw passing { type filter hook forward priority 10; policy drop; }'
+        nft add rule inet fw passing ct state established,related accept
+        nft add rule inet fw passing ip saddr 10.1.0.0/16 accept";
+    let reject = "nft add table ip x; nft 'add chain ip x f { type filter hook forward priority 0; }'
+        nft add rule ip x f meta l4proto tcp tcp dport 81 ip daddr 10.9.0.0/24 counter reject comment '\"no guests\"'";
+    let limited = "nft add table ip x; nft 'add chain ip x f { type filter hook forward priority 0; policy drop; }'
+        nft add rule ip x f limit rate 5/second accept";
+    let bridge = "/sbin/ip link add br0 type bridge; /sbin/ip addr add 10.9.0.1/24 dev br0; /sbin/ip link set br0 up";
+    let cases: [(&str, &str, Option<[&str; 2]>); 8] = [
+        ("", "10.9.0.0/24", None),
+        (
+            docker,
+            "10.9.0.0/24",
+            Some([
+                "10.9.0.0/24 will be dropped by the policy of chain FORWARD of table ip filter",
+                "-I DOCKER-USER",
+            ]),
+        ),
+        (docker, "fd00::/64", None),
+        (
+            own,
+            "10.9.0.0/24",
+            Some([
+                "will be dropped by the policy of chain passing of table inet fw",
+                "nft insert rule inet fw passing",
+            ]),
+        ),
+        (own, "10.1.7.0/24", None),
+        (
+            reject,
+            "--dnat 80:10.9.0.2:81",
+            Some([
+                "10.9.0.2 will be dropped by rule",
+                "(\"no guests\") of chain f of table ip x",
+            ]),
+        ),
+        (reject, "--dnat 80:10.9.0.2:82", None),
+        (
+            limited,
+            "10.9.0.0/24",
+            Some([
+                "may be dropped by the policy of chain f",
+                "nft insert rule ip x f",
+            ]),
+        ),
+    ];
+    for (others, entry, want) in cases {
+        let line = format!(
+            "{{ {bridge}\n{others}\n}} >/dev/null 2>&1; nat add {entry} 2>&1 | grep dropped; nat del {entry} 2>/dev/null"
+        );
+        let ran = t.run(&line);
+        match want {
+            None => ran.ok().out(""),
+            Some(words) => ran.ok().out_in_order(&words),
+        };
+        // The line that it tells really helps.
+        t.run(&format!(
+            "nat add {entry} 2>&1 | sed -n 's/.*not ours to change: //p' | sed 's/iptables/iptables-nft/g' >fix; sh ./fix
+            nat add {entry} 2>&1 | grep dropped; nat del --all 2>/dev/null
+            nft flush ruleset; /sbin/ip link del br0 2>/dev/null; rm -f fix; true"
+        ))
+        .ok()
+        .out("");
+    }
+}

@@ -199,7 +199,7 @@ fn write(path: &str, value: &str) -> Result<()> {
 }
 
 /// The interface behind which an address is directly reachable, by the kernel's own table (`/proc/net/route`).
-fn interface_to(address: Ipv4Addr) -> Option<String> {
+pub fn interface_to(address: Ipv4Addr) -> Option<String> {
     let file = proc_write::open("self/net/route", OFlag::O_RDONLY).ok()?;
     let text = std::io::read_to_string(fs::File::from(file)).ok()?;
     nearest(&text, address)

@@ -18,6 +18,7 @@ pub mod netns;
 pub mod nftables;
 pub mod refusal;
 pub mod route;
+pub mod ruleset;
 pub mod talk;
 pub mod wire;
 

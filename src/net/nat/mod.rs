@@ -15,6 +15,7 @@
 //! nothing has to be kept elsewhere and nothing is lost with a process. The applet `nat`, `veth --nat` and
 //! `container run --network bridge` come here.
 
+mod obstacles;
 mod table;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use crate::error::{Error, Result};
 use super::address::Cidr;
 use super::nftables::{Expressions, Hook, Side};
 
+pub use obstacles::{allowing, obstacles};
 pub use table::{Changed, Hooked, Line, add, entries, family_name, hooked, remove};
 
 /// The name of our table.

@@ -31,6 +31,9 @@ impl Step for AddNat {
         let changed = nat::add(&self.entries)?;
         self.added.replace(changed.entries);
         changed.notes.into_iter().for_each(|note| cx.note(note));
+        nat::obstacles(&self.entries)?
+            .into_iter()
+            .for_each(|obstacle| cx.note(obstacle));
         Ok(())
     }
 
