@@ -44,6 +44,8 @@ applets! {
     "pivot_root.rs" pivot_root: 1, 8, [Args];
     #[cfg(feature = "image")]
     "rdinit.rs" rdinit: 1, 8, [Args];
+    #[cfg(feature = "pull")]
+    "pull.rs" pull: 1, 1, [Args];
     "setpriv.rs" setpriv: 1, 1, [Args];
     "switch_root.rs" switch_root: 1, 8, [Args];
     "unshare.rs" unshare: 1, 1, [Args];

@@ -49,6 +49,8 @@ mod parity;
 mod pid1;
 mod pivot;
 mod pivot_refused;
+#[cfg(feature = "pull")]
+mod pull;
 mod readme;
 mod setpriv;
 mod switch_root;
