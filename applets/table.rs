@@ -49,6 +49,8 @@ applets! {
     "setpriv.rs" setpriv: 1, 1, [Args];
     "switch_root.rs" switch_root: 1, 8, [Args];
     "unshare.rs" unshare: 1, 1, [Args];
+    #[cfg(feature = "net")]
+    "veth.rs" veth: 1, 8, [Args];
 }
 
 const fn entry<T: Applet + SubCommand + ArgsInfo>(usage_status: u8, section: u8) -> Entry {

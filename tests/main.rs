@@ -56,6 +56,8 @@ mod setpriv;
 mod switch_root;
 mod unshare;
 mod unshare_hints;
+#[cfg(feature = "net")]
+mod veth;
 
 #[test]
 fn every_file_is_in_the_suite() {
