@@ -196,6 +196,7 @@ impl Run {
             input: self.interactive,
             own_binary: is_applet || self.init,
             oom_score_at_least: true,
+            ..Setting::default()
         };
         let args = match self.init {
             true => ["pid1", "--"]

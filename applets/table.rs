@@ -4,7 +4,7 @@
 
 use argh::{ArgsInfo, SubCommand};
 
-use crate::cli::{Applet, Entry, launch};
+use crate::cli::{Applet, Entry};
 
 /// Declares the modules of the applets and the table of them. A line is
 /// `"file" module: status of wrong usage, manual section, [Args types...];`.
@@ -44,13 +44,11 @@ applets! {
     "pivot_root.rs" pivot_root: 1, 8, [Args];
     #[cfg(feature = "image")]
     "rdinit.rs" rdinit: 1, 8, [Args];
-    #[cfg(feature = "pull")]
-    "pull.rs" pull: 1, 1, [Args];
+    #[cfg(feature = "oci")]
+    "runc.rs" runc: 1, 8, [Args];
     "setpriv.rs" setpriv: 1, 1, [Args];
     "switch_root.rs" switch_root: 1, 8, [Args];
     "unshare.rs" unshare: 1, 1, [Args];
-    #[cfg(feature = "net")]
-    "veth.rs" veth: 1, 8, [Args];
 }
 
 const fn entry<T: Applet + SubCommand + ArgsInfo>(usage_status: u8, section: u8) -> Entry {
@@ -59,7 +57,7 @@ const fn entry<T: Applet + SubCommand + ArgsInfo>(usage_status: u8, section: u8)
         usage_status,
         section,
         info: T::get_args_info,
-        run: launch::<T>,
+        run: T::launch,
     }
 }
 

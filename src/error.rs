@@ -122,6 +122,11 @@ impl Error {
         self.status
     }
 
+    /// What was being worked on, where that has a name.
+    pub fn subject(&self) -> Option<&OsStr> {
+        self.subject.as_deref()
+    }
+
     /// The kernel's answer, where there was one.
     pub fn errno(&self) -> Option<Errno> {
         match self.cause {
@@ -272,11 +277,6 @@ impl<T> Doing<T> for io::Result<T> {
 }
 
 fn from_io(error: Error, cause: &io::Error) -> Error {
-    // A reader or writer of ours has said already what went wrong.
-    let ours = cause.get_ref().and_then(|inner| inner.downcast_ref());
-    if let Some(ours) = ours {
-        return Error::clone(ours);
-    }
     match cause.raw_os_error() {
         Some(errno) => error.errno_is(Errno::from_raw(errno)),
         None => error.because(cause.to_string()),

@@ -31,6 +31,8 @@ pub struct Stat {
     pub parent: i32,
     /// Whether it is a part of the kernel (`PF_KTHREAD`): no program, no descriptors.
     pub kernel: bool,
+    /// When it started, in clock ticks since boot.
+    pub start: u64,
 }
 
 /// `/proc`, known to be a proc file system.
@@ -324,19 +326,20 @@ pub fn parse_stat(line: &[u8]) -> Option<Stat> {
     let mut next = || fields.by_ref().find(|field| !field.is_empty());
     let state = *next()?.first()?;
     let parent = decimal(next()?)?;
-    // pgrp, session, tty_nr and tpgid stand between the parent and the flags.
-    let flags: u64 = [0; 5]
-        .iter()
-        .map(|_| next())
-        .last()
-        .flatten()
-        .and_then(decimal)
-        .unwrap_or(0);
+    // By their numbers in the manual page, the parent being the fourth.
+    let mut known = 4;
+    let mut field = |number: usize| {
+        let skipped = std::mem::replace(&mut known, number);
+        let text = (skipped..number).map(|_| next()).last().flatten();
+        text.and_then(decimal::<u64>).unwrap_or(0)
+    };
+    let (flags, start) = (field(9), field(22));
     Some(Stat {
         pid,
         state,
         parent,
         kernel: flags & KERNEL_THREAD != 0,
+        start,
     })
 }
 

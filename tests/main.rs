@@ -49,15 +49,13 @@ mod parity;
 mod pid1;
 mod pivot;
 mod pivot_refused;
-#[cfg(feature = "pull")]
-mod pull;
 mod readme;
+#[cfg(feature = "oci")]
+mod runc;
 mod setpriv;
 mod switch_root;
 mod unshare;
 mod unshare_hints;
-#[cfg(feature = "net")]
-mod veth;
 
 #[test]
 fn every_file_is_in_the_suite() {

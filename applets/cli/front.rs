@@ -6,7 +6,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs, SubCommandInfo};
 use isobox::error::{Doing, Error, Result};
 
 use super::raw::{Raw, words};
-use super::{Applet, Entry, Exit, complete, help, launch, man};
+use super::{Applet, Entry, Exit, complete, help, man};
 use crate::install::{self, Link};
 use crate::table;
 
@@ -57,7 +57,7 @@ pub(crate) const BOX: Entry = Entry {
     usage_status: 1,
     section: 1,
     info: declaration,
-    run: launch::<Args>,
+    run: Args::launch,
 };
 
 /// The box's declaration, its applets as its verbs.

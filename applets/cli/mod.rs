@@ -8,8 +8,6 @@ mod layout;
 pub(crate) mod man;
 pub(crate) mod order;
 pub(crate) mod plan;
-#[cfg(feature = "pull")]
-pub(crate) mod progress;
 pub(crate) mod raw;
 pub(crate) mod screen;
 pub(crate) mod table;
@@ -40,6 +38,42 @@ impl Exit {
 pub(crate) trait Applet: FromArgs + ArgsInfo {
     /// Does it.
     fn run(self) -> Result<Exit>;
+
+    /// Understands the arguments (without its name) and does it. An applet that stands for a tool with a dialect and a
+    /// log of its own answers here by itself.
+    fn launch(entry: &Entry, args: &[OsString]) -> Result<Exit> {
+        match parse::<Self>(entry, args).map_err(|text| usage(entry, &text))? {
+            Asked::Help(verb) => help::print(entry, verb),
+            Asked::Version => help::print_version(entry),
+            Asked::Run(args) => args.run(),
+        }
+    }
+}
+
+/// What an argument vector asks for.
+pub(crate) enum Asked<T> {
+    /// Help, of the applet or of the verb named.
+    Help(Option<&'static str>),
+    /// Its version.
+    Version,
+    /// To be run.
+    Run(T),
+}
+
+/// Understands the arguments of an applet.
+///
+/// # Errors
+/// What is wrong with them, in a sentence.
+pub(crate) fn parse<T: Applet>(entry: &Entry, args: &[OsString]) -> Result<Asked<T>, String> {
+    let words = match gnu::canonical(&T::get_args_info(), args)? {
+        Parsed::Help(verb) => return Ok(Asked::Help(verb)),
+        Parsed::Version => return Ok(Asked::Version),
+        Parsed::Words(words) => words,
+    };
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    T::from_args(&[entry.name], &words)
+        .map(Asked::Run)
+        .map_err(|early| gnu::argh_says(&early.output))
 }
 
 /// What the table knows of an applet.
@@ -55,20 +89,6 @@ pub(crate) struct Entry {
     pub(crate) info: fn() -> CommandInfoWithArgs,
     /// Runs it on its arguments (without its name).
     pub(crate) run: fn(&Entry, &[OsString]) -> Result<Exit>,
-}
-
-/// Parses the arguments and runs the applet: the one generic function between the table and an applet.
-pub(crate) fn launch<T: Applet>(entry: &Entry, args: &[OsString]) -> Result<Exit> {
-    let words =
-        match gnu::canonical(&T::get_args_info(), args).map_err(|text| usage(entry, &text))? {
-            Parsed::Help(verb) => return help::print(entry, verb),
-            Parsed::Version => return help::print_version(entry),
-            Parsed::Words(words) => words,
-        };
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    T::from_args(&[entry.name], &words)
-        .map_err(|early| usage(entry, &gnu::argh_says(&early.output)))?
-        .run()
 }
 
 /// Says something on standard error. Nobody is left to tell where that fails, and it is no reason to end.

@@ -39,15 +39,20 @@ pub(crate) fn perform(plan: &Plan, explain: Option<Explain>) -> Result<Exit> {
     let outcome = match explain {
         None => plan.run(&Notes)?,
         Some(Explain::Run) => plan.run(&Narrator)?,
-        Some(Explain::Text) => {
-            return help::print_all(&plan.tell().iter().map(plan::text).collect::<String>());
-        }
-        Some(Explain::Json) => return help::print_all(&plan::json(&plan.tell())),
+        Some(how) => return tell(plan, how),
     };
     Ok(match outcome {
         Outcome::Exited(status) => Exit::Status(status),
         Outcome::Killed(signal) => Exit::Signal(signal),
     })
+}
+
+/// Tells the plan and does nothing.
+pub(crate) fn tell(plan: &Plan, how: Explain) -> Result<Exit> {
+    match how {
+        Explain::Json => help::print_all(&plan::json(&plan.tell())),
+        _ => help::print_all(&plan.tell().iter().map(plan::text).collect::<String>()),
+    }
 }
 
 /// Passes on what steps note, on standard error.

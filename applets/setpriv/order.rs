@@ -303,7 +303,7 @@ impl Args {
             plan.then(DefaultSignals);
         }
         if self.close_fds {
-            plan.then(CloseOnExec);
+            plan.then(CloseOnExec { but: 0 });
         }
         Ok(())
     }

@@ -62,21 +62,46 @@ pub fn deepest_first(group: &Group) -> Result<Vec<Group>> {
 /// Where neither v2 nor v1's freezer has the group, and where it does not come to rest in ten seconds: a process
 /// sleeps uninterruptibly, or, of one that is to go on, a group above is frozen.
 pub fn freeze(all: &Hierarchies, path: &Path, frozen: bool) -> Result<()> {
-    let mut able = at(all, path)?;
-    able.retain(|group| match group.hierarchy.version {
-        Version::V2 => group.has("cgroup.freeze"),
-        Version::V1 => group.hierarchy.holds("freezer"),
-    });
-    if able.is_empty() {
+    let groups = at(all, path)?;
+    if !freeze_groups(&groups, frozen)? {
         return Err(Error::new("cannot freeze")
             .on(Path::new("/").join(path))
             .because("neither v2 nor v1's freezer has this group"));
     }
+    Ok(())
+}
+
+/// The same for groups that are one across hierarchies; `false` where none of them can freeze.
+///
+/// # Errors
+/// As [`freeze`].
+pub fn freeze_groups(groups: &[Group], frozen: bool) -> Result<bool> {
+    let able: Vec<&Group> = groups.iter().filter(|group| can_freeze(group)).collect();
     // One hierarchy stops a group; it goes on when none does.
     let concerned = if frozen { 1 } else { able.len() };
     able.iter()
         .take(concerned)
-        .try_for_each(|group| set_frozen(group, frozen))
+        .try_for_each(|group| set_frozen(group, frozen))?;
+    Ok(!able.is_empty())
+}
+
+fn can_freeze(group: &Group) -> bool {
+    match group.hierarchy.version {
+        Version::V2 => group.has("cgroup.freeze"),
+        Version::V1 => group.hierarchy.holds("freezer"),
+    }
+}
+
+/// Whether one of these groups is frozen, or was told to.
+pub fn is_frozen(groups: &[Group]) -> bool {
+    groups.iter().any(|group| match group.hierarchy.version {
+        Version::V2 => group.read("cgroup.freeze").is_ok_and(|on| on.trim() == "1"),
+        Version::V1 if group.hierarchy.holds("freezer") => {
+            let state = group.read("freezer.state");
+            state.is_ok_and(|state| matches!(state.trim(), "FROZEN" | "FREEZING"))
+        }
+        Version::V1 => false,
+    })
 }
 
 fn set_frozen(group: &Group, frozen: bool) -> Result<()> {
@@ -112,32 +137,40 @@ fn set_frozen(group: &Group, frozen: bool) -> Result<()> {
 /// # Errors
 /// Where processes are left after ten seconds; the error names them.
 pub fn kill_all(all: &Hierarchies, path: &Path) -> Result<()> {
-    let groups = at(all, path)?;
+    kill_groups(&at(all, path)?)
+}
+
+/// The same for groups that are one across hierarchies.
+///
+/// # Errors
+/// As [`kill_all`].
+pub fn kill_groups(groups: &[Group]) -> Result<()> {
     for group in groups.iter().filter(|group| group.has("cgroup.kill")) {
         group.write("cgroup.kill", "1")?;
     }
     let send = || -> Result<bool> {
-        let pids = left(&groups)?;
+        let pids = processes(groups)?;
         for pid in &pids {
             // One that ended meanwhile is what we want.
             let _ = kill(*pid, Signal::SIGKILL);
         }
         Ok(pids.is_empty())
     };
-    if left(&groups)?.is_empty() {
+    if processes(groups)?.is_empty() {
         return Ok(());
     }
     // Best effort: one of them may sleep, and there may be no freezer.
-    let _ = freeze(all, path, true);
+    let _ = freeze_groups(groups, true);
     let sent = send();
-    let _ = freeze(all, path, false);
+    let _ = freeze_groups(groups, false);
     sent?;
     if wait_until(send)? {
         return Ok(());
     }
-    let pids: Vec<String> = left(&groups)?.iter().map(ToString::to_string).collect();
+    let pids: Vec<String> = processes(groups)?.iter().map(ToString::to_string).collect();
+    let shown = groups.first().map(Group::shown).unwrap_or_default();
     Err(Error::new("processes do not end in")
-        .on(Path::new("/").join(path))
+        .on(shown)
         .because(format!("{} (uninterruptible sleep)", pids.join(" "))))
 }
 
@@ -146,25 +179,34 @@ pub fn kill_all(all: &Hierarchies, path: &Path) -> Result<()> {
 /// # Errors
 /// `EBUSY` while a process or a group is in it.
 pub fn remove(all: &Hierarchies, path: &Path, below: bool) -> Result<()> {
-    for group in at(all, path)? {
-        let doomed = if below {
-            deepest_first(&group)?
-        } else {
-            vec![group]
-        };
-        for group in doomed {
-            match group.remove() {
-                // Whoever made it may be removing it too.
-                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
-                other => other?,
-            }
+    at(all, path)?.iter().try_for_each(|group| remove_one(group, below))
+}
+
+/// Removes a group of one hierarchy; with `below` those below it too.
+///
+/// # Errors
+/// As [`remove`]; it being gone already is none.
+pub fn remove_one(group: &Group, below: bool) -> Result<()> {
+    let doomed = if below {
+        deepest_first(group)?
+    } else {
+        vec![group.clone()]
+    };
+    for group in doomed {
+        match group.remove() {
+            // Whoever made it may be removing it too.
+            Err(error) if error.errno() == Some(Errno::ENOENT) => {}
+            other => other?,
         }
     }
     Ok(())
 }
 
-/// The processes in these groups and below.
-fn left(groups: &[Group]) -> Result<Vec<Pid>> {
+/// The processes in these groups and below, in ascending order.
+///
+/// # Errors
+/// Where a directory cannot be listed.
+pub fn processes(groups: &[Group]) -> Result<Vec<Pid>> {
     let mut pids = Vec::new();
     for group in groups {
         for level in deepest_first(group)? {

@@ -14,6 +14,7 @@
 use nix::mount::MsFlags;
 use nix::unistd::Pid;
 
+use super::making::Making;
 use super::resources;
 use super::spec::{IdMapping, Mount, Namespace, Spec};
 use crate::cgroup::{Hierarchies, group_path};
@@ -37,6 +38,7 @@ use crate::plan::steps::net::LoopbackUp;
 use crate::plan::steps::own_binary::KeepOwnBinary;
 use crate::plan::steps::process::DeathSignal;
 use crate::plan::steps::root::{BindRoot, Chdir, PivotInto};
+use crate::plan::steps::start::{ConnectConsole, FindProgram};
 use crate::plan::steps::terminal::{
     BindConsole, NewSession, NullInput, OpenTerminal, TakeTerminal, TerminalLine,
 };
@@ -47,26 +49,34 @@ use crate::process::{Signals, Terminal, Wait};
 use crate::rlimit::{Limit, named};
 
 /// What a caller decides besides the spec.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Setting {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Setting<'a> {
     /// Our standard input goes to the program; without, it gets an empty one.
     pub input: bool,
     /// The program is one of our own applets, run by descriptor.
     pub own_binary: bool,
     /// `process.oomScoreAdj` is what the program is to have at the least.
     pub oom_score_at_least: bool,
+    /// What is kept of it; without, nothing is, and it ends with its caller.
+    pub making: Option<&'a Making>,
 }
 
 /// The plan of a container.
 ///
 /// # Errors
 /// For a spec that cannot be meant: no program, a mount option that does not exist.
-pub fn compile(spec: &Spec, setting: Setting) -> Result<Plan> {
+pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
     let command = Command::new(spec.process.args.iter().cloned())
         .ok_or_else(|| Error::new("no program given"))?;
     let exec = Exec::new(command, spec.process.env.clone())
         .said_in_scripts()
         .failing_with("cannot execute");
+    let exec = match setting.making {
+        Some(_) => exec.binaries_only(),
+        None => exec,
+    };
+    let find = setting.making.filter(|making| making.detached);
+    let find = find.map(|_| FindProgram(exec.clone()));
     let mut plan = Plan::new(exec);
     plan.reserve(48);
     if setting.own_binary {
@@ -74,17 +84,31 @@ pub fn compile(spec: &Spec, setting: Setting) -> Result<Plan> {
         plan.then(KeepOwnBinary { slot });
         plan.run_from_own_binary(slot);
     }
-    let confinement = confinement(spec)?;
-    let born_in = match &confinement {
-        Some(confinement) => confinement.prepare(&mut plan, false)?,
+    let own_groups = match setting.making {
+        Some(_) => None,
+        None => confinement(spec)?,
+    };
+    let kept_groups = setting
+        .making
+        .and_then(|making| making.confinement.as_ref());
+    let confinement = kept_groups.or(own_groups.as_ref());
+    let born_in = match confinement {
+        // What is kept says which groups it has, so that they are removed with it.
+        Some(confinement) => confinement.prepare(&mut plan, setting.making.is_some())?,
         None => None,
     };
+    let listener = setting.making.and_then(|making| making.prepare(&mut plan));
     let terminal = spec.process.terminal.then(|| make_line(&mut plan, setting));
+    let detached = setting.making.is_some_and(|making| making.detached);
     plan.wait(Wait {
-        signals: Signals::Proxy,
-        terminal,
+        signals: if detached {
+            Signals::Natural
+        } else {
+            Signals::Proxy
+        },
+        terminal: terminal.filter(|_| !detached),
     });
-    namespaces(&mut plan, spec, confinement.as_ref(), born_in);
+    namespaces(&mut plan, spec, confinement, born_in);
     plan.then(NewSession);
     if !setting.input && terminal.is_none() {
         plan.then(NullInput);
@@ -104,12 +128,26 @@ pub fn compile(spec: &Spec, setting: Setting) -> Result<Plan> {
         });
     }
     privileges(&mut plan, spec, setting)?;
+    if let Some(find) = find {
+        plan.then(find);
+    }
+    if let Some(making) = setting.making {
+        making.part(&mut plan, listener);
+    }
     Ok(plan)
 }
 
-fn make_line(plan: &mut Plan, setting: Setting) -> Terminal {
+fn make_line(plan: &mut Plan, setting: Setting<'_>) -> Terminal {
     let (ours, theirs) = (plan.slot(), plan.slot());
     let input = setting.input;
+    if let Some(path) = setting.making.and_then(|making| making.console.clone()) {
+        plan.then(ConnectConsole { path, slot: theirs });
+        return Terminal {
+            ours,
+            theirs,
+            input,
+        };
+    }
     plan.then(TerminalLine {
         ours,
         theirs,
@@ -304,7 +342,7 @@ fn take_terminal(plan: &mut Plan, spec: &Spec, terminal: Terminal) {
 }
 
 /// From here on the process may do less with every step.
-fn privileges(plan: &mut Plan, spec: &Spec, setting: Setting) -> Result<()> {
+fn privileges(plan: &mut Plan, spec: &Spec, setting: Setting<'_>) -> Result<()> {
     let process = &spec.process;
     if let Some(value) = process.oom_score_adj {
         plan.then(OomScoreAdjust {
@@ -324,7 +362,9 @@ fn privileges(plan: &mut Plan, spec: &Spec, setting: Setting) -> Result<()> {
             hard,
         }));
     }
-    plan.then(NewSessionKeyring);
+    if !setting.making.is_some_and(|making| making.keep_keyring) {
+        plan.then(NewSessionKeyring);
+    }
     if let Some(mask) = process.user.umask {
         plan.then(Umask { mask });
     }
@@ -350,12 +390,16 @@ fn privileges(plan: &mut Plan, spec: &Spec, setting: Setting) -> Result<()> {
     if process.no_new_privileges {
         plan.then(NoNewPrivs);
     }
-    // The changes of credentials have cleared the first.
-    plan.then(ParentDeathSignal {
-        signal: libc::SIGKILL,
-    });
+    if setting.making.is_none_or(Making::dies_with_maker) {
+        // The changes of credentials have cleared the first.
+        plan.then(ParentDeathSignal {
+            signal: libc::SIGKILL,
+        });
+    }
     plan.then(DefaultSignals);
-    plan.then(CloseOnExec);
+    plan.then(CloseOnExec {
+        but: setting.making.map_or(0, |making| making.preserve),
+    });
     Ok(())
 }
 

@@ -8,6 +8,8 @@
 //! There is one engine: whoever wants a container makes a [`Spec`].
 
 mod compile;
+pub mod lifecycle;
+pub mod making;
 mod profile;
 mod resources;
 pub mod spec;
@@ -15,3 +17,7 @@ pub mod spec;
 pub use compile::{Setting, compile};
 pub use profile::{default_capabilities, environment, limits, random_name};
 pub use spec::{Capabilities, Linux, Mount, Process, Resources, Root, Spec, User};
+
+pub mod state;
+pub mod status;
+pub mod time;

@@ -1,12 +1,15 @@
 //! The end of every plan: the program.
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::unistd::{execve, execveat};
+use nix::libc;
+use nix::sys::stat::stat;
+use nix::unistd::{AccessFlags, access, execve, execveat};
 
 use super::{Context, Explanation, Shell, Slot};
 use crate::error::{Error, Result, Text};
@@ -43,6 +46,8 @@ pub struct Exec {
     failure: Text,
     /// The environment is the plan's own making, so that a script has to say it.
     env_is_said: bool,
+    /// A file that the kernel cannot execute is not given to the shell.
+    binaries_only: bool,
 }
 
 /// The statuses that shells and every wrapper give: found but not executable, and not found.
@@ -58,6 +63,7 @@ impl Exec {
             own_binary: None,
             failure: Text::Borrowed("failed to execute"),
             env_is_said: false,
+            binaries_only: false,
         }
     }
 
@@ -65,6 +71,13 @@ impl Exec {
     #[must_use]
     pub fn said_in_scripts(mut self) -> Self {
         self.env_is_said = true;
+        self
+    }
+
+    /// Leaves files to the kernel alone: execvp(3) would give one without a `#!` to the shell.
+    #[must_use]
+    pub fn binaries_only(mut self) -> Self {
+        self.binaries_only = true;
         self
     }
 
@@ -92,11 +105,35 @@ impl Exec {
 
     /// Becomes the program; comes back only with the reason why not: status 127 if it is not there, else 126.
     pub fn perform(&self, cx: &Context) -> Error {
-        let errno = match self.become_program(cx) {
-            Err(Attempt::Kernel(errno)) => errno,
-            Err(Attempt::Plan(error)) => return error,
+        match self.become_program(cx) {
+            Err(Attempt::Kernel(errno)) => self.failed(errno),
+            Err(Attempt::Plan(error)) => error,
             Ok(never) => match never {},
+        }
+    }
+
+    /// Looks whether the program is there and may be executed, as [`Exec::perform`] would find it.
+    ///
+    /// # Errors
+    /// As those of the exec.
+    pub(super) fn find(&self) -> Result<()> {
+        if self.own_binary.is_some() {
+            return Ok(());
+        }
+        let may = |path: &[u8]| {
+            let path = Path::new(OsStr::from_bytes(path));
+            access(path, AccessFlags::X_OK)?;
+            match stat(path)?.st_mode & libc::S_IFMT {
+                libc::S_IFDIR => Err(Errno::EACCES),
+                _ => Ok(()),
+            }
         };
+        self.each_place(|path| may(path))
+            .map_err(|errno| self.failed(errno))
+    }
+
+    /// Why it does not become the program.
+    fn failed(&self, errno: Errno) -> Error {
         let status = if errno == Errno::ENOENT {
             NOT_FOUND
         } else {
@@ -116,14 +153,26 @@ impl Exec {
             let binary = cx.get(slot).map_err(Attempt::Plan)?;
             return Ok(execveat(binary, c"", &argv, &env, AtFlags::AT_EMPTY_PATH)?);
         }
+        self.each_place(|path| match try_path(path, &argv, &env) {
+            Err(Errno::ENOEXEC) if !self.binaries_only => try_shell(path, &argv, &env),
+            other => other,
+        })
+        .map_err(Attempt::Kernel)
+    }
+
+    /// Tries every file that the program may be, in order, as execvp(3) does: a file that may not be executed is
+    /// remembered, not final.
+    fn each_place<T>(
+        &self,
+        mut attempt: impl FnMut(&[u8]) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
         let program = self.command.program.as_bytes();
         if program.contains(&b'/') {
-            return try_path(program, &argv, &env).map_err(Attempt::Kernel);
+            return attempt(program);
         }
         if program.is_empty() {
-            return Err(Attempt::Kernel(Errno::ENOENT));
+            return Err(Errno::ENOENT);
         }
-        // execvp(3): every directory in turn; a file we may not execute is remembered, not final.
         let mut reason = Errno::ENOENT;
         for directory in self.search_path().split(|b| *b == b':') {
             let directory = if directory.is_empty() {
@@ -131,14 +180,13 @@ impl Exec {
             } else {
                 directory
             };
-            match try_path(&[directory, b"/", program].concat(), &argv, &env) {
+            match attempt(&[directory, b"/", program].concat()) {
                 Err(Errno::ENOENT | Errno::ENOTDIR) => {}
                 Err(Errno::EACCES) => reason = Errno::EACCES,
-                Err(errno) => return Err(Attempt::Kernel(errno)),
-                Ok(never) => match never {},
+                other => return other,
             }
         }
-        Err(Attempt::Kernel(reason))
+        Err(reason)
     }
 
     /// `PATH` of the environment the program gets, else that of the C library (confstr(3), `_CS_PATH`).
@@ -203,18 +251,18 @@ impl From<Errno> for Attempt {
     }
 }
 
-/// execve(2); a file that is no binary and has no `#!` line is given to the shell, as execvp(3) does.
 fn try_path(path: &[u8], argv: &[CString], env: &[CString]) -> Result<Infallible, Errno> {
     let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
-    match execve(&path, argv, env) {
-        Err(Errno::ENOEXEC) => {
-            let script = [c"/bin/sh".to_owned(), path]
-                .into_iter()
-                .chain(argv.iter().skip(1).cloned());
-            execve(c"/bin/sh", &script.collect::<Vec<_>>(), env)
-        }
-        other => other,
-    }
+    execve(&path, argv, env)
+}
+
+/// A file that is no binary and has no `#!` line is given to the shell, as execvp(3) does.
+fn try_shell(path: &[u8], argv: &[CString], env: &[CString]) -> Result<Infallible, Errno> {
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    let script = [c"/bin/sh".to_owned(), path]
+        .into_iter()
+        .chain(argv.iter().skip(1).cloned());
+    execve(c"/bin/sh", &script.collect::<Vec<_>>(), env)
 }
 
 fn c_strings(words: &[OsString]) -> Result<Vec<CString>, Errno> {

@@ -23,8 +23,6 @@ mod run;
 mod running;
 mod script;
 pub mod steps;
-#[cfg(feature = "net")]
-pub mod wire;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -121,6 +119,8 @@ pub enum Entry {
 pub struct Leave {
     /// Where failures go.
     pub line: Slot,
+    /// How many descriptors besides standard input, output and error are the program's.
+    pub keep: u32,
     /// Why, for `--explain`.
     pub why: Text,
     /// What breaks without it.
@@ -189,6 +189,11 @@ impl Context {
     /// The process on its way to the program, as the performing side numbers it.
     pub fn program(&self) -> Pid {
         self.program
+    }
+
+    /// The descriptors that steps have left and none has taken out.
+    fn held(&self) -> Vec<BorrowedFd<'_>> {
+        self.slots.iter().flatten().map(AsFd::as_fd).collect()
     }
 
     /// Says something that is no error: a limit that the kernel rounded.
@@ -383,7 +388,7 @@ impl Plan {
 impl Leave {
     fn explain(&self) -> Explanation {
         Explanation::new(
-            "send(PARENT, LEFT), shutdown(PARENT, SHUT_RDWR)",
+            "send(PARENT, LEFT), shutdown(PARENT, SHUT_RDWR), close_range() around what is needed still",
             self.why.clone(),
             self.without.clone(),
             "shutdown(2)",

@@ -26,7 +26,7 @@ use nix::sys::socket::MsgFlags;
 use nix::unistd::Pid;
 
 use super::link::{self, OutsideEnd, ProgramEnd, Said};
-use super::{Context, Entry, Fork, Plan, Running, Side, Slot};
+use super::{Context, Entry, Fork, Leave, Plan, Running, Side, Slot};
 use crate::error::{Doing, Error, Result};
 use crate::namespace::CLONE_NEWTIME;
 use crate::process;
@@ -268,7 +268,10 @@ impl Plan {
                         helper.perform(index)?;
                     }
                     (Entry::Leave(leave), _) => {
-                        self.take_leave(index, cx, outside, parent, observer)?;
+                        observer.before(self, index);
+                        let result = take_leave(leave, cx, outside, parent);
+                        observer.after(self, index, &result);
+                        result?;
                         left = Some(leave.line);
                     }
                     _ => self.perform(index, cx, observer)?,
@@ -292,25 +295,6 @@ impl Plan {
             (None, false) => drop(last_words(parent, &error)),
         }
         error.exit_status()
-    }
-
-    /// The child's farewell to all that stayed outside.
-    fn take_leave(
-        &self,
-        index: usize,
-        cx: &mut Context,
-        outside: &Outside,
-        parent: &ProgramEnd,
-        observer: &dyn Observer,
-    ) -> Result<()> {
-        observer.before(self, index);
-        if let Outside::Line(helper) = outside {
-            helper.leave()?;
-        }
-        let result = parent.leave();
-        cx.parent = None;
-        observer.after(self, index, &result);
-        result
     }
 
     /// Performs entries of this side in order, and has the outside perform its own in between.
@@ -415,6 +399,22 @@ fn last_words(parent: &ProgramEnd, error: &Error) -> u8 {
     // Where that fails nobody else is there to tell.
     let _ = parent.last_words(error);
     error.exit_status()
+}
+
+/// The child's farewell to all that stayed outside. It keeps nothing of what it had from them: neither a way back into
+/// the host, nor a lock that they hold.
+fn take_leave(
+    leave: &Leave,
+    cx: &mut Context,
+    outside: &Outside,
+    parent: &ProgramEnd,
+) -> Result<()> {
+    if let Outside::Line(helper) = outside {
+        helper.leave()?;
+    }
+    parent.leave()?;
+    cx.parent = None;
+    task::close_all_but(leave.keep.saturating_add(3), &cx.held()).doing("cannot close descriptors")
 }
 
 /// Tells whoever started a child that had taken leave why it ends.

@@ -44,6 +44,27 @@ pub fn cloexec_from(first: u32) -> Result<(), Errno> {
     .map(drop)
 }
 
+/// Closes every descriptor from `first` on but these, whoever owns it: for a forked child that will end by an exec or by
+/// [`exit_now`], and uses nothing any more that it has not named here.
+pub fn close_all_but(first: u32, keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut numbers: Vec<u32> = keep
+        .iter()
+        .filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok())
+        .filter(|number| *number >= first)
+        .collect();
+    numbers.sort_unstable();
+    let mut from = first;
+    for number in numbers.into_iter().chain([u32::MAX]) {
+        let to = number.saturating_sub(1);
+        if from <= to {
+            // SAFETY: as with close(2) of a number, memory stays sound; what is closed fails with EBADF from then on.
+            result(unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) })?;
+        }
+        from = number.saturating_add(1);
+    }
+    Ok(())
+}
+
 /// Leaves `fd` open over exec as number `number`.
 ///
 /// # Errors

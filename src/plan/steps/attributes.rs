@@ -351,16 +351,25 @@ impl Step for NewSessionKeyring {
 
 /// Has every descriptor but standard input, output and error closed by the exec (close_range(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CloseOnExec;
+pub struct CloseOnExec {
+    /// How many stay open besides standard input, output and error.
+    pub but: u32,
+}
+
+impl CloseOnExec {
+    fn first(self) -> u32 {
+        self.but.saturating_add(3)
+    }
+}
 
 impl Step for CloseOnExec {
     fn perform(&self, _: &mut Context) -> Result<()> {
-        task::cloexec_from(3).doing("cannot have descriptors closed")
+        task::cloexec_from(self.first()).doing("cannot have descriptors closed")
     }
 
     fn explain(&self) -> Explanation {
         Explanation::new(
-            "close_range(3, ~0, CLOSE_RANGE_CLOEXEC)",
+            format!("close_range({}, ~0, CLOSE_RANGE_CLOEXEC)", self.first()),
             "what the caller had open is not for the program",
             "a directory of the host left open is a way out of the root",
             "close_range(2)",
@@ -368,7 +377,10 @@ impl Step for CloseOnExec {
     }
 
     fn shell(&self) -> Shell {
-        Shell::option("setpriv", "--close-fds")
+        match self.but {
+            0 => Shell::option("setpriv", "--close-fds"),
+            but => Shell::option("setpriv", format!("--close-fds={but}")),
+        }
     }
 }
 

@@ -1,0 +1,256 @@
+//! runc create, runc run: a container from a bundle.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use argh::{ArgsInfo, FromArgs};
+use isobox::oci::lifecycle::{Container, New};
+use isobox::oci::making::Making;
+use isobox::oci::spec::Spec;
+use isobox::oci::state::Id;
+use isobox::plan::Outcome;
+use nix::errno::Errno;
+use nix::unistd::chdir;
+
+use super::words::{Answer, Failure, not_started, refused};
+use super::{Caller, exactly};
+use crate::cli::Exit;
+use crate::cli::plan::{Explain, tell};
+use crate::cli::raw::Raw;
+
+/// make a container from a bundle, whose program waits for its start
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "create")]
+pub(super) struct Create {
+    /// the directory with config.json; the current one without
+    #[argh(option, short = 'b', arg_name = "dir")]
+    bundle: Option<Raw>,
+    /// send the container's terminal to who listens on this socket
+    #[argh(option, arg_name = "socket")]
+    console_socket: Option<Raw>,
+    /// send the pidfd of the first process to who listens on this socket
+    #[argh(option, arg_name = "socket")]
+    pidfd_socket: Option<Raw>,
+    /// write the number of the first process to this file
+    #[argh(option, arg_name = "file")]
+    pid_file: Option<Raw>,
+    /// move the root into place where it cannot be pivoted, as is always done
+    #[argh(switch)]
+    #[allow(dead_code, reason = "asks for what is done anyhow where it is needed")]
+    no_pivot: bool,
+    /// keep the session keyring of the caller
+    #[argh(switch)]
+    no_new_keyring: bool,
+    /// hand down so many more descriptors than 0, 1 and 2
+    #[argh(option, arg_name = "count")]
+    preserve_fds: Option<u32>,
+    /// tell what would be done and do nothing; json for programs
+    #[argh(option, arg_name = "[=how]")]
+    explain: Option<Explain>,
+    /// the name of the container
+    #[argh(positional)]
+    container_id: Vec<Raw>,
+}
+
+/// make a container from a bundle and run its program
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "run")]
+pub(super) struct Run {
+    /// the directory with config.json; the current one without
+    #[argh(option, short = 'b', arg_name = "dir")]
+    bundle: Option<Raw>,
+    /// send the container's terminal to who listens on this socket
+    #[argh(option, arg_name = "socket")]
+    console_socket: Option<Raw>,
+    /// send the pidfd of the first process to who listens on this socket
+    #[argh(option, arg_name = "socket")]
+    pidfd_socket: Option<Raw>,
+    /// come back when the program runs
+    #[argh(switch, short = 'd')]
+    detach: bool,
+    /// keep the container when its program has ended
+    #[argh(switch)]
+    keep: bool,
+    /// write the number of the first process to this file
+    #[argh(option, arg_name = "file")]
+    pid_file: Option<Raw>,
+    /// do not collect what the program leaves behind, as is always so
+    #[argh(switch)]
+    #[allow(dead_code, reason = "asks for what is so anyhow")]
+    no_subreaper: bool,
+    /// move the root into place where it cannot be pivoted, as is always done
+    #[argh(switch)]
+    no_pivot: bool,
+    /// keep the session keyring of the caller
+    #[argh(switch)]
+    no_new_keyring: bool,
+    /// hand down so many more descriptors than 0, 1 and 2
+    #[argh(option, arg_name = "count")]
+    preserve_fds: Option<u32>,
+    /// tell what would be done and do nothing; json for programs
+    #[argh(option, arg_name = "[=how]")]
+    explain: Option<Explain>,
+    /// the name of the container
+    #[argh(positional)]
+    container_id: Vec<Raw>,
+}
+
+impl Create {
+    pub(super) fn run(self, caller: &Caller) -> Answer<Exit> {
+        exactly("create", &self.container_id, 1)?;
+        self.make(caller, None, false)
+            .map_err(|failure| failure.while_doing("runc create failed"))
+    }
+
+    /// Creates it; or runs it, where `run` says whether it is then kept.
+    fn make(self, caller: &Caller, run: Option<bool>, detach: bool) -> Answer<Exit> {
+        let path = |raw: Option<Raw>| raw.map(|Raw(path)| path).filter(|path| !path.is_empty());
+        // Relative to where the caller is, not to the bundle.
+        let socket = path(self.console_socket).map(here).transpose()?;
+        let pidfd_socket = path(self.pidfd_socket).map(here).transpose()?;
+        let pid_file = path(self.pid_file).map(here).transpose()?;
+        let bundle = bundle(path(self.bundle).map(PathBuf::from))?;
+        let mut spec = load(&bundle)?;
+        let id = self
+            .container_id
+            .first()
+            .and_then(|id| Id::new(id.0.to_str()?));
+        let id = id.ok_or_else(|| Failure::new("invalid container ID format"))?;
+        check_console(&spec, socket.is_some(), run.is_none() || detach)?;
+        let passed = listeners(&mut spec);
+        let new = New {
+            store: &caller.store,
+            id: &id,
+            spec: &spec,
+            bundle: &bundle,
+            making: Making {
+                detached: run.is_none() || detach,
+                console: socket,
+                preserve: self.preserve_fds.unwrap_or(0).saturating_add(passed),
+                keep_keyring: self.no_new_keyring,
+                lenient: caller.lenient,
+                ..Making::default()
+            },
+            pid_file,
+            pidfd_socket,
+        };
+        if let Some(how) = self.explain {
+            return Ok(tell(&new.plan()?, how)?);
+        }
+        match run {
+            Some(keep) if !detach => match new.run(keep, &caller.log).map_err(not_started)? {
+                Outcome::Exited(status) => Ok(Exit::Status(status)),
+                Outcome::Killed(signal) => {
+                    Ok(Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX)))
+                }
+            },
+            _ => {
+                new.create(&caller.log).map_err(not_started)?;
+                if detach {
+                    start_at_once(caller, &id)?;
+                }
+                Ok(Exit::OK)
+            }
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn run(self, caller: &Caller) -> Answer<Exit> {
+        exactly("run", &self.container_id, 1)?;
+        let (keep, detach) = (self.keep, self.detach);
+        let create = Create {
+            bundle: self.bundle,
+            console_socket: self.console_socket,
+            pidfd_socket: self.pidfd_socket,
+            pid_file: self.pid_file,
+            no_pivot: self.no_pivot,
+            no_new_keyring: self.no_new_keyring,
+            preserve_fds: self.preserve_fds,
+            explain: self.explain,
+            container_id: self.container_id,
+        };
+        create
+            .make(caller, Some(keep), detach)
+            .map_err(|failure| failure.while_doing("runc run failed"))
+    }
+}
+
+fn here(path: std::ffi::OsString) -> Answer<PathBuf> {
+    std::path::absolute(path).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Goes to the bundle, as runc does, and gives its whole path.
+fn bundle(path: Option<PathBuf>) -> Answer<PathBuf> {
+    if let Some(path) = path {
+        let shown = path.display();
+        chdir(&path).map_err(|errno| {
+            Failure::new(format!(
+                "chdir {shown}: {}",
+                errno.desc().to_ascii_lowercase()
+            ))
+        })?;
+    }
+    env::current_dir().map_err(|error| Failure::new(error.to_string()))
+}
+
+fn load(bundle: &Path) -> Answer<Spec> {
+    let mut spec = Spec::of_bundle(bundle).map_err(|error| match error.errno() {
+        Some(Errno::ENOENT) => Failure::new("JSON specification file config.json not found"),
+        _ => error.into(),
+    })?;
+    if spec.process.args.is_empty() {
+        return Err(Failure::new("args must not be empty"));
+    }
+    if !spec.process.cwd.is_absolute() {
+        return Err(Failure::new("Cwd must be an absolute path"));
+    }
+    if !spec.root.path.is_absolute() {
+        spec.root.path = bundle.join(&spec.root.path);
+    }
+    Ok(spec)
+}
+
+/// Who gets the terminal must be clear.
+pub(super) fn check_console(spec: &Spec, socket: bool, detached: bool) -> Answer<()> {
+    match (spec.process.terminal && detached, socket) {
+        (true, false) => Err(Failure::new(
+            "cannot allocate tty if runc will detach without setting console socket",
+        )),
+        (false, true) => Err(Failure::new(
+            "cannot use console socket if runc will not detach or allocate tty",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Hands on sockets that whoever started us has opened (sd_listen_fds(3)): how many.
+fn listeners(spec: &mut Spec) -> u32 {
+    let count = env::var("LISTEN_FDS")
+        .ok()
+        .and_then(|count| count.parse().ok());
+    let Some(count @ 1..) = count else {
+        return 0;
+    };
+    let env = &mut spec.process.env;
+    env.push(format!("LISTEN_FDS={count}").into());
+    env.push("LISTEN_PID=1".into());
+    if let Some(names) = env::var_os("LISTEN_FDNAMES") {
+        env.push(
+            [std::ffi::OsStr::new("LISTEN_FDNAMES="), &names]
+                .into_iter()
+                .collect(),
+        );
+    }
+    count
+}
+
+/// What is run detached is created and started; where it cannot be started, nothing of it stays.
+fn start_at_once(caller: &Caller, id: &Id) -> Answer<()> {
+    let container = Container::find(&caller.store, id)
+        .map_err(|refusal| refused(refusal, |status| status.to_string()))?;
+    container.start().map_err(|refusal| {
+        let _ = container.delete(true);
+        not_started(refusal)
+    })
+}

@@ -1,0 +1,447 @@
+//! What can be done with containers that are kept: create, start, kill, delete and the rest of the specification's
+//! operations (runtime.md), and what every runtime has besides.
+//!
+//! ```text
+//!                create             start              ends               delete
+//!   (nothing) ───────────> created ───────> running ────────> stopped ────────────> (nothing)
+//!                                   pause │ ^ resume
+//!                                         v │
+//!                                       paused
+//! ```
+//!
+//! Nothing here knows the words of a command line: a refusal is a [`Refusal`], which who asked puts into words.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix::errno::Errno;
+use nix::poll::PollTimeout;
+use nix::unistd::Pid;
+
+use super::compile::{Setting, compile};
+use super::making::{self, Making, Note};
+use super::resources;
+use super::spec::Spec;
+use super::state::{Id, Kept, Lock, Record, Store};
+use super::status::{Status, status, wait_for_end};
+use crate::cgroup::{Group, Hierarchies, tree};
+use crate::error::{Doing, Error, Result};
+use crate::plan::steps::start::tell_start;
+use crate::plan::{Observer, Outcome, Plan};
+use crate::sys::clone::pidfd_send_signal;
+
+/// Why an operation is not for this container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is none of that name.
+    Absent,
+    /// There is one of that name.
+    Exists,
+    /// It is in another state than the operation is for.
+    In(Status),
+    /// It was tried, and failed.
+    Failed(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The answer to an operation.
+pub type Answer<T> = Result<T, Refusal>;
+
+/// A container that is kept.
+#[derive(Debug)]
+pub struct Container {
+    kept: Kept,
+    record: Record,
+}
+
+/// What is known of a container, for those who ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// What it is now.
+    pub status: Status,
+    /// Its first process; 0 where that has ended.
+    pub pid: i32,
+    /// What was written down when it was made.
+    pub record: Record,
+}
+
+/// A container to be made: where it is kept, what it is, and what its maker decides.
+#[derive(Debug)]
+pub struct New<'a> {
+    /// Where it will be kept.
+    pub store: &'a Path,
+    /// Its name.
+    pub id: &'a Id,
+    /// What it is; paths are absolute.
+    pub spec: &'a Spec,
+    /// The directory that its spec was read from.
+    pub bundle: &'a Path,
+    /// What its maker decides.
+    pub making: Making,
+    /// A file for the number of its first process.
+    pub pid_file: Option<PathBuf>,
+    /// A socket for the pidfd of its first process.
+    pub pidfd_socket: Option<PathBuf>,
+}
+
+impl New<'_> {
+    /// The plan that will make it, to be told.
+    ///
+    /// # Errors
+    /// For a spec that cannot be meant.
+    pub fn plan(mut self) -> Result<Plan> {
+        self.confine()?;
+        self.compiled()
+    }
+
+    fn confine(&mut self) -> Result<()> {
+        let linux = &self.spec.linux;
+        let settings = resources::settings(&linux.resources)?;
+        let wanted = !linux.cgroups_path.as_os_str().is_empty() || !settings.is_empty();
+        let all = match Hierarchies::discover() {
+            Err(_) if !wanted => return Ok(()),
+            other => other?,
+        };
+        let limited = !settings.is_empty();
+        let confinement = making::confinement(&all, &linux.cgroups_path, self.id, settings)?;
+        let without = self.making.lenient && !limited && !making::may_make(&confinement);
+        self.making.confinement = Some(confinement).filter(|_| !without);
+        Ok(())
+    }
+
+    fn compiled(&self) -> Result<Plan> {
+        let setting = Setting {
+            input: true,
+            making: Some(&self.making),
+            ..Setting::default()
+        };
+        compile(self.spec, setting)
+    }
+
+    /// Claims the name, and writes down what will be made.
+    fn claim(&mut self) -> Answer<(Rc<Note>, Lock)> {
+        self.confine()?;
+        let store = Store::make(self.store)?;
+        let (kept, lock) = store.claim(self.id)?.ok_or(Refusal::Exists)?;
+        let record = making::record(
+            self.id,
+            self.spec,
+            self.bundle,
+            self.making.confinement.as_ref(),
+        );
+        let written = kept
+            .keep(&record)
+            .and_then(|()| kept.write("config.json", self.spec.to_json()?.as_bytes()));
+        if let Err(error) = written {
+            let _ = kept.remove();
+            return Err(error.into());
+        }
+        if self.making.detached {
+            self.making.wait_in(&kept);
+        }
+        let note = Rc::new(Note {
+            kept,
+            record: RefCell::new(record),
+            pid_file: self.pid_file.take(),
+            pidfd_socket: self.pidfd_socket.take(),
+        });
+        self.making.note = Some(Rc::clone(&note));
+        Ok((note, lock))
+    }
+
+    /// Makes it: its first process waits for the start.
+    ///
+    /// # Errors
+    /// Of the step that failed; nothing is left then.
+    pub fn create(mut self, observer: &dyn Observer) -> Answer<()> {
+        self.making.detached = true;
+        let (note, _lock) = self.claim()?;
+        let made = self
+            .compiled()
+            .and_then(|plan| plan.launch(observer).map(drop));
+        if made.is_err() {
+            // The steps have taken back what they did.
+            let _ = note.kept.remove();
+        }
+        Ok(made?)
+    }
+
+    /// Makes it, runs its program, waits for the end and takes it away, unless it is to be `kept`.
+    ///
+    /// # Errors
+    /// Of the step that failed; nothing is left then.
+    pub fn run(mut self, kept: bool, observer: &dyn Observer) -> Answer<Outcome> {
+        self.making.detached = false;
+        let (note, lock) = self.claim()?;
+        let plan = self.compiled();
+        let outcome = plan.and_then(|plan| {
+            let running = plan.launch(observer)?;
+            note.write(running.pid())?;
+            drop(lock);
+            running.wait(observer)
+        });
+        if kept && outcome.is_ok() {
+            return Ok(outcome?);
+        }
+        let record = note.record.borrow();
+        let gone = take_away(&note.kept, &record);
+        let outcome = outcome?;
+        gone?;
+        Ok(outcome)
+    }
+}
+
+impl Container {
+    /// The container of this name; a [`Refusal::Absent`] where there is none.
+    ///
+    /// # Errors
+    /// Where its record cannot be read.
+    pub fn find(store: &Path, id: &Id) -> Answer<Self> {
+        let kept = Store::look(store)?
+            .map(|store| store.find(id))
+            .transpose()?
+            .flatten();
+        let kept = kept.ok_or(Refusal::Absent)?;
+        let record = kept.record()?.ok_or(Refusal::Absent)?;
+        Ok(Self { kept, record })
+    }
+
+    /// All containers that are there, by name. One whose record cannot be read is left out.
+    ///
+    /// # Errors
+    /// Where the directory cannot be listed.
+    pub fn all(store: &Path) -> Result<Vec<Self>> {
+        let Some(store) = Store::look(store)? else {
+            return Ok(Vec::new());
+        };
+        let ids = store.ids()?;
+        let read = |id: &Id| {
+            let kept = store.find(id).ok().flatten()?;
+            let record = kept.record().ok().flatten()?;
+            Some(Self { kept, record })
+        };
+        Ok(ids.iter().filter_map(read).collect())
+    }
+
+    /// What was written down of it.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Its directory.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// What it is now.
+    ///
+    /// # Errors
+    /// Where that cannot be asked.
+    pub fn status(&self) -> Result<Status> {
+        status(&self.kept, &self.record)
+    }
+
+    /// What is known of it.
+    ///
+    /// # Errors
+    /// As [`Container::status`].
+    pub fn state(&self) -> Result<State> {
+        let status = self.status()?;
+        let pid = match status {
+            Status::Stopped | Status::Creating => 0,
+            _ => self.record.init_process_pid,
+        };
+        Ok(State {
+            status,
+            pid,
+            record: self.record.clone(),
+        })
+    }
+
+    /// The spec it was made from.
+    ///
+    /// # Errors
+    /// Where that cannot be read.
+    pub fn spec(&self) -> Result<Spec> {
+        let text = self.kept.read("config.json")?;
+        let gone = || Error::new("the container has no config.json");
+        Spec::parse(&text.ok_or_else(gone)?)
+    }
+
+    /// Its control groups that are there.
+    pub fn groups(&self) -> Vec<Group> {
+        self.record.groups()
+    }
+
+    /// Has its program start.
+    ///
+    /// # Errors
+    /// Where it is not created, and what the first process fails with.
+    pub fn start(&self) -> Answer<()> {
+        let _lock = self.kept.lock()?;
+        match self.status()? {
+            Status::Created => {}
+            other => return Err(Refusal::In(other)),
+        }
+        let started = tell_start(&self.kept.socket());
+        self.kept.remove_socket();
+        // It went between our question and our word.
+        started?.ok_or(Refusal::In(Status::Stopped))
+    }
+
+    /// Sends a signal to its first process.
+    ///
+    /// # Errors
+    /// Where that has ended, and the kernel's answer.
+    pub fn kill(&self, signal: i32) -> Answer<()> {
+        let stopped = Refusal::In(Status::Stopped);
+        let (_, pidfd) = self.record.first().ok_or(stopped.clone())?;
+        match pidfd_send_signal(std::os::fd::AsFd::as_fd(&pidfd), signal) {
+            Err(Errno::ESRCH) => Err(stopped),
+            other => Ok(other.doing("cannot signal the first process")?),
+        }
+    }
+
+    /// Sends a signal to all its processes; it having none is no error.
+    ///
+    /// # Errors
+    /// Where its processes cannot be listed, and the kernel's answer.
+    pub fn kill_all(&self, signal: i32) -> Answer<()> {
+        for pid in self.processes()? {
+            // Its number is of a process in a group of the container's own; one that ended meanwhile is none.
+            let sent = crate::sys::clone::pidfd_open(pid)
+                .and_then(|pidfd| pidfd_send_signal(std::os::fd::AsFd::as_fd(&pidfd), signal));
+            match sent {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(errno) => return Err(Error::new("cannot signal").errno_is(errno).into()),
+            }
+        }
+        match self.record.first() {
+            Some(_) if self.record.cgroup_paths.is_empty() => self.kill(signal),
+            _ => Ok(()),
+        }
+    }
+
+    /// Its processes, as far as they are in its control groups; without such, the first.
+    ///
+    /// # Errors
+    /// Where a group cannot be listed.
+    pub fn processes(&self) -> Result<Vec<Pid>> {
+        let groups = self.groups();
+        if self.record.cgroup_paths.is_empty() {
+            return Ok(self
+                .record
+                .first()
+                .map(|(pid, _)| pid)
+                .into_iter()
+                .collect());
+        }
+        tree::processes(&groups)
+    }
+
+    /// Stops all its processes until resumed.
+    ///
+    /// # Errors
+    /// Where it does not run, and where no group of it can be frozen.
+    pub fn pause(&self) -> Answer<()> {
+        match self.status()? {
+            Status::Running | Status::Created => self.freeze(true),
+            other => Err(Refusal::In(other)),
+        }
+    }
+
+    /// Lets its processes go on.
+    ///
+    /// # Errors
+    /// Where it is not paused.
+    pub fn resume(&self) -> Answer<()> {
+        match self.status()? {
+            Status::Paused => self.freeze(false),
+            other => Err(Refusal::In(other)),
+        }
+    }
+
+    fn freeze(&self, frozen: bool) -> Answer<()> {
+        match tree::freeze_groups(&self.groups(), frozen)? {
+            true => Ok(()),
+            false => {
+                Err(Error::new("the container has no control group that can be frozen").into())
+            }
+        }
+    }
+
+    /// Takes it away. One that runs is ended first where `force` says so; one that is created, always.
+    ///
+    /// # Errors
+    /// Where it runs and there is no force, and where it cannot be ended or removed; it is there still, then.
+    pub fn delete(&self, force: bool) -> Answer<()> {
+        match self.status()? {
+            Status::Stopped | Status::Created => {}
+            _ if force => {}
+            other => return Err(Refusal::In(other)),
+        }
+        let _lock = self.kept.lock()?;
+        // Who had it until now may have noted more.
+        let record = self.kept.record()?.unwrap_or_else(|| self.record.clone());
+        Ok(take_away(&self.kept, &record)?)
+    }
+}
+
+/// Takes away what is left of a name whose record is not there or cannot be read.
+///
+/// # Errors
+/// The kernel's answer; where there is nothing of that name that is none.
+pub fn clear(store: &Path, id: &Id) -> Result<()> {
+    let kept = Store::look(store)?
+        .map(|store| store.find(id))
+        .transpose()?
+        .flatten();
+    match kept {
+        None => Ok(()),
+        Some(kept) => {
+            let _lock = kept.lock()?;
+            kept.remove()
+        }
+    }
+}
+
+/// Ends what lives of a container, removes its control groups and, last, what is written down of it.
+fn take_away(kept: &Kept, record: &Record) -> Result<()> {
+    let groups = record.groups();
+    if let Some((_, pidfd)) = record.first() {
+        // Frozen by v1 it could not end; one that ended meanwhile is what we want.
+        let _ = tree::is_frozen(&groups).then(|| tree::freeze_groups(&groups, false));
+        let _ = pidfd_send_signal(std::os::fd::AsFd::as_fd(&pidfd), libc::SIGKILL);
+        if groups.is_empty() && !wait_for_end(&pidfd, PollTimeout::from(10_000_u16)) {
+            return Err(
+                Error::new("the first process does not end").because("uninterruptible sleep")
+            );
+        }
+    }
+    tree::kill_groups(&groups)?;
+    for group in &groups {
+        tree::remove_one(group, true)?;
+    }
+    remove_above(&record.isobox.made_above);
+    kept.remove()
+}
+
+/// Removes the groups that were made above a container's own, deepest first, as far as nobody else uses them.
+fn remove_above(paths: &[PathBuf]) {
+    let mut paths: Vec<&PathBuf> = paths.iter().collect();
+    paths.sort_unstable_by_key(|path| std::cmp::Reverse(path.components().count()));
+    for path in paths {
+        // One in use stays.
+        let _ = nix::unistd::unlinkat(
+            nix::fcntl::AT_FDCWD,
+            path,
+            nix::unistd::UnlinkatFlags::RemoveDir,
+        );
+    }
+}

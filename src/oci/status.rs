@@ -1,0 +1,164 @@
+//! What a container is at this moment: the kernel is asked, not a file.
+
+use std::fmt;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::fstat;
+use nix::unistd::Pid;
+
+use super::state::{Kept, Own, Record};
+use crate::cgroup::{Group, Hierarchies, tree};
+use crate::error::{Doing, Result};
+use crate::plan::steps::start::is_awaited;
+use crate::procfs::Process;
+use crate::sys::clone::pidfd_open;
+
+/// `status` of the specification's state (runtime.md, "State"), and runc's `paused`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It is being made.
+    Creating,
+    /// Its first process waits for the start.
+    Created,
+    /// Its program runs.
+    Running,
+    /// All of it is frozen.
+    Paused,
+    /// Its first process has ended, or never was.
+    Stopped,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
+impl Record {
+    /// Notes the first process, so that it can be told from one that gets its number later.
+    ///
+    /// # Errors
+    /// Where it cannot be looked at.
+    pub fn note_first(&mut self, pid: Pid) -> Result<()> {
+        let pidfd = pidfd_open(pid).doing("cannot hold the first process")?;
+        let process = Process::open(pid).and_then(|process| process.stat());
+        let stat = process.doing_to("cannot read", format!("/proc/{pid}/stat"))?;
+        self.init_process_pid = pid.as_raw();
+        self.init_process_start = stat.start;
+        self.isobox.pidfd = inode(&pidfd);
+        self.isobox.boot = boot();
+        let kinds = crate::namespace::Kind::ALL;
+        self.namespace_paths = kinds
+            .into_iter()
+            .filter(|kind| *kind != crate::namespace::Kind::Time)
+            .map(|kind| {
+                let name = kind.flag_name().trim_start_matches("CLONE_").to_owned();
+                (name, format!("/proc/{pid}/ns/{}", kind.proc_name()).into())
+            })
+            .collect();
+        Ok(())
+    }
+
+    /// The first process, if it lives.
+    pub fn first(&self) -> Option<(Pid, OwnedFd)> {
+        let pid = Pid::from_raw(self.init_process_pid);
+        let Own {
+            boot: when,
+            pidfd: known,
+            ..
+        } = &self.isobox;
+        if pid.as_raw() <= 0 || *when != boot() {
+            return None;
+        }
+        let pidfd = pidfd_open(pid).ok()?;
+        if ended(&pidfd) || inode(&pidfd) != *known {
+            return None;
+        }
+        let stat = Process::open(pid).and_then(|process| process.stat()).ok()?;
+        (stat.start == self.init_process_start).then_some((pid, pidfd))
+    }
+
+    /// Its control groups that are there. Those it shares with nobody: they are its own to stop and to remove.
+    pub fn groups(&self) -> Vec<Group> {
+        if self.cgroup_paths.is_empty() {
+            return Vec::new();
+        }
+        let Ok(all) = Hierarchies::discover() else {
+            return Vec::new();
+        };
+        let group = |hierarchy| {
+            let hierarchy: &std::rc::Rc<crate::cgroup::Hierarchy> = hierarchy;
+            let below = self
+                .cgroup_paths
+                .values()
+                .find_map(|path| path.strip_prefix(&hierarchy.mount).ok())?;
+            let group = Group::new(hierarchy, below);
+            (!below.as_os_str().is_empty() && group.exists()).then_some(group)
+        };
+        all.all().iter().filter_map(group).collect()
+    }
+}
+
+/// What a container is now.
+///
+/// # Errors
+/// Where the socket of its start cannot be asked.
+pub fn status(kept: &Kept, record: &Record) -> Result<Status> {
+    if record.first().is_none() {
+        let making = record.init_process_pid == 0 && kept.is_busy();
+        return Ok(if making {
+            Status::Creating
+        } else {
+            Status::Stopped
+        });
+    }
+    if tree::is_frozen(&record.groups()) {
+        return Ok(Status::Paused);
+    }
+    Ok(match is_awaited(&kept.socket())? {
+        true => Status::Created,
+        false => Status::Running,
+    })
+}
+
+/// Whether the process behind a pidfd has ended, be it collected or not.
+pub fn ended(pidfd: &OwnedFd) -> bool {
+    wait_for_end(pidfd, PollTimeout::ZERO)
+}
+
+/// Waits until the process behind a pidfd has ended; `false` where it has not in time.
+pub fn wait_for_end(pidfd: &OwnedFd, at_most: PollTimeout) -> bool {
+    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    loop {
+        match poll(&mut fds, at_most) {
+            Err(Errno::EINTR) => {}
+            other => return other.is_ok_and(|ready| ready > 0),
+        }
+    }
+}
+
+/// 0 where all pidfds have one inode in common.
+fn inode(pidfd: &OwnedFd) -> u64 {
+    /// `PID_FS_MAGIC` (linux/magic.h).
+    const PIDFS: i64 = 0x5049_4446;
+    let of_its_own = nix::sys::statfs::fstatfs(pidfd)
+        .is_ok_and(|fs| i64::try_from(fs.filesystem_type().0).is_ok_and(|magic| magic == PIDFS));
+    match of_its_own {
+        true => fstat(pidfd).map_or(0, |stat| stat.st_ino),
+        false => 0,
+    }
+}
+
+fn boot() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    text.map_or_else(|_| String::new(), |text| text.trim_end().to_owned())
+}
