@@ -44,11 +44,15 @@ applets! {
     "pivot_root.rs" pivot_root: 1, 8, [Args];
     #[cfg(feature = "image")]
     "rdinit.rs" rdinit: 1, 8, [Args];
+    #[cfg(feature = "pull")]
+    "pull.rs" pull: 1, 1, [Args];
     #[cfg(feature = "oci")]
     "runc.rs" runc: 1, 8, [Args];
     "setpriv.rs" setpriv: 1, 1, [Args];
     "switch_root.rs" switch_root: 1, 8, [Args];
     "unshare.rs" unshare: 1, 1, [Args];
+    #[cfg(feature = "net")]
+    "veth.rs" veth: 1, 8, [Args];
 }
 
 const fn entry<T: Applet + SubCommand + ArgsInfo>(usage_status: u8, section: u8) -> Entry {

@@ -277,6 +277,11 @@ impl<T> Doing<T> for io::Result<T> {
 }
 
 fn from_io(error: Error, cause: &io::Error) -> Error {
+    // A reader or writer of ours has said already what went wrong.
+    let ours = cause.get_ref().and_then(|inner| inner.downcast_ref());
+    if let Some(ours) = ours {
+        return Error::clone(ours);
+    }
     match cause.raw_os_error() {
         Some(errno) => error.errno_is(Errno::from_raw(errno)),
         None => error.because(cause.to_string()),

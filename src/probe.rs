@@ -374,3 +374,23 @@ fn shared_mount_of(file: &Path) -> Option<String> {
 pub fn exec_failed(_program: &OsStr, _errno: Errno) -> Option<String> {
     None
 }
+
+/// Why the kernel refused to change a network: nobody but `CAP_NET_ADMIN` may, and entering one takes `CAP_SYS_ADMIN`.
+pub fn network_refused(errno: Errno) -> Option<String> {
+    /// The bit of `CAP_NET_ADMIN`.
+    const CAP_NET_ADMIN: u64 = 1 << 12;
+    if errno != Errno::EPERM {
+        return None;
+    }
+    let missing = match (has(CAP_NET_ADMIN), is_admin()) {
+        (false, _) => "CAP_NET_ADMIN",
+        (true, false) => "CAP_SYS_ADMIN, without which no other network namespace can be entered",
+        (true, true) => {
+            return Some("the network namespace belongs to another user namespace than ours".into());
+        }
+    };
+    Some(format!(
+        "this process lacks {missing}; an ordinary user has it in namespaces of their own: unshare -rn"
+    ))
+}
+

@@ -49,6 +49,8 @@ mod parity;
 mod pid1;
 mod pivot;
 mod pivot_refused;
+#[cfg(feature = "pull")]
+mod pull;
 mod readme;
 #[cfg(feature = "oci")]
 mod runc;
@@ -56,6 +58,8 @@ mod setpriv;
 mod switch_root;
 mod unshare;
 mod unshare_hints;
+#[cfg(feature = "net")]
+mod veth;
 
 #[test]
 fn every_file_is_in_the_suite() {

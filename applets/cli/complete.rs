@@ -241,7 +241,7 @@ fn letters(info: &CommandInfoWithArgs, typed: &str) -> Result<Vec<(String, Strin
         };
         let end = at + letter.len_utf8();
         match value_of(flag).0 {
-            Value::None | Value::OptionalLong => {}
+            Value::None | Value::OptionalLong | Value::Rest => {}
             Value::Required if end == typed.len() => {
                 let word = (typed.to_owned(), flag.description.to_owned());
                 return Ok(vec![word]);

@@ -11,6 +11,7 @@
 //! | `file` | `--root dir`, `--root=dir` | `-R dir`, `-Rdir` | everywhere |
 //! | `[=file]` | `--pid`, `--pid=file` | `-p` only | unshare |
 //! | `[file]` | `--mount`, `--mount=file` | `-m`, `-mfile`, `-m=file` | nsenter |
+//! | `command...` | `--hold cmd args` | all that follows | veth |
 //! | `[]` | `--map-root-user` | `-r` | a switch whose place matters: `order.rs` |
 //!
 //! An optional value that is absent travels as the empty string.
@@ -45,6 +46,8 @@ pub(crate) enum Value {
     OptionalLong,
     /// Also attached to the letter.
     Optional,
+    /// Every word that follows.
+    Rest,
 }
 
 /// The value an option takes, and the name of that value for people.
@@ -53,6 +56,7 @@ pub(crate) fn value_of(flag: &Flag) -> (Value, &'static str) {
         FlagInfoKind::Switch | FlagInfoKind::Option { arg_name: "[]" } => (Value::None, ""),
         FlagInfoKind::Option { arg_name } => {
             match arg_name.strip_prefix('[').and_then(|n| n.strip_suffix(']')) {
+                None if arg_name.ends_with("...") => (Value::Rest, arg_name),
                 None => (Value::Required, arg_name),
                 Some(name) => match name.strip_prefix('=') {
                     Some(name) => (Value::OptionalLong, name),
@@ -183,9 +187,27 @@ impl<'a> Walk<'a> {
                 self.value(flag, rest)
                     .ok_or_else(|| format!("option '--{}' requires an argument", long_of(flag)))?,
             ),
+            (Value::Rest, value) => return self.all_of(flag, value, rest),
             (_, value) => Some(encode(value.unwrap_or_default())),
         };
         self.seen.push((flag, value));
+        Ok(())
+    }
+
+    /// Everything that follows is this option's, and no option any more.
+    fn all_of(
+        &mut self,
+        flag: &'a Flag,
+        attached: Option<&'a OsStr>,
+        rest: Rest<'a, '_>,
+    ) -> Result<(), String> {
+        let words: Vec<String> = attached.into_iter().chain(rest).map(encode).collect();
+        if words.is_empty() {
+            self.wants = Some(flag);
+            return Err(format!("option '--{}' requires an argument", long_of(flag)));
+        }
+        let values = words.into_iter().map(|word| (flag, Some(word)));
+        self.seen.extend(values);
         Ok(())
     }
 
@@ -248,7 +270,8 @@ impl<'a> Walk<'a> {
                 return Ok(());
             };
             let value = match value_of(flag).0 {
-                Value::None => None,
+                // Such an option has no letter.
+                Value::None | Value::Rest => None,
                 Value::OptionalLong => Some(String::new()),
                 // nsenter(1) strips a leading `=` from an attached value.
                 Value::Optional => Some(encode(OsStr::from_bytes(

@@ -173,7 +173,7 @@ pub(crate) fn option(flag: &Flag) -> String {
     let (value, name) = value_of(flag);
     let value = match value {
         Value::None => String::new(),
-        Value::Required => format!(" <{name}>"),
+        Value::Required | Value::Rest => format!(" <{name}>"),
         Value::OptionalLong | Value::Optional => format!("[=<{name}>]"),
     };
     match long_of(flag) {

@@ -118,7 +118,7 @@ fn option(flag: &Flag) -> String {
     let name = escape(name);
     let _ = match value {
         Value::None => Ok(()),
-        Value::Required => write!(tag, " \\fI{name}\\fR"),
+        Value::Required | Value::Rest => write!(tag, " \\fI{name}\\fR"),
         Value::OptionalLong | Value::Optional => write!(tag, "[=\\fI{name}\\fR]"),
     };
     tag

@@ -8,6 +8,8 @@ mod layout;
 pub(crate) mod man;
 pub(crate) mod order;
 pub(crate) mod plan;
+#[cfg(feature = "pull")]
+pub(crate) mod progress;
 pub(crate) mod raw;
 pub(crate) mod screen;
 pub(crate) mod table;

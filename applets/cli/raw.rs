@@ -57,6 +57,12 @@ impl argh::FromArgValue for Raw {
 }
 
 impl Raw {
+    /// As a text: bytes that are no UTF-8 are replaced.
+    #[cfg(feature = "net")]
+    pub(crate) fn to_text(&self) -> String {
+        self.0.to_string_lossy().into_owned()
+    }
+
     /// As a path.
     pub(crate) fn into_path(self) -> PathBuf {
         self.0.into()

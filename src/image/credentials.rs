@@ -134,6 +134,9 @@ impl Keychain<'_> {
     /// # Errors
     /// For a file that is no file of credentials. A helper that is missing or fails is a remark: most images are public.
     pub fn find(&self, registry: &str, repository: &str) -> Result<Option<Login>> {
+        if let Some(given) = &self.given {
+            return Ok(Some(given.clone()));
+        }
         for path in &self.files {
             let Some(file) = read(path)? else { continue };
             let found = self.find_in(&file, registry, repository);

@@ -21,12 +21,23 @@ pub mod digest;
 pub mod document;
 #[cfg(feature = "pull")]
 pub mod download;
+#[cfg(feature = "pull")]
+mod fetch;
 pub mod manifest;
 pub mod observer;
 pub mod platform;
 pub mod reference;
 #[cfg(feature = "pull")]
+pub mod registries_conf;
+#[cfg(feature = "pull")]
 pub mod registry;
+#[cfg(feature = "pull")]
+pub mod remote;
+pub mod save;
+#[cfg(feature = "pull")]
+pub mod store;
+#[cfg(feature = "pull")]
+pub mod toml;
 #[cfg(feature = "pull")]
 pub mod transport;
 pub mod verify;

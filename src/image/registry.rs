@@ -202,7 +202,9 @@ impl<'a> Registry<'a> {
     /// Where we are not.
     pub fn log_in(&self) -> Result<()> {
         let address = self.origin.at("/v2/");
-        let reply = self.ask(&address, false, &[]).map_err(Error::from)?;
+        let reply = self
+            .ask_at(&address, "the root", false, &[])
+            .map_err(Error::from)?;
         drop(reply);
         Ok(())
     }
@@ -212,8 +214,8 @@ impl<'a> Registry<'a> {
     /// # Errors
     /// Where there is none, or what comes is not what it should be.
     pub fn manifest(&self, version: &str, digest: Option<&Digest>) -> Result<Fetched, Refusal> {
-        let address = self.at(&format!("manifests/{version}"));
-        let reply = self.ask(&address, false, &[("accept", accepted())])?;
+        let what = format!("manifests/{version}");
+        let reply = self.ask(&what, false, &[("accept", accepted())])?;
         let media_type = reply.header("content-type").unwrap_or_default().to_owned();
         let claimed = reply.header("docker-content-digest").map(str::to_owned);
         let doing = || {
@@ -247,8 +249,8 @@ impl<'a> Registry<'a> {
     /// # Errors
     /// Where there is none, or the registry does not say.
     pub fn digest(&self, version: &str) -> Result<Digest, Refusal> {
-        let address = self.at(&format!("manifests/{version}"));
-        let reply = self.ask(&address, true, &[("accept", accepted())])?;
+        let what = format!("manifests/{version}");
+        let reply = self.ask(&what, true, &[("accept", accepted())])?;
         match reply
             .header("docker-content-digest")
             .map(str::parse::<Digest>)
@@ -275,7 +277,7 @@ impl<'a> Registry<'a> {
                 .because(format!("it is longer than {limit} bytes"))
                 .into());
         }
-        let reply = self.ask(&self.blob_address(&descriptor.digest), false, &[])?;
+        let reply = self.ask(&format!("blobs/{}", descriptor.digest), false, &[])?;
         let bytes = reply
             .into_bytes(limit)
             .map_err(|e| verify::unwrap(e, doing))?;
@@ -299,7 +301,7 @@ impl<'a> Registry<'a> {
                     .map(|tag| ("if-range", tag.to_owned())),
             );
         }
-        self.ask(&self.blob_address(digest), false, &headers)
+        self.ask(&format!("blobs/{digest}"), false, &headers)
     }
 
     /// The tags of the repository, in the registry's order.
@@ -311,7 +313,7 @@ impl<'a> Registry<'a> {
         let mut next = Some(self.at("tags/list?n=1000"));
         for _ in 0..PAGES {
             let Some(address) = next.take() else { break };
-            let reply = self.ask(&address, false, &[])?;
+            let reply = self.ask_at(&address, "the tags", false, &[])?;
             let link = reply.header("link").map(str::to_owned);
             let doing = || Error::new(format!("cannot read the tags of {}", self.name()));
             let bytes = reply
@@ -337,7 +339,7 @@ impl<'a> Registry<'a> {
     /// Where the registry's answer cannot be read; one that has no such list has none to offer.
     pub fn referrers(&self, digest: &Digest) -> Result<Vec<Descriptor>> {
         let reply = match self.ask(
-            &self.at(&format!("referrers/{digest}")),
+            &format!("referrers/{digest}"),
             false,
             &[("accept", media::INDEX.into())],
         ) {
@@ -363,10 +365,6 @@ impl<'a> Registry<'a> {
         self.origin.at(format!("/v2/{}/{what}", self.repository))
     }
 
-    fn blob_address(&self, digest: &Digest) -> Address {
-        self.at(&format!("blobs/{digest}"))
-    }
-
     /// The address in `<...>; rel="next"`, if it leads to this registry.
     fn next_page(&self, here: &Address, link: &str) -> Option<Address> {
         let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
@@ -377,7 +375,18 @@ impl<'a> Registry<'a> {
     /// Asks, logs in if need be, and asks again where that may help.
     fn ask(
         &self,
+        what: &str,
+        head: bool,
+        headers: &[(&'static str, String)],
+    ) -> Result<Reply, Refusal> {
+        self.ask_at(&self.at(what), what, head, headers)
+    }
+
+    /// The same, of an address that the registry gave.
+    fn ask_at(
+        &self,
         address: &Address,
+        what: &str,
         head: bool,
         headers: &[(&'static str, String)],
     ) -> Result<Reply, Refusal> {
@@ -399,9 +408,9 @@ impl<'a> Registry<'a> {
                 }
                 Ok(reply) if matches!(reply.status, 408 | 429 | 500..=599) => {
                     let wait = reply.header("retry-after").and_then(wait_of);
-                    (self.refusal(reply).error, wait)
+                    (self.refusal(what, reply).error, wait)
                 }
-                Ok(reply) => return Err(self.refusal(reply)),
+                Ok(reply) => return Err(self.refusal(what, reply)),
                 Err(Failure {
                     error,
                     passing: true,
@@ -438,7 +447,7 @@ impl<'a> Registry<'a> {
     }
 
     /// What a registry's refusal means.
-    fn refusal(&self, reply: Reply) -> Refusal {
+    fn refusal(&self, asked: &str, reply: Reply) -> Refusal {
         let status = reply.status;
         let limits: Vec<String> = [
             "ratelimit-limit",
@@ -455,13 +464,13 @@ impl<'a> Registry<'a> {
         let what = match status {
             401 => "it wants to know who is there".to_owned(),
             403 => "it is forbidden".to_owned(),
-            404 => "it has no such thing".to_owned(),
+            404 => "there is no such thing".to_owned(),
             429 => "too many requests".to_owned(),
             500..=599 => "the server failed".to_owned(),
             _ => "unexpected answer".to_owned(),
         };
         let said = said.map_or_else(String::new, |said| format!(": {said}"));
-        let error = Error::new(format!("cannot get this from {}", self.name()))
+        let error = Error::new(format!("cannot get {asked} of {}", self.name()))
             .because(format!("{what} (status {status}{said})"));
         let hint = match status {
             401 | 403 => Some(format!("try 'pull login {}'", self.origin.authority())),

@@ -16,6 +16,7 @@ pub struct Verified<R> {
     want: Digest,
     size: u64,
     seen: u64,
+    refused: bool,
 }
 
 impl<R: Read> Verified<R> {
@@ -27,6 +28,7 @@ impl<R: Read> Verified<R> {
             want: descriptor.digest,
             size: descriptor.size,
             seen: 0,
+            refused: false,
         }
     }
 
@@ -38,15 +40,14 @@ impl<R: Read> Verified<R> {
     /// At the end of the inner reader: nothing may be missing, and the digest has to be the one wanted.
     fn end(&mut self) -> io::Result<usize> {
         if self.seen < self.size {
-            return Err(refused(
-                &self.want,
-                format!("it ended after {} of {} bytes", self.seen, self.size),
-            ));
+            let why = format!("it ended after {} of {} bytes", self.seen, self.size);
+            return Err(refused(mismatch(&self.want, why)));
         }
         if let Some(hasher) = self.hasher.take() {
             let got = hasher.finish();
             if got != self.want {
-                return Err(refused(&self.want, format!("its digest is {got}")));
+                self.refused = true;
+                return Err(refused(other(&self.want, &got)));
             }
         }
         Ok(0)
@@ -60,11 +61,11 @@ impl<R: Read> Read for Verified<R> {
         }
         let count = self.inner.read(buffer)?;
         let (Some(hasher), Some(read)) = (&mut self.hasher, buffer.get(..count)) else {
-            // The verdict was given; what was refused stays refused.
-            return if count == 0 {
-                Ok(0)
-            } else {
-                Err(too_long(&self.want, self.size))
+            // The verdict was given, and stays.
+            return match count {
+                0 if !self.refused => Ok(0),
+                0 => Err(refused(Error::new("the content was refused"))),
+                _ => Err(refused(too_long(&self.want, self.size))),
             };
         };
         if count == 0 {
@@ -72,22 +73,28 @@ impl<R: Read> Read for Verified<R> {
         }
         self.seen = self.seen.saturating_add(count as u64);
         if self.seen > self.size {
-            return Err(too_long(&self.want, self.size));
+            return Err(refused(too_long(&self.want, self.size)));
         }
         hasher.update(read);
         Ok(count)
     }
 }
 
-fn too_long(want: &Digest, size: u64) -> io::Error {
-    refused(
+/// What is said of a blob that has more bytes than it should.
+pub(super) fn too_long(want: &Digest, size: u64) -> Error {
+    mismatch(
         want,
         format!("it goes on after the {size} bytes it should have"),
     )
 }
 
-fn refused(want: &Digest, why: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, mismatch(want, why))
+/// What is said of a blob that is another.
+pub(super) fn other(want: &Digest, got: &Digest) -> Error {
+    mismatch(want, format!("its digest is {got}"))
+}
+
+fn refused(error: Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 fn mismatch(want: &Digest, why: String) -> Error {
@@ -120,7 +127,7 @@ pub fn check_digest(bytes: &[u8], want: &Digest) -> Result<()> {
     if got == *want {
         return Ok(());
     }
-    Err(mismatch(want, format!("its digest is {got}")))
+    Err(other(want, &got))
 }
 
 /// What a reader of ours complained about, or the kernel's word: an `io::Error` on its way back to being our own.
@@ -164,6 +171,16 @@ mod tests {
             assert!(got.contains(want), "{got}");
         }
         assert_eq!(read(b"", Digest::sha256(b""), 0), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_was_refused_stays_refused() {
+        let descriptor = Descriptor::new("x", Digest::sha256(b"layer"), 5);
+        let mut reader = Verified::new(&b"LAYER"[..], &descriptor);
+        let mut buffer = [0; 16];
+        assert_eq!(reader.read(&mut buffer).ok(), Some(5));
+        assert!(reader.read(&mut buffer).is_err());
+        assert!(reader.read(&mut buffer).is_err());
     }
 
     #[test]

@@ -89,6 +89,26 @@ impl Cidr {
         Self { address, ..self }
     }
 
+    /// Whether it is an address without a network.
+    pub fn is_single(self) -> bool {
+        self.prefix == if self.address.is_ipv4() { 32 } else { 128 }
+    }
+
+    /// The last address of the network; of an IPv4 network the one that reaches everybody.
+    pub fn last(self) -> IpAddr {
+        let prefix = u32::from(self.prefix);
+        match self.address {
+            IpAddr::V4(address) => {
+                let host = u32::MAX.checked_shr(prefix).unwrap_or(0);
+                Ipv4Addr::from(u32::from(address) | host).into()
+            }
+            IpAddr::V6(address) => {
+                let host = u128::MAX.checked_shr(prefix).unwrap_or(0);
+                Ipv6Addr::from(u128::from(address) | host).into()
+            }
+        }
+    }
+
     /// Whether `address` is in the network.
     pub fn holds(self, address: IpAddr) -> bool {
         let prefix = self.prefix;

@@ -34,6 +34,9 @@ const KERNEL: (u32, u32) = (0, 0);
 pub struct Connection {
     inner: netlink_proto::Connection<Message, Polled>,
     requests: ConnectionHandle<Message>,
+    /// Why it can be used no more. netlink-proto would send what it could not send before together with the next
+    /// request.
+    broken: Option<Errno>,
 }
 
 impl Connection {
@@ -63,7 +66,11 @@ impl Connection {
         let socket = Polled::new(NETLINK_ROUTE)?;
         let (inner, requests, _) =
             netlink_proto::from_socket_with_codec::<Message, Polled, NetlinkCodec>(socket);
-        Ok(Self { inner, requests })
+        Ok(Self {
+            inner,
+            requests,
+            broken: None,
+        })
     }
 
     /// Has the kernel change something: `flags` are `NLM_F_CREATE` and its companions.
@@ -96,6 +103,9 @@ impl Connection {
     /// # Errors
     /// The kernel's answer, or that of send(2) and recv(2).
     pub fn request(&mut self, message: Message, flags: u16) -> Result<Vec<Answer>, Refusal> {
+        if let Some(errno) = self.broken {
+            return Err(Refusal::from(errno));
+        }
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST | flags;
         let (port, groups) = KERNEL;
@@ -145,6 +155,7 @@ impl Connection {
             let socket = self.inner.socket_mut();
             if ended {
                 let errno = socket.failed.get().unwrap_or(Errno::EIO);
+                self.broken = Some(errno);
                 return Err(Refusal::from(errno));
             }
             socket.wait()?;

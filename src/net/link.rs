@@ -232,6 +232,15 @@ pub fn delete(connection: &mut Connection, index: u32, name: &str) -> Result<(),
     connection.change(Message::Raw(RTM_DELLINK, structure(index).to_vec()), 0)
 }
 
+/// Removes the link of this name, whichever it is.
+///
+/// # Errors
+/// As [`delete`].
+pub fn delete_named(connection: &mut Connection, name: &str) -> Result<(), Refusal> {
+    let message = Written::behind(&[0; STRUCTURE]).with_text(IFLA_IFNAME, name);
+    connection.change(Message::Raw(RTM_DELLINK, message.bytes()), 0)
+}
+
 /// Gives a link one more name, of up to 127 bytes.
 ///
 /// # Errors

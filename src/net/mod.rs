@@ -19,7 +19,9 @@ pub mod nftables;
 pub mod refusal;
 pub mod route;
 pub mod ruleset;
+pub mod shaping;
 pub mod talk;
+pub mod veth;
 pub mod wire;
 
 pub use connection::Connection;

@@ -48,10 +48,7 @@ pub fn shortened(name: &str) -> String {
     if name.len() <= LONGEST {
         return name.into();
     }
-    // FNV-1a, 32 bits: not to be guarded against, only to differ.
-    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash = hash(name.as_bytes());
     let mut start: String = name
         .chars()
         .take(6)
@@ -59,6 +56,13 @@ pub fn shortened(name: &str) -> String {
         .collect();
     start.truncate(LONGEST - 9);
     format!("{start}-{hash:08x}")
+}
+
+/// FNV-1a in 32 bits: nobody is to be kept out by it, names are only to differ.
+pub(super) fn hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash: u32, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ mod run;
 mod running;
 mod script;
 pub mod steps;
+#[cfg(feature = "net")]
+pub mod wire;
 
 use std::ffi::OsString;
 use std::fmt;

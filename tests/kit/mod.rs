@@ -21,7 +21,11 @@ mod command;
 pub mod needs;
 mod oracle;
 mod ran;
+#[cfg(feature = "pull")]
+pub mod registry;
 mod selftest;
+#[cfg(feature = "pull")]
+pub mod server;
 
 pub use command::Cmd;
 pub use oracle::World;

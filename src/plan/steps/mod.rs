@@ -1,6 +1,8 @@
 //! The kinds of step, one kernel subject a file. To add a kind: a struct in the file of its subject, with its
 //! three faces side by side.
 
+#[cfg(feature = "net")]
+pub mod addresses;
 pub mod attributes;
 pub mod binfmt;
 pub mod capabilities;
@@ -15,6 +17,8 @@ pub mod idmap;
 pub mod join_ids;
 pub mod landlock;
 pub mod machine;
+#[cfg(feature = "net")]
+pub mod links;
 pub mod masks;
 pub mod mounts;
 pub mod namespaces;
@@ -24,8 +28,12 @@ pub mod net;
 pub mod own_binary;
 pub mod proc;
 pub mod process;
+#[cfg(feature = "net")]
+pub mod resolver;
 pub mod root;
 pub mod seccomp;
+#[cfg(feature = "net")]
+pub mod shaping;
 pub mod start;
 pub mod switch_root;
 pub mod terminal;

@@ -1,0 +1,337 @@
+//! What makes a link carry packets (ip-address(8), ip-route(8)): an address, being up, a way out.
+
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr};
+
+use nix::errno::Errno;
+
+use super::links::{Where, explained};
+use crate::error::{Doing, Error, Result};
+use crate::net::address::{self, Cidr};
+use crate::net::link::{self, LinkUnspec};
+use crate::net::{Connection, Refusal, route};
+use crate::plan::{Context, Explanation, Shell, Step};
+use crate::proc_write;
+
+/// The link of this name.
+fn found(connection: &mut Connection, name: &str) -> Result<link::Link> {
+    link::named(connection, name).doing_to("cannot find the link", name)
+}
+
+/// The address that the kernel gives lo.
+const LOOPBACK: Cidr = Cidr {
+    address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    prefix: 8,
+};
+
+/// Whether a link has an IPv4 address.
+fn has_ipv4(connection: &mut Connection, link: u32) -> Result<bool> {
+    let family = u8::try_from(libc::AF_INET).unwrap_or(0);
+    let all = address::all(connection, family).doing("cannot list addresses")?;
+    Ok(all.iter().any(|address| address.link == link))
+}
+
+/// Gives a link an address.
+#[derive(Debug)]
+pub struct GiveAddress {
+    /// On which side.
+    pub side: Where,
+    /// The name of the link.
+    pub link: String,
+    /// The address and the length of its prefix.
+    pub cidr: Cidr,
+    given: Cell<bool>,
+}
+
+impl GiveAddress {
+    /// Gives `link` the address `cidr`.
+    pub fn new(side: Where, link: String, cidr: Cidr) -> Self {
+        Self {
+            side,
+            link,
+            cidr,
+            given: Cell::new(false),
+        }
+    }
+
+    /// Refuses an address that another link has, and a network that another link is in: packets for it would leave by
+    /// the one that was first. A single address within another's network is what point-to-point links have.
+    fn check(&self, connection: &mut Connection, index: u32) -> Result<()> {
+        let all = address::all(connection, 0).doing("cannot list addresses")?;
+        let others = all.iter().filter(|address| address.link != index);
+        for (address, other) in others.filter_map(|address| Some((address, address.cidr()?))) {
+            let same = other.address == self.cidr.address;
+            let single = [other, self.cidr].iter().any(|cidr| cidr.is_single());
+            if !same && (single || !other.overlaps(self.cidr)) {
+                continue;
+            }
+            let name = link::numbered(connection, address.link);
+            let name = name.map_or_else(|_| "another link".into(), |link| link.name().into_owned());
+            let place = self.side.shown();
+            return Err(if same {
+                Error::new(format!("the address {} is taken", self.cidr.address))
+                    .because(format!("{name}{place} has it"))
+            } else {
+                let (ours, theirs) = (self.cidr.network(), other.network());
+                Error::new(format!("the network {ours} overlaps that of {name}{place}"))
+                    .because(format!("it is in {theirs}"))
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Step for GiveAddress {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let mut connection = self.side.connect(cx)?;
+        let index = found(&mut connection, &self.link)?.index;
+        self.check(&mut connection, index)?;
+        match address::add(&mut connection, address::message(index, self.cidr)) {
+            Err(refusal) if refusal.is(Errno::EEXIST) => return Ok(()),
+            other => other.map_err(|refusal| {
+                let doing = format!("cannot give {} the address {}", self.link, self.cidr);
+                explained(refusal, doing, None)
+            })?,
+        }
+        self.given.set(true);
+        Ok(())
+    }
+
+    fn undo(&self, cx: &mut Context) {
+        if !self.given.take() {
+            return;
+        }
+        let taken = self.side.connect(cx).and_then(|mut connection| {
+            let link = found(&mut connection, &self.link)?;
+            let message = address::message(link.index, self.cidr);
+            address::delete(&mut connection, message).doing("cannot take it away")
+        });
+        if let Err(error) = taken {
+            cx.note(format!("{} keeps {}: {error}", self.link, self.cidr));
+        }
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!(
+                "RTM_NEWADDR(dev={:?}, address={}){}",
+                self.link,
+                self.cidr,
+                self.side.shown()
+            ),
+            "the link answers to the address, and the network behind it gets a route",
+            "nobody could name it: Network is unreachable",
+            "ip-address(8)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        let cidr = self.cidr.to_string();
+        let words = ["addr", "add", &cidr, "dev", &self.link];
+        let nodad = self.cidr.address.is_ipv6().then_some("nodad");
+        self.side.ip(words.into_iter().chain(nodad))
+    }
+}
+
+/// Brings a link up.
+#[derive(Debug)]
+pub struct BringUp {
+    /// On which side.
+    pub side: Where,
+    /// The name of the link.
+    pub link: String,
+    brought: Cell<bool>,
+    /// Whether the link had an IPv4 address before: lo is given one as it comes up, and keeps it.
+    addressed: Cell<bool>,
+}
+
+impl BringUp {
+    /// Brings `link` up.
+    pub fn new(side: Where, link: impl Into<String>) -> Self {
+        Self {
+            side,
+            link: link.into(),
+            brought: Cell::new(false),
+            addressed: Cell::new(true),
+        }
+    }
+}
+
+impl Step for BringUp {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let mut connection = self.side.connect(cx)?;
+        let link = found(&mut connection, &self.link)?;
+        if !link.is_up() {
+            if self.link == "lo" {
+                self.addressed.set(has_ipv4(&mut connection, link.index)?);
+            }
+            let message = LinkUnspec::new_with_index(link.index).up().build();
+            link::set(&mut connection, message).map_err(|refusal| {
+                explained(refusal, format!("cannot bring {} up", self.link), None)
+            })?;
+            self.brought.set(true);
+        }
+        Ok(())
+    }
+
+    fn undo(&self, cx: &mut Context) {
+        if !self.brought.take() {
+            return;
+        }
+        let taken = self.side.connect(cx).and_then(|mut connection| {
+            let link = found(&mut connection, &self.link)?;
+            let message = LinkUnspec::new_with_index(link.index).down().build();
+            link::set(&mut connection, message).doing("cannot bring it down")?;
+            if self.addressed.get() {
+                return Ok(());
+            }
+            let own = address::message(link.index, LOOPBACK);
+            address::delete(&mut connection, own).doing("cannot take its address away")
+        });
+        if let Err(error) = taken {
+            cx.note(format!("{} is not as it was: {error}", self.link));
+        }
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        let (why, without) = match &*self.link {
+            "lo" => (
+                "lo is down in a new network namespace",
+                "not even 127.0.0.1 and the namespace's own addresses would answer",
+            ),
+            _ => (
+                "a link is made down; a wire carries something when both of its ends are up",
+                "packets would be dropped without a word",
+            ),
+        };
+        Explanation::new(
+            format!(
+                "RTM_NEWLINK(name={:?}, flags=IFF_UP){}",
+                self.link,
+                self.side.shown()
+            ),
+            why,
+            without,
+            "netdevice(7)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        self.side.ip(["link", "set", &self.link, "up"])
+    }
+}
+
+/// Gives a network namespace its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefaultRoute {
+    /// On which side.
+    pub side: Where,
+    /// The link that it leaves by.
+    pub link: String,
+    /// Who passes packets on.
+    pub gateway: IpAddr,
+}
+
+impl DefaultRoute {
+    fn refused(&self, refusal: Refusal) -> Error {
+        let place = self.side.shown();
+        if refusal.is(Errno::EEXIST) {
+            return Error::new(format!("there is a default route already{place}"))
+                .hint("one wire can be the way out; leave --gw out for the others");
+        }
+        explained(refusal, format!("cannot route over {}", self.gateway), None)
+    }
+}
+
+/// It goes with its link.
+impl Step for DefaultRoute {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let mut connection = self.side.connect(cx)?;
+        let link = found(&mut connection, &self.link)?;
+        let message = route::message(None, self.gateway, Some(link.index));
+        route::add(&mut connection, message).map_err(|refusal| self.refused(refusal))
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!(
+                "RTM_NEWROUTE(default, gateway={}, dev={:?}){}",
+                self.gateway,
+                self.link,
+                self.side.shown()
+            ),
+            "what is on no network of its own goes to the gateway, which passes it on",
+            "only the neighbours on the same network could be reached",
+            "ip-route(8)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        let gateway = self.gateway.to_string();
+        let words = [
+            "route", "add", "default", "via", &gateway, "dev", &self.link,
+        ];
+        self.side.ip(words)
+    }
+}
+
+/// Keeps IPv6 off a link of ours that nobody gave an IPv6 address: by itself a link has one that everybody on the wire
+/// can reach, and believes whoever announces itself as its router (CVE-2020-13401). A link that is up already is
+/// somebody's, and left as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoIpv6 {
+    /// The name of the link.
+    pub link: String,
+}
+
+impl NoIpv6 {
+    fn file(&self) -> String {
+        format!("sys/net/ipv6/conf/{}/disable_ipv6", self.link)
+    }
+}
+
+impl Step for NoIpv6 {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        if found(&mut Connection::open()?, &self.link)?.is_up() {
+            return Ok(());
+        }
+        match proc_write::write(&self.file(), b"1") {
+            // No IPv6 in this kernel, or no /proc to say it by.
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => {
+                let reason = crate::error::reason(errno);
+                cx.note(format!("IPv6 stays on for {}: {reason}", self.link));
+            }
+        }
+        Ok(())
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("write(\"/proc/{}\", \"1\"), if it is down", self.file()),
+            "no IPv6 address was asked for here; by itself a link takes one, and a router's word",
+            "whoever is at the other end could reach us over IPv6, and announce itself as our router",
+            "proc_sys_net(5)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
+    }
+}

@@ -1,0 +1,329 @@
+//! Who we are to a registry, and that nobody else learns it.
+
+use crate::kit::Sandbox;
+use crate::kit::registry::{Registry, image};
+use crate::kit::server::{Answer, Server};
+
+const HTPASSWD: &str = "auth: {htpasswd: {realm: lab, path: /dev/null}}";
+
+/// A registry that lets in `me` with the password `s3cret`.
+fn guarded(t: &Sandbox) -> Registry<'_> {
+    t.cmd("htpasswd -Bbn me s3cret >users").host().run().ok();
+    let users = t.work().join("users").display().to_string();
+    let mut registry = Registry::with(t, &HTPASSWD.replace("/dev/null", &users), "");
+    registry.skopeo += " --dest-creds me:s3cret";
+    image(t, 1000);
+    registry.fill("img:1", "lab/x:1");
+    registry
+}
+
+#[test]
+fn a_password_is_asked_for_kept_and_forgotten() {
+    needs!(
+        root,
+        host("docker-registry"),
+        host("skopeo"),
+        host("umoci"),
+        host("htpasswd")
+    );
+    let t = Sandbox::new("pull");
+    let registry = guarded(&t);
+    let at = &registry.at;
+    let digest = format!("pull --digest {at}/lab/x:1");
+    t.run(&digest)
+        .fails(1, "pull", &["wants a name and a password"])
+        .hint(&format!("pull login {at}"));
+    t.run(&format!("{digest} --creds me:s3cret"))
+        .ok()
+        .out_has("sha256:");
+    t.run(&format!("{digest} --creds me:wrong"))
+        .fails(1, "pull", &["401"]);
+    t.cmd(&format!("pull login {at} -u me --password-stdin"))
+        .stdin("wrong\n")
+        .run()
+        .fails(1, "pull", &["401"]);
+    t.run("test -e .docker").status(1);
+    t.cmd(&format!("pull login {at} -u me --password-stdin"))
+        .stdin("s3cret\n")
+        .run()
+        .ok()
+        .out("Login Succeeded!\n")
+        .err_has(".docker/config.json");
+    t.run("stat -c '%a %n' .docker .docker/config.json")
+        .ok()
+        .out("700 .docker\n600 .docker/config.json\n");
+    // Docker's format: skopeo reads it too.
+    t.cmd(&format!("skopeo inspect --authfile .docker/config.json --tls-verify=false --raw docker://{at}/lab/x:1 | wc -l")).host().run().ok();
+    t.run(&digest).ok().out_has("sha256:");
+    t.run(&format!("{digest} --no-creds")).status(1);
+    t.run(&format!("pull logout {at}"))
+        .ok()
+        .out(&format!("Removed login credentials for {at}\n"));
+    t.run(&format!("pull logout {at}"))
+        .fails(1, "pull", &["not logged into"]);
+    t.run(&digest).status(1);
+}
+
+#[test]
+fn files_are_read_in_their_order() {
+    needs!(
+        root,
+        host("docker-registry"),
+        host("skopeo"),
+        host("umoci"),
+        host("htpasswd")
+    );
+    let t = Sandbox::new("pull");
+    let registry = guarded(&t);
+    let at = &registry.at;
+    let digest = format!("pull --digest {at}/lab/x:1");
+    let entry = |key: &str, auth: &str| format!(r#"{{"auths":{{"{key}":{{"auth":"{auth}"}}}}}}"#);
+    let (right, wrong) = ("bWU6czNjcmV0", "bWU6d3Jvbmc=");
+    let (runtime, config, docker) = (
+        "run/containers/auth.json",
+        ".config/containers/auth.json",
+        ".docker/config.json",
+    );
+    let run = |line: &str| {
+        t.cmd(line)
+            .env("XDG_RUNTIME_DIR", t.work().join("run"))
+            .run()
+    };
+    t.write(docker, &entry(at, wrong))
+        .write(config, &entry(&format!("{at}/lab"), right));
+    run(&digest).ok();
+    t.write(runtime, &entry(at, wrong));
+    run(&digest).status(1);
+    t.write("mine.json", &entry(&format!("https://{at}/v2/"), right));
+    run(&format!("{digest} --authfile mine.json")).ok();
+    run(&format!("REGISTRY_AUTH_FILE=mine.json {digest}")).ok();
+    // Nearly the same name is another registry.
+    t.write(runtime, &entry(&format!("{at}0"), right))
+        .write(config, "{}")
+        .write(docker, &entry("127.0.0.1", right));
+    run(&digest).fails(1, "pull", &["wants a name"]);
+    t.write(runtime, r#"{"auths":{"a":{},"a":{}}}"#);
+    run(&digest).fails(
+        1,
+        "pull",
+        &["not a valid file of credentials", "stands twice"],
+    );
+}
+
+#[test]
+fn helpers_keep_passwords_for_others() {
+    needs!(
+        root,
+        host("docker-registry"),
+        host("skopeo"),
+        host("umoci"),
+        host("htpasswd")
+    );
+    let t = Sandbox::new("pull");
+    let registry = guarded(&t);
+    let at = &registry.at;
+    t.tool(
+        "docker-credential-lab",
+        &format!(
+            "#!/bin/sh\nread -r server; echo \"$1 $server\" >>{0}/calls\ncase $1 in get) [ -e {0}/gone ] && {{ echo 'credentials not found in native keychain'; exit 1; }}\n echo '{{\"ServerURL\":\"x\",\"Username\":\"me\",\"Secret\":\"s3cret\"}}';; esac\n",
+            t.work().display()
+        ),
+    );
+    let digest = format!("pull --digest {at}/lab/x:1");
+    t.write(
+        ".docker/config.json",
+        &format!(r#"{{"credHelpers":{{"{at}":"lab"}}}}"#),
+    );
+    t.run(&digest).ok();
+    t.cmd(&format!("pull login {at} -u me --password-stdin"))
+        .stdin("s3cret")
+        .run()
+        .ok()
+        .err_has("helper lab");
+    t.run("cat calls; grep -c s3cret .docker/config.json")
+        .out_has(&format!("get {at}\n"))
+        .out_has("store {\"Secret\":\"s3cret\"")
+        .out_has("\n0\n");
+    t.run(&format!("pull logout {at}; tail -1 calls"))
+        .ok()
+        .out_has(&format!("erase {at}\n"));
+    t.write("gone", "");
+    t.run(&digest).fails(1, "pull", &["wants a name"]);
+    // One that is not there is no reason to fail where nobody asks who we are.
+    t.write(".docker/config.json", r#"{"credsStore":"desktop"}"#);
+    t.run(&digest)
+        .status(1)
+        .err_has("docker-credential-desktop: there is no such program; going on without it");
+    t.write(".docker/config.json", r#"{"credsStore":"../../bin/sh"}"#);
+    t.run(&digest).status(1).err_has("impossible name");
+}
+
+#[test]
+fn a_token_is_fetched_and_fetched_again() {
+    needs!(root);
+    let t = Sandbox::new("pull");
+    // Token server and registry in one; a token is good for two requests.
+    let used = std::sync::Mutex::new(0);
+    let server = Server::start(&t, move |asked| {
+        let host = asked.header("host").unwrap_or_default();
+        if asked.path.starts_with("/token") {
+            let good = match asked.method.as_str() {
+                "POST" => {
+                    asked.body.contains("grant_type=refresh_token")
+                        && asked.body.contains("refresh_token=iden%2Btity")
+                }
+                _ => asked
+                    .header("authorization")
+                    .is_none_or(|value| value == "Basic bWU6czNjcmV0"),
+            };
+            *used.lock().unwrap() = 0;
+            return if good {
+                Answer::new(200, "", r#"{"access_token":"t0ken","expires_in":-1}"#)
+            } else {
+                Answer::new(401, "", "")
+            };
+        }
+        let mut used = used.lock().unwrap();
+        *used += 1;
+        if asked.header("authorization") != Some("Bearer t0ken") || *used > 2 {
+            return Answer::new(
+                401,
+                &format!(
+                    "WWW-Authenticate: Bearer realm=\"http://{host}/token?x=y\",service=\"the lab\",scope=\"other\"\r\n"
+                ),
+                "",
+            );
+        }
+        match asked.path.as_str() {
+            "/v2/lab/x/tags/list?n=1000" => Answer::new(
+                200,
+                "Link: </v2/lab/x/tags/list?n=1000&last=a>; rel=\"next\"\r\n",
+                r#"{"tags":["a","-bad"]}"#,
+            ),
+            "/v2/lab/x/tags/list?n=1000&last=a" => Answer::new(
+                200,
+                "Link: </v2/lab/x/tags/list?page=3>; rel=\"next\"\r\n",
+                r#"{"tags":["b"]}"#,
+            ),
+            "/v2/lab/x/tags/list?page=3" => Answer::new(200, "", r#"{"tags":["c"]}"#),
+            _ => Answer::nothing(),
+        }
+    });
+    let x = format!("{}/lab/x", server.at);
+    t.run(&format!("pull --plain-http --tags {x}"))
+        .ok()
+        .out("a\nb\nc\n");
+    let tokens = server
+        .paths()
+        .iter()
+        .filter(|path| {
+            path.starts_with("GET /token?x=y&service=the%20lab&scope=repository%3Alab%2Fx%3Apull")
+        })
+        .count();
+    assert_eq!(tokens, 2, "{:?}", server.paths());
+    t.run(&format!("pull --plain-http --tags {x} --creds me:s3cret"))
+        .ok()
+        .out("a\nb\nc\n");
+    assert!(server.saw("account=me"));
+    // A login that is stale does not keep us from what everybody may have.
+    t.run(&format!("pull --plain-http --tags {x} --creds me:old"))
+        .ok()
+        .err_has("refuses the credentials; going on without them");
+    t.write(
+        ".docker/config.json",
+        &format!(
+            r#"{{"auths":{{"{}":{{"identitytoken":"iden+tity"}}}}}}"#,
+            server.at
+        ),
+    );
+    t.run(&format!("pull --plain-http --tags {x}"))
+        .ok()
+        .out("a\nb\nc\n");
+    assert!(
+        server.paths().contains(&"POST /token?x=y".to_owned()),
+        "{:?}",
+        server.paths()
+    );
+}
+
+#[test]
+fn tls_is_trusted_by_those_who_are_named() {
+    needs!(
+        root,
+        host("docker-registry"),
+        host("skopeo"),
+        host("umoci"),
+        host("openssl")
+    );
+    let t = Sandbox::new("pull");
+    t.cmd(
+        "new() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key -subj /CN=$1 \"$@\"; }
+         { openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=lab-ca -days 2 &&
+         for n in server client; do openssl req -newkey rsa:2048 -nodes -keyout $n.key -out $n.csr -subj /CN=$n &&
+         printf 'subjectAltName=IP:127.0.0.1\\n' >ext && openssl x509 -req -in $n.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out $n.crt -days 2 -extfile ext; done; } >log 2>&1 || { cat log; exit 1; }",
+    )
+    .host()
+    .run()
+    .ok();
+    let dir = t.work().display().to_string();
+    let mut registry = Registry::with(
+        &t,
+        "",
+        &format!("  tls: {{certificate: {dir}/server.crt, key: {dir}/server.key}}\n"),
+    );
+    registry.skopeo = format!("--dest-cert-dir {dir}");
+    image(&t, 300_000);
+    t.cmd("mkdir certs && cp ca.crt certs").host().run().ok();
+    registry.skopeo = format!("--dest-cert-dir {dir}/certs");
+    registry.fill("img:1", "lab/x:1");
+    let at = registry.at.clone();
+    let digest = format!("pull --digest {at}/lab/x:1");
+    t.run(&digest)
+        .fails(
+            1,
+            "pull",
+            &["cannot trust https://127.0.0.1", "signed by nobody we know"],
+        )
+        .hint("certs.d");
+    t.run(&format!("SSL_CERT_FILE=ca.crt {digest}")).ok();
+    t.run(&format!("SSL_CERT_DIR=certs {digest}")).ok();
+    t.run(&format!("{digest} --cacert ca.crt")).ok();
+    t.run(&format!("{digest} --cert-dir certs")).ok();
+    t.run(&format!("{digest} --insecure")).ok();
+    t.run(&format!("SSL_CERT_FILE=nowhere {digest}")).fails(
+        1,
+        "pull",
+        &["cannot read the certificates nowhere"],
+    );
+    t.run(&format!("SSL_CERT_FILE=img/oci-layout {digest}"))
+        .fails(1, "pull", &["no certificate in img/oci-layout"]);
+    t.run(&format!("d=.config/containers/certs.d/{at}; mkdir -p $d && cp ca.crt $d && {digest} && pull {at}/lab/x:1 | tar t | grep -c blobs/sha256/.")).ok().out_has("\n5\n");
+    // The right authority, another name.
+    t.run(&format!(
+        "{} --cacert ca.crt",
+        digest.replace("127.0.0.1", "127.0.0.2")
+    ))
+    .status(1);
+    t.run(&format!("{digest} --plain-http"))
+        .fails(1, "pull", &["400"]);
+    registry.stop();
+    // A registry that wants to see a certificate of ours.
+    let registry = Registry::with(
+        &t,
+        "",
+        &format!(
+            "  tls: {{certificate: {dir}/server.crt, key: {dir}/server.key, clientcas: [{dir}/ca.crt]}}\n"
+        ),
+    );
+    let at = &registry.at;
+    t.run(&format!(
+        "pull --retry 0 --digest {at}/lab/y:1 --cacert ca.crt"
+    ))
+    .status(1)
+    .err_has("ertificate");
+    t.run(&format!("cp client.crt certs/client.cert && cp client.key certs && pull --digest {at}/lab/y:1 --cert-dir certs")).fails(1, "pull", &["404"]);
+    t.run(&format!(
+        "rm certs/client.key; pull --digest {at}/lab/y:1 --cert-dir certs"
+    ))
+    .fails(1, "pull", &["cannot read the key"]);
+}
