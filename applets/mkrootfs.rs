@@ -1,34 +1,76 @@
-//! mkrootfs: root file systems. What there is no tool for but `cp`, `ldd` and patience: a tree of our own, and any tree
-//! as an initramfs.
+//! mkrootfs: root file systems. Trees of images, of tars and of our own, in a directory or written down again.
 
+#[path = "mkrootfs/image.rs"]
+mod image;
 #[path = "mkrootfs/skeleton.rs"]
 mod skeleton;
 
+use std::path::{Path, PathBuf};
+
 use argh::{ArgsInfo, FromArgs};
 use isobox::error::{Error, Result};
+use isobox::root;
+use isobox::rootfs::apply::Limits;
+use isobox::rootfs::pack::pack;
+use std::os::fd::AsFd;
 
 use crate::cli::raw::Raw;
-use crate::cli::{Applet, Exit, gnu};
+use crate::cli::{Applet, Exit, gnu, mapped, say};
 
 /// make a root file system
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "mkrootfs",
+    example = "pull alpine | mkrootfs ./root",
+    example = "docker export box | mkrootfs ./root",
+    example = "mkrootfs -i image.tar -o cpio initramfs",
     example = "mkrootfs --busybox ./root",
     example = "mkrootfs --shell --add ls --add python3 ./root",
-    example = "mkrootfs --busybox -o cpio initramfs",
+    example = "mkrootfs --rm ./root",
+    note = "An input is an image (an OCI layout, in a directory or a tar, or what docker save writes) or the tar of a root; tars may be packed with gzip, zstd or xz. A pipe on standard input is an input without being named.",
+    note = "Layers are verified as they come, and the tree is put in its place when it is whole: an interrupted run leaves at most a directory .NAME.incomplete, which the next run takes away.",
+    note = "As an ordinary user it runs in a user namespace with the ids of /etc/subuid and /etc/subgid, so that files keep their owners; without such ids they are all yours.",
     note = "Without an input it makes a minimal root: this binary with a link for each applet, and what programs take for granted. Of names that busybox has too, ours are kept; but a busybox that was built to prefer its own applets runs those from its shell, unless they are called by path.",
     note = "What a program opens by itself while it runs (plugins, locales, configuration) is not known from its file: add it too.",
     note = "In an initramfs there are the devices that programs take for granted, whoever makes it, and no extended attributes. SOURCE_DATE_EPOCH is the latest time of any file."
 )]
 pub(crate) struct Args {
-    /// start from this directory
-    #[argh(option, short = 'i', arg_name = "dir")]
+    /// make the root of this: an image or a root as a file, - for standard input, or a directory
+    #[argh(option, short = 'i', arg_name = "file")]
     input: Option<Raw>,
-    /// what to make: dir, or cpio for an initramfs
-    #[argh(option, short = 'o', arg_name = "dir|cpio", default = "Output::Dir")]
+    /// what to make: dir, tar, or cpio for an initramfs
+    #[argh(
+        option,
+        short = 'o',
+        arg_name = "dir|tar|cpio",
+        default = "Output::Dir"
+    )]
     output: Output,
+    /// of an image for several platforms, take the one for this
+    #[argh(option, arg_name = "os/arch")]
+    platform: Option<String>,
+    /// of several images in an archive, take the one of this name
+    #[argh(option, arg_name = "name")]
+    image: Option<String>,
+    /// take so many members in a layer, instead of 2000000
+    #[argh(option, arg_name = "number")]
+    max_entries: Option<u64>,
+    /// take so many bytes in all files together, instead of 64 GiB
+    #[argh(option, arg_name = "number")]
+    max_bytes: Option<u64>,
+    /// do not use the ids of /etc/subuid and /etc/subgid: all files belong to the caller
+    #[argh(switch)]
+    single_id: bool,
+    /// do not wait until everything is on the disk
+    #[argh(switch)]
+    no_sync: bool,
+    /// say nothing about layers
+    #[argh(switch, short = 'q')]
+    quiet: bool,
+    /// remove the tree at this directory, whoever its files belong to, but nothing that is mounted in it
+    #[argh(switch)]
+    rm: bool,
     /// copy this program or other file of the host, with its loader and its libraries; may be repeated
     #[argh(option, arg_name = "program")]
     add: Vec<Raw>,
@@ -47,6 +89,7 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Output {
     Dir,
+    Tar,
     Cpio,
 }
 
@@ -54,29 +97,111 @@ impl argh::FromArgValue for Output {
     fn from_arg_value(value: &str) -> Result<Self, String> {
         match value {
             "dir" => Ok(Self::Dir),
+            "tar" => Ok(Self::Tar),
             "cpio" => Ok(Self::Cpio),
-            _ => Err(gnu::bad(format!("cannot make '{value}': dir or cpio"))),
+            _ => Err(gnu::bad(format!("cannot make '{value}': dir, tar or cpio"))),
         }
     }
 }
 
 impl Applet for Args {
-    fn run(self) -> Result<Exit> {
+    fn run(mut self) -> Result<Exit> {
         let wanted = skeleton::Wanted {
-            add: self.add.into_iter().map(|name| name.0).collect(),
+            add: std::mem::take(&mut self.add)
+                .into_iter()
+                .map(|name| name.0)
+                .collect(),
             busybox: self.busybox,
             shell: self.shell,
         };
-        let target = self.target.map(Raw::into_path);
-        match (self.input.map(Raw::into_path), self.output, target) {
-            (Some(tree), Output::Cpio, target) => {
+        let target = self.target.take().map(Raw::into_path);
+        if self.rm {
+            return self.remove(target);
+        }
+        let is_own = wanted.goes_with_no_input().is_err();
+        let input = match self.input.take().map(Raw::into_path) {
+            None if !is_own && image::is_piped() => Some("-".into()),
+            input => input,
+        };
+        match (input, self.output, target) {
+            (Some(input), _, target) => {
                 wanted.goes_with_no_input()?;
-                skeleton::archive(&tree, target.as_deref())
+                self.with_input(&input, target)
             }
-            (Some(_), Output::Dir, _) => Err(Error::new("a directory can be written as cpio only")),
             (None, Output::Cpio, target) => wanted.archive(target.as_deref()),
+            (None, Output::Tar, _) => Err(Error::new("no input given to make a tar of")),
             (None, Output::Dir, Some(target)) => wanted.directory(&target),
-            (None, Output::Dir, None) => Err(Error::new("no directory given")),
+            (None, Output::Dir, None) => Err(no_target()),
         }
     }
+}
+
+fn no_target() -> Error {
+    Error::new("no directory given")
+}
+
+impl Args {
+    fn remove(self, target: Option<PathBuf>) -> Result<Exit> {
+        let target = target.ok_or_else(no_target)?;
+        if !self.single_id
+            && let Some(exit) = mapped::with_subordinate_ids("mkrootfs")?
+        {
+            return Ok(exit);
+        }
+        image::remove_tree(&target)
+    }
+
+    fn with_input(self, input: &Path, target: Option<PathBuf>) -> Result<Exit> {
+        let is_tree = input.is_dir() && !input.join("oci-layout").exists();
+        match self.output {
+            Output::Cpio if is_tree => return skeleton::archive(input, target.as_deref()),
+            Output::Tar if is_tree => return tar(input, target.as_deref()),
+            Output::Dir if is_tree => {
+                return Err(Error::new("neither an image nor an archive:").on(input));
+            }
+            _ => {}
+        }
+        if !self.single_id
+            && let Some(exit) = mapped::with_subordinate_ids("mkrootfs")?
+        {
+            return Ok(exit);
+        }
+        let output = self.output;
+        let unpacking = self.unpacking();
+        match output {
+            Output::Dir => unpacking.directory(input, &target.ok_or_else(no_target)?),
+            Output::Tar => unpacking.temporary(input, &mut |tree| tar(tree, target.as_deref())),
+            Output::Cpio => unpacking.temporary(input, &mut |tree| {
+                skeleton::archive(tree, target.as_deref())
+            }),
+        }
+    }
+
+    fn unpacking(self) -> image::Unpacking {
+        let usual = Limits::default();
+        image::Unpacking {
+            platform: self.platform,
+            name: self.image,
+            limits: Limits {
+                entries: self.max_entries.unwrap_or(usual.entries),
+                bytes: self.max_bytes.unwrap_or(usual.bytes),
+            },
+            sync: !self.no_sync,
+            is_quiet: self.quiet,
+        }
+    }
+}
+
+/// Writes a directory as a tar.
+fn tar(tree: &Path, target: Option<&Path>) -> Result<Exit> {
+    let root = root::open(tree)?;
+    let mut sockets = 0;
+    skeleton::write_to(target, |out| {
+        sockets = pack(root.as_fd(), out)?;
+        Ok(())
+    })?;
+    if sockets > 0 {
+        say(&format!("note: sockets left out: {sockets}\n"));
+    }
+    Ok(Exit::OK)
 }

@@ -6,6 +6,8 @@ pub(crate) mod gnu;
 pub(crate) mod help;
 mod layout;
 pub(crate) mod man;
+#[cfg(feature = "image")]
+pub(crate) mod mapped;
 pub(crate) mod order;
 pub(crate) mod plan;
 #[cfg(feature = "pull")]

@@ -114,7 +114,7 @@ fn host() -> Result<OwnedFd> {
 }
 
 /// Hands `write` the file of this name, made anew, or standard output.
-fn write_to(
+pub(super) fn write_to(
     target: Option<&Path>,
     write: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<Exit> {

@@ -2,4 +2,5 @@
 
 mod write;
 
+pub(super) use write::{IMAGE_NAME, REF_NAME, path as blob_path};
 pub use write::{Writer, write};

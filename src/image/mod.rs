@@ -23,6 +23,9 @@ pub mod document;
 pub mod download;
 #[cfg(feature = "pull")]
 mod fetch;
+mod files;
+pub mod layer;
+pub mod open;
 pub mod manifest;
 pub mod observer;
 pub mod platform;
@@ -36,6 +39,8 @@ pub mod remote;
 pub mod save;
 #[cfg(feature = "pull")]
 pub mod store;
+mod stored;
+mod stream;
 #[cfg(feature = "pull")]
 pub mod toml;
 #[cfg(feature = "pull")]

@@ -1,14 +1,25 @@
-//! Root file systems: a tree put together from what the host has ([`skeleton`]), made in a directory ([`plant`]) or
-//! written as an initramfs ([`initramfs`], [`cpio`]).
+//! Root file systems: a tree put together from what the host has ([`skeleton`]), made in a directory ([`plant`]), or of
+//! an image's layers ([`unpack`]), written as an initramfs ([`initramfs`], [`cpio`]), and taken away again ([`remove`]).
 
+pub mod apply;
 pub mod cpio;
+mod deletion;
+mod directories;
 pub mod elf;
 pub mod host;
 pub mod init_file;
 pub mod initramfs;
 mod libraries;
+mod names;
+mod owner;
+pub mod pack;
+pub mod pipeline;
 pub mod plant;
 pub mod programs;
+pub mod remove;
+pub mod report;
 pub mod skeleton;
+pub mod staging;
 pub mod tree;
+pub mod unpack;
 pub mod walk;

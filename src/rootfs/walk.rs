@@ -53,6 +53,15 @@ impl Found<'_> {
         Ok(fd.into())
     }
 
+    /// Opens the directory.
+    ///
+    /// # Errors
+    /// `EXDEV` where something is mounted there.
+    pub fn open_directory(&self) -> Result<OwnedFd, Errno> {
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        openat2(self.dir, Path::new(self.name), flags, 0, OURS)
+    }
+
     /// Where the link leads.
     ///
     /// # Errors

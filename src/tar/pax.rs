@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn times_have_fractions() {
-        let cases: [(&[u8], Option<(i64, u32)>); 9] = [
+        type Parts = Option<(i64, u32)>;
+        let cases: [(&[u8], Parts); 9] = [
             (b"1700000000", Some((1_700_000_000, 0))),
             (b"1.5", Some((1, 500_000_000))),
             (b"1.1234567899", Some((1, 123_456_789))),

@@ -62,19 +62,19 @@ pub(super) fn block(input: &mut dyn Bytes, block: &mut Block) -> Result<bool> {
 /// let mut writer = Writer::new(&mut archive);
 /// writer.file(b"a/b", b"text").unwrap();
 /// writer.finish().unwrap();
-/// let mut input = &archive[..];
-/// let (mut reader, mut member) = (Reader::new(&mut input), Member::default());
+/// let (mut reader, mut member) = (Reader::new(&archive[..]), Member::default());
 /// assert!(reader.next(&mut member).unwrap());
 /// assert_eq!((member.path.as_slice(), member.kind, member.size), (&b"a/b"[..], Kind::File, 4));
 /// assert_eq!(reader.data().unwrap(), b"text");
 /// assert!(!reader.next(&mut member).unwrap());
 /// ```
 pub struct Reader<'r> {
-    input: &'r mut dyn Bytes,
+    input: Box<dyn Bytes + Send + 'r>,
     /// Bytes of the present member's data that nobody has taken yet, and those that pad it.
     left: u64,
     padding: u64,
     ended: bool,
+    is_begun: bool,
     records: Option<Records>,
     long_path: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
@@ -82,14 +82,21 @@ pub struct Reader<'r> {
 
 impl Bytes for &[u8] {}
 
+impl<B: Bytes> Bytes for &mut B {
+    fn leave_out(&mut self, count: u64) -> std::io::Result<()> {
+        (**self).leave_out(count)
+    }
+}
+
 impl<'r> Reader<'r> {
     /// A reader at the start of an archive.
-    pub fn new(input: &'r mut dyn Bytes) -> Self {
+    pub fn new(input: impl Bytes + Send + 'r) -> Self {
         Self {
-            input,
+            input: Box::new(input),
             left: 0,
             padding: 0,
             ended: false,
+            is_begun: false,
             records: None,
             long_path: None,
             long_link: None,
@@ -152,6 +159,11 @@ impl<'r> Reader<'r> {
         self.left -= count as u64;
     }
 
+    /// Whether not even a first header was read: then it may be no archive at all.
+    pub fn is_at_start(&self) -> bool {
+        !self.is_begun
+    }
+
     /// How many bytes of data the archive holds for the present member, from here on.
     pub fn left(&self) -> u64 {
         self.left
@@ -159,7 +171,7 @@ impl<'r> Reader<'r> {
 
     /// Reads a header; `false` at the end of the archive.
     fn header(&mut self, block: &mut Block) -> Result<bool> {
-        if !self::block(self.input, block)? {
+        if !self::block(&mut *self.input, block)? {
             return self.at_end();
         }
         if block.iter().all(|byte| *byte == 0) {
@@ -169,6 +181,7 @@ impl<'r> Reader<'r> {
         if !header::checksum_is_right(block) {
             return Err(refuse("a header has the wrong checksum"));
         }
+        self.is_begun = true;
         Ok(true)
     }
 
@@ -253,10 +266,10 @@ impl<'r> Reader<'r> {
         self.left = stored;
         self.padding = padding(stored);
         if block[field::TYPE] == b'S' {
-            let (map, size) = sparse::old_gnu(block, self.input)?;
+            let (map, size) = sparse::old_gnu(block, &mut *self.input)?;
             return self.sparse(member, map, size);
         }
-        let Some((map, size, taken)) = sparse::from_records(&mut records.sparse, self.input)?
+        let Some((map, size, taken)) = sparse::from_records(&mut records.sparse, &mut *self.input)?
         else {
             return Ok(());
         };

@@ -50,7 +50,7 @@ impl<W: Write> Writer<W> {
         })
     }
 
-    /// Starts a member. The data of a file, as many bytes as its size (or its pieces) says, is written to this writer
+    /// Starts a member. The data of a file, as many bytes as its size says, is written to this writer
     /// next.
     ///
     /// # Errors
@@ -119,29 +119,12 @@ impl<W: Write> Write for Writer<W> {
     }
 }
 
-/// How many bytes of data the archive holds for a member.
+/// How many bytes of data the archive holds for a member. Holes are written out.
 fn stored_size(member: &Member) -> u64 {
-    match (&member.pieces, member.kind) {
-        (Some(pieces), Kind::File) => {
-            let sum: u64 = pieces.iter().map(|piece| piece.length).sum();
-            sum + map(member).len() as u64
-        }
-        (None, Kind::File) => member.size,
+    match member.kind {
+        Kind::File => member.size,
         _ => 0,
     }
-}
-
-/// The map of a sparse file, as it stands before the data in GNU's format 1.0; the caller of [`Writer::start`] writes
-/// it first.
-pub(super) fn map(member: &Member) -> Vec<u8> {
-    let pieces = member.pieces.as_deref().unwrap_or_default();
-    let mut text = format!("{}\n", pieces.len());
-    for piece in pieces {
-        text.push_str(&format!("{}\n{}\n", piece.offset, piece.length));
-    }
-    let mut map = text.into_bytes();
-    map.resize(map.len().next_multiple_of(BLOCK), 0);
-    map
 }
 
 fn header(member: &Member, stored: u64, records: &mut Vec<u8>) -> Block {
@@ -179,16 +162,6 @@ fn header(member: &Member, stored: u64, records: &mut Vec<u8>) -> Block {
     for (attribute, value) in &member.xattrs {
         let key = String::from_utf8_lossy(attribute);
         record(records, &format!("SCHILY.xattr.{key}"), value);
-    }
-    if let (Kind::File, Some(_)) = (member.kind, &member.pieces) {
-        record(records, "GNU.sparse.major", b"1");
-        record(records, "GNU.sparse.minor", b"0");
-        record(records, "GNU.sparse.name", &member.path);
-        record(
-            records,
-            "GNU.sparse.realsize",
-            member.size.to_string().as_bytes(),
-        );
     }
     seal(&mut block);
     block
@@ -293,100 +266,62 @@ mod tests {
     use super::super::Reader;
     use super::*;
 
+    /// A name of this length.
+    fn long(length: usize) -> Vec<u8> {
+        let mut name = b"d/".repeat(length / 2);
+        name.push(b'x');
+        name
+    }
+
+    fn named(path: Vec<u8>, kind: Kind) -> Member {
+        Member {
+            path,
+            kind,
+            ..Member::default()
+        }
+    }
+
+    fn members() -> Vec<Member> {
+        let mut file = named(long(98), Kind::File);
+        (file.mode, file.size) = (0o4755, 5);
+        let mut link = named(long(600), Kind::Symlink);
+        link.link = long(300);
+        let mut device = named(b"dev".to_vec(), Kind::Block);
+        device.device = (259, 65536);
+        let mut ids = named(b"ids".to_vec(), Kind::File);
+        (ids.uid, ids.gid) = (0x00ff_ffff, 4_294_967_294);
+        let mut early = named(b"t".to_vec(), Kind::File);
+        (early.mtime.seconds, early.mtime.nanos) = (-2, 5);
+        let mut late = named(b"u".to_vec(), Kind::File);
+        late.mtime.seconds = 1 << 40;
+        let mut second = named(b"h".to_vec(), Kind::HardLink);
+        second.link = b"t".to_vec();
+        let mut attributes = named(b"c".to_vec(), Kind::Fifo);
+        attributes.xattrs = vec![
+            (b"user.a".to_vec(), b"\0=\n".to_vec()),
+            (b"user.b".to_vec(), vec![7; 80]),
+        ];
+        let directory = named(long(200), Kind::Directory);
+        vec![
+            file, link, device, ids, early, late, second, attributes, directory,
+        ]
+    }
+
     #[test]
     fn what_is_written_is_read_again() {
-        let long = |length: usize| {
-            b"d/"
-                .iter()
-                .copied()
-                .cycle()
-                .take(length)
-                .chain(*b"x")
-                .collect::<Vec<u8>>()
-        };
-        let members = [
-            Member {
-                path: long(98),
-                mode: 0o4755,
-                size: 5,
-                ..Member::default()
-            },
-            Member {
-                path: long(200),
-                kind: Kind::Directory,
-                mode: 0o1777,
-                ..Member::default()
-            },
-            Member {
-                path: long(600),
-                kind: Kind::Symlink,
-                link: long(300),
-                mode: 0o777,
-                ..Member::default()
-            },
-            Member {
-                path: b"dev".to_vec(),
-                kind: Kind::Block,
-                device: (259, 65536),
-                ..Member::default()
-            },
-            Member {
-                path: b"ids".to_vec(),
-                uid: 0x00ff_ffff,
-                gid: 4_294_967_294,
-                ..Member::default()
-            },
-            Member {
-                path: b"t".to_vec(),
-                mtime: Time {
-                    seconds: -2,
-                    nanos: 5,
-                },
-                ..Member::default()
-            },
-            Member {
-                path: b"u".to_vec(),
-                mtime: Time {
-                    seconds: 1 << 40,
-                    nanos: 0,
-                },
-                ..Member::default()
-            },
-            Member {
-                path: b"h".to_vec(),
-                kind: Kind::HardLink,
-                link: b"t".to_vec(),
-                ..Member::default()
-            },
-            Member {
-                path: b"c".to_vec(),
-                kind: Kind::Fifo,
-                xattrs: vec![
-                    (b"user.a".to_vec(), b"\0=\n".to_vec()),
-                    (b"user.b".to_vec(), vec![7; 80]),
-                ],
-                ..Member::default()
-            },
-        ];
         let mut writer = Writer::new(Vec::new());
-        for member in &members {
+        let contents = |member: &Member| &b"hello"[..usize::try_from(member.size).unwrap()];
+        for member in &members() {
             writer.start(member).unwrap();
-            writer
-                .write_all(&b"hello"[..usize::try_from(member.size).unwrap()])
-                .unwrap();
+            writer.write_all(contents(member)).unwrap();
         }
         let archive = writer.finish().unwrap();
         assert_eq!(archive.len() % BLOCK, 0);
-        let mut input = &archive[..];
-        let mut reader = Reader::new(&mut input);
-        let mut got = Member::default();
-        for member in &members {
+        let (mut reader, mut got) = (Reader::new(&archive[..]), Member::default());
+        for member in &members() {
             assert!(reader.next(&mut got).unwrap());
             assert_eq!(&got, member);
-            assert_eq!(
-                reader.data().unwrap(),
-                &b"hello"[..usize::try_from(member.size).unwrap()]
-            );
+            assert_eq!(reader.data().unwrap(), contents(member));
         }
         assert!(!reader.next(&mut got).unwrap() && reader.had_its_end());
     }

@@ -18,9 +18,9 @@ use crate::tar;
 /// How much is copied at once.
 const PIECE: usize = 256 * 1024;
 /// By which name a layout calls an image (image-spec, annotations.md).
-pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The same for containerd.
-pub(super) const IMAGE_NAME: &str = "io.containerd.image.name";
+pub(crate) const IMAGE_NAME: &str = "io.containerd.image.name";
 
 /// Writes the whole image: its documents, and each blob as the source gives it.
 ///
@@ -138,7 +138,7 @@ fn read(from: &mut dyn Read, buffer: &mut [u8], digest: &Digest) -> Result<usize
 }
 
 /// Where a layout has a blob.
-pub(super) fn path(digest: &Digest) -> String {
+pub(crate) fn path(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm(), digest.hex())
 }
 

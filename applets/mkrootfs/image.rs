@@ -1,0 +1,173 @@
+//! mkrootfs with an input: an image, or the tar of a root.
+
+use std::env;
+use std::fs::File;
+use std::io::{IsTerminal, stdin};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use isobox::error::{Doing, Error, Result};
+use isobox::image::observer::{Event, Observer};
+use isobox::image::open::{self, Choice, Input, Opening};
+use isobox::image::{Descriptor, Platform};
+use isobox::rootfs::apply::Limits;
+use isobox::rootfs::report::Report;
+use isobox::rootfs::staging::Staging;
+use isobox::rootfs::{remove, unpack};
+use nix::fcntl::AtFlags;
+use nix::libc;
+use nix::sys::stat::fstatat;
+
+use crate::cli::{Exit, say};
+
+/// How an input is turned into a tree.
+pub(super) struct Unpacking {
+    pub(super) platform: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) limits: Limits,
+    pub(super) sync: bool,
+    pub(super) is_quiet: bool,
+}
+
+/// Whether standard input is meant as the input though nobody says so: a pipe, or a file that was redirected.
+pub(super) fn is_piped() -> bool {
+    let input = File::from(match stdin().as_fd().try_clone_to_owned() {
+        Ok(input) => input,
+        Err(_) => return false,
+    });
+    input.metadata().is_ok_and(|meta| {
+        let kind = meta.file_type();
+        kind.is_fifo() || kind.is_socket() || kind.is_file() && meta.len() > 0
+    })
+}
+
+/// Tells a person what goes on; notes are for everybody.
+struct Teller {
+    is_quiet: bool,
+}
+
+impl Observer for Teller {
+    fn note(&self, text: &str) {
+        say(&format!("note: {text}\n"));
+    }
+    fn blob(&self, _: &Descriptor, _: Event) {}
+}
+
+impl Teller {
+    fn layer(&self, number: usize, of: usize, layer: &Descriptor) {
+        if !self.is_quiet {
+            say(&format!(
+                "layer {number}/{of} {} ({} bytes)\n",
+                layer.digest.short(),
+                layer.size
+            ));
+        }
+    }
+}
+
+impl Unpacking {
+    /// Opens the input.
+    fn open<'a>(&self, input: &Path, teller: &'a Teller) -> Result<Input<'a>> {
+        let platform = match &self.platform {
+            Some(platform) => platform.parse()?,
+            None => Platform::host(),
+        };
+        let opening = Opening {
+            choice: Choice {
+                platform,
+                name: self.name.clone(),
+            },
+            spool: spool(),
+            observer: teller,
+        };
+        open::file(file(input)?, opening)
+    }
+
+    /// Makes the tree in a directory.
+    pub(super) fn directory(&self, input: &Path, target: &Path) -> Result<Exit> {
+        let teller = Teller {
+            is_quiet: self.is_quiet,
+        };
+        let input = self.open(input, &teller)?;
+        let staging = Staging::new(target)?;
+        let report = self.unpack(input, staging.root()?, &teller)?;
+        staging.finish(target, self.sync)?;
+        tell(&report);
+        Ok(Exit::OK)
+    }
+
+    fn unpack(&self, input: Input<'_>, root: OwnedFd, teller: &Teller) -> Result<Report> {
+        match input {
+            Input::Image(source) => unpack::image(&*source, root, self.limits, &|at, of, layer| {
+                teller.layer(at, of, layer);
+            }),
+            Input::Root(tar) => unpack::root_tar(tar, root, self.limits),
+        }
+    }
+
+    /// Makes the tree in a place of its own, hands it to `with`, and takes it away again.
+    pub(super) fn temporary(
+        &self,
+        input: &Path,
+        with: &mut dyn FnMut(&Path) -> Result<Exit>,
+    ) -> Result<Exit> {
+        let teller = Teller {
+            is_quiet: self.is_quiet,
+        };
+        let input = self.open(input, &teller)?;
+        let path = spool().join(format!("mkrootfs-{}", std::process::id()));
+        let staging = Staging::new(&path)?;
+        let report = self.unpack(input, staging.root()?, &teller)?;
+        tell(&report);
+        with(&staging.path_of(&path))
+    }
+}
+
+/// Says what is not as the image has it.
+pub(super) fn tell(report: &Report) {
+    for note in report.notes() {
+        say(&format!("note: {note}\n"));
+    }
+}
+
+fn file(input: &Path) -> Result<File> {
+    if input != Path::new("-") {
+        return File::open(input).doing_to("cannot open", input);
+    }
+    if stdin().is_terminal() {
+        return Err(Error::new("standard input is a terminal").hint("pull IMAGE | mkrootfs DIR"));
+    }
+    let input = stdin().as_fd().try_clone_to_owned();
+    input.map(File::from).doing("cannot read standard input")
+}
+
+/// Where large things may lie for a while.
+fn spool() -> PathBuf {
+    match env::var_os("TMPDIR") {
+        Some(dir) if !dir.is_empty() => dir.into(),
+        _ if Path::new("/var/tmp").is_dir() => "/var/tmp".into(),
+        _ => "/tmp".into(),
+    }
+}
+
+/// Removes a tree.
+pub(super) fn remove_tree(path: &Path) -> Result<Exit> {
+    let Some(name) = path.file_name() else {
+        return Err(Error::new("cannot remove")
+            .on(path)
+            .because("it has no name of its own"));
+    };
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let parent = isobox::root::open(parent)?;
+    let stat =
+        fstatat(&parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).doing_to("cannot remove", path)?;
+    if stat.st_mode & libc::S_IFMT != libc::S_IFDIR {
+        return Err(Error::new("not a directory:").on(path));
+    }
+    remove::remove(parent.as_fd(), name, path)?;
+    Ok(Exit::OK)
+}

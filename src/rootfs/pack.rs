@@ -1,0 +1,166 @@
+//! A tree as a tar: what `docker import` takes, and any tar unpacks. Names in the order of their bytes, so that the same
+//! tree always gives the same archive.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use nix::libc;
+use nix::sys::stat::{FileStat, fstat, major, minor};
+
+use super::walk::{Found, walk};
+use crate::error::{Doing, Error, Result};
+use crate::sys::xattr;
+use crate::tar::{Kind, Member, Time, Writer};
+
+const WRITING: &str = "cannot write the archive";
+/// How much is copied at once.
+const PIECE: usize = 256 * 1024;
+
+/// Writes all below `root`, and itself. Gives the number of sockets, which no archive can hold.
+///
+/// # Errors
+/// Where something cannot be read or written.
+pub fn pack(root: BorrowedFd<'_>, out: &mut dyn Write) -> Result<u64> {
+    let mut packing = Packing {
+        tar: Writer::new(out),
+        names: HashMap::new(),
+        buffer: vec![0; PIECE],
+        sockets: 0,
+    };
+    let stat = fstat(root).doing("cannot look at the root")?;
+    let mut top = member(b"./".to_vec(), Kind::Directory, &stat);
+    attributes(root, &mut top)?;
+    packing.tar.start(&top).doing(WRITING)?;
+    walk(root, &mut |path, found| packing.place(path, found))?;
+    packing.tar.finish().doing(WRITING)?;
+    Ok(packing.sockets)
+}
+
+struct Packing<'o> {
+    tar: Writer<&'o mut dyn Write>,
+    /// Files with several names, by device and inode, and the first name.
+    names: HashMap<(u64, u64), Vec<u8>>,
+    buffer: Vec<u8>,
+    sockets: u64,
+}
+
+impl Packing<'_> {
+    fn place(&mut self, path: &Path, found: &Found<'_>) -> Result<()> {
+        let mut name = path.as_os_str().as_bytes().to_vec();
+        let stat = &found.stat;
+        let kind = match stat.st_mode & libc::S_IFMT {
+            libc::S_IFDIR => {
+                name.push(b'/');
+                Kind::Directory
+            }
+            libc::S_IFREG => Kind::File,
+            libc::S_IFLNK => Kind::Symlink,
+            libc::S_IFCHR => Kind::Character,
+            libc::S_IFBLK => Kind::Block,
+            libc::S_IFIFO => Kind::Fifo,
+            _ => {
+                self.sockets += 1;
+                return Ok(());
+            }
+        };
+        let mut member = member(name, kind, stat);
+        if kind != Kind::Directory && stat.st_nlink > 1 {
+            let first = self.names.entry((stat.st_dev, stat.st_ino));
+            match first {
+                std::collections::hash_map::Entry::Occupied(first) => {
+                    member.kind = Kind::HardLink;
+                    member.size = 0;
+                    member.link.clone_from(first.get());
+                    return self.tar.start(&member).doing(WRITING);
+                }
+                std::collections::hash_map::Entry::Vacant(empty) => {
+                    empty.insert(member.path.clone());
+                }
+            }
+        }
+        match kind {
+            Kind::File => return self.file(path, found, member),
+            Kind::Symlink => {
+                member.link = found.read_link().doing_to("cannot read", path)?.into_vec();
+            }
+            Kind::Directory => {
+                let dir = found.open_directory().doing_to("cannot open", path)?;
+                attributes(dir.as_fd(), &mut member)?;
+            }
+            _ => {}
+        }
+        self.tar.start(&member).doing(WRITING)
+    }
+
+    fn file(&mut self, path: &Path, found: &Found<'_>, mut member: Member) -> Result<()> {
+        let mut file: File = found.open().doing_to("cannot open", path)?;
+        attributes(file.as_fd(), &mut member)?;
+        self.tar.start(&member).doing(WRITING)?;
+        let mut left = member.size;
+        while left > 0 {
+            let want = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+            let buffer = self.buffer.get_mut(..want).unwrap_or_default();
+            let count = match file.read(buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                other => other.doing_to("cannot read", path)?,
+            };
+            if count == 0 {
+                return Err(Error::new("a file got shorter while it was read:").on(path));
+            }
+            let data = buffer.get(..count).unwrap_or_default();
+            self.tar.write_all(data).doing(WRITING)?;
+            left -= count as u64;
+        }
+        Ok(())
+    }
+}
+
+fn member(path: Vec<u8>, kind: Kind, stat: &FileStat) -> Member {
+    let device = match kind {
+        Kind::Character | Kind::Block => (major(stat.st_rdev), minor(stat.st_rdev)),
+        _ => (0, 0),
+    };
+    let number = |number: u64| u32::try_from(number).unwrap_or(0);
+    Member {
+        path,
+        kind,
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        size: match kind {
+            Kind::File => u64::try_from(stat.st_size).unwrap_or(0),
+            _ => 0,
+        },
+        mtime: Time {
+            seconds: stat.st_mtime,
+            nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+        },
+        device: (number(device.0), number(device.1)),
+        ..Member::default()
+    }
+}
+
+/// The attributes that an image may have.
+fn attributes(fd: BorrowedFd<'_>, member: &mut Member) -> Result<()> {
+    let Ok(names) = xattr::list(fd) else {
+        return Ok(());
+    };
+    for name in names.split_inclusive(|b| *b == 0) {
+        let Ok(name) = CStr::from_bytes_with_nul(name) else {
+            continue;
+        };
+        let Ok(value) = xattr::get(fd, name) else {
+            continue;
+        };
+        if super::owner::is_allowed(name.to_bytes(), &value) {
+            member.xattrs.push((name.to_bytes().to_vec(), value));
+        }
+    }
+    member.xattrs.sort();
+    Ok(())
+}
