@@ -25,9 +25,9 @@ pub mod download;
 mod fetch;
 mod files;
 pub mod layer;
-pub mod open;
 pub mod manifest;
 pub mod observer;
+pub mod open;
 pub mod platform;
 pub mod reference;
 #[cfg(feature = "pull")]
