@@ -36,6 +36,8 @@ mod complete;
 #[cfg(feature = "oci")]
 mod container;
 mod frame;
+#[cfg(feature = "image")]
+mod fuzz;
 mod lab;
 #[cfg(feature = "cgroup")]
 mod libcgroup;

@@ -201,9 +201,14 @@ fn split_domain(name: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// The registry as we call it: in lower case, Docker Hub by its one name.
+/// The registry as we call it: in lower case, Docker Hub by its one name. A name that only its capitals make one keeps
+/// them: without, it would be read as part of a repository of Docker Hub.
 fn registry_of(domain: &str) -> Result<String> {
     let lower = domain.to_ascii_lowercase();
+    let lower = match split_domain(&format!("{lower}/")).0 {
+        Some(_) => lower,
+        None => domain.into(),
+    };
     let (host, port) = split_port(&lower);
     let good_port = port.is_none_or(|port| {
         port.parse::<u16>().is_ok_and(|port| port > 0) && port.bytes().all(|b| b.is_ascii_digit())

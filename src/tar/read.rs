@@ -235,7 +235,11 @@ impl<'r> Reader<'r> {
         self.input
             .read_exact(&mut bytes)
             .doing("cannot read the archive")?;
-        bytes.truncate(usize::try_from(size).unwrap_or(0));
+        let rest = bytes.split_off(usize::try_from(size).unwrap_or(0));
+        if rest.iter().any(|byte| *byte != 0) && matches!(block[field::TYPE], b'L' | b'K') {
+            // Others read a name to its NUL, wherever its size says that it ends.
+            return Err(refuse("a long name that goes on behind its end"));
+        }
         Ok(bytes)
     }
 
@@ -255,6 +259,13 @@ impl<'r> Reader<'r> {
         member.atime = records.atime;
         member.xattrs.append(&mut records.xattrs);
         member.kind = kind_of(block[field::TYPE], &member.path)?;
+        let is_link = matches!(member.kind, Kind::HardLink | Kind::Symlink);
+        if member.path.is_empty() || is_link && member.link.is_empty() {
+            // GNU tar would take it for the directory itself.
+            return Err(refuse(
+                "a member without a name, or a link that leads nowhere",
+            ));
+        }
         stored = match member.kind {
             // A hard link may give the size of what it links to, and has no data whatever it says.
             Kind::HardLink => 0,
@@ -266,6 +277,9 @@ impl<'r> Reader<'r> {
         self.left = stored;
         self.padding = padding(stored);
         if block[field::TYPE] == b'S' {
+            if &block[field::MAGIC] != b"ustar  \0" {
+                return Err(refuse("a sparse file of GNU's in another format"));
+            }
             let (map, size) = sparse::old_gnu(block, &mut *self.input)?;
             return self.sparse(member, map, size);
         }
@@ -307,6 +321,9 @@ fn plain_fields(block: &Block, member: &mut Member) -> Result<()> {
     if posix && !prefix.is_empty() {
         member.path.extend_from_slice(prefix);
         member.path.push(b'/');
+    } else if !prefix.is_empty() && block[field::TYPE] != b'S' {
+        // Python's tarfile takes it for the start of the name, GNU tar for a time, and old tars know nothing of it.
+        return Err(refuse("a prefix in a format that has none"));
     }
     member.path.extend_from_slice(text(&block[field::NAME]));
     member.link.extend_from_slice(text(&block[field::LINK]));
