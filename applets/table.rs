@@ -33,6 +33,8 @@ applets! {
     "container.rs" container: 125, 1, [Args];
     #[cfg(feature = "cgroup")]
     "libcgroup.rs" libcgroup: 96, 1, [Create, SetParameters, Get, Delete, Classify, List];
+    #[cfg(feature = "net")]
+    "ip.rs" ip: 255, 8, [Args];
     "lsns.rs" lsns: 1, 8, [Args];
     #[cfg(feature = "image")]
     "mkrootfs.rs" mkrootfs: 1, 1, [Args];

@@ -91,6 +91,15 @@ impl Accounts {
         Ok(found.map(|group| group.gid))
     }
 
+    /// The name of the first group of this id.
+    ///
+    /// # Errors
+    /// Where the file is there but cannot be read safely.
+    pub fn group_of(&mut self, gid: u32) -> Result<Option<OsString>> {
+        let found = groups(self.groups()?).find(|group| group.gid == gid);
+        Ok(found.map(|group| OsStr::from_bytes(group.name).to_owned()))
+    }
+
     /// The groups of a user as initgroups(3) sets them: `primary`, then each that lists the user as a member,
     /// none twice.
     ///

@@ -29,6 +29,11 @@ pub fn is_admin() -> bool {
     has(CAP_SYS_ADMIN)
 }
 
+/// Whether this process has `CAP_NET_ADMIN` in its user namespace.
+pub fn is_net_admin() -> bool {
+    has(1 << 12)
+}
+
 /// Whether this process may write a map of any ids for a child of its user namespace.
 pub fn may_map(ids: Ids) -> bool {
     match ids {

@@ -27,6 +27,8 @@ macro_rules! case_files {
 }
 
 case_files!(unshare, unshare_maps, nsenter, lsns, roots, setpriv);
+#[cfg(feature = "net")]
+case_files!(ip, ip_wrong);
 
 fn run_file(name: &str, text: &str) {
     let cases = case::parse(text).unwrap_or_else(|error| panic!("{name}.cases: {error}"));
@@ -122,7 +124,7 @@ for p; do while grep -qs "^State:[^Z]*$" /proc/$p/status; do sleep 0.01; done; d
 "#;
 
 /// Words the cases share. They stand for neither side: what they call is the host's by path.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 8] = [
     (
         "mkroot", // mkroot DIR: a small root, the shell form of `Sandbox::root`
         r#"#!/bin/sh
@@ -188,6 +190,55 @@ echo "$pid" | tee "$HOME/.target-$pid"
         "alone", // alone LINE: in a PID namespace with its own /proc, where lsns finds nobody else
         r#"#!/bin/sh
 exec /usr/bin/unshare -pf --kill-child --mount-proc sh -c "$1"
+"#,
+    ),
+    (
+        "lab", // lab LINE: where there are links, addresses, routes and named namespaces, the same at every run
+        r#"#!/bin/sh
+exec /usr/bin/unshare -mn sh -c '
+mount -t tmpfs tmpfs /run
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
+ip netns add blue; ip netns add red
+ip -force -batch - <<END
+link add br0 address 02:00:00:00:00:10 type bridge
+link add v0 address 02:00:00:00:00:20 type veth peer name v1 address 02:00:00:00:00:21 netns blue
+link add v2 address 02:00:00:00:00:22 type veth peer name v3 address 02:00:00:00:00:23
+addr add 10.0.0.1/24 dev br0
+link set br0 up
+link set v2 master br0
+link set v2 up
+link set v3 up alias "hello x y"
+link set v0 up group 5
+addr add 10.9.0.1/24 dev v0
+addr add fd00::1/64 dev v0 nodad
+addr add 10.0.0.3 peer 10.0.0.4 dev v3 label v3:1
+addr add 10.0.1.3/24 brd + dev v3 valid_lft 1000000 preferred_lft 0
+addr add 127.7.7.7/8 dev lo
+link property add dev v3 altname otherlongname1234567
+tuntap add t0 mode tap user 1000 group 5 vnet_hdr
+tuntap add t1 mode tun pi multi_queue
+END
+ip link set t0 address 02:00:00:00:00:30
+ip -n blue -batch - <<END
+link set v1 up
+addr add 10.9.0.2/24 dev v1
+END
+for link in v0 v2 br0; do
+  for i in $(seq 500); do ip link show $link | grep -q "state UP" && break; sleep 0.01; done
+done
+ip -force -batch - <<END
+route add default via 10.9.0.2
+route add 10.5.0.0/16 via 10.9.0.2 dev v0 metric 50 mtu 1400 src 10.9.0.1
+route add blackhole 10.6.0.0/16
+route add unreachable fd01::/64
+route add 10.7.0.0/16 nexthop via 10.9.0.2 dev v0 weight 2 nexthop via 10.0.0.9 dev br0
+route add 10.8.0.0/16 via inet6 fd00::7 dev v0 table 77
+neigh replace 10.9.0.2 lladdr 02:00:00:00:00:77 dev v0
+neigh add proxy 10.9.0.3 dev v0
+neigh replace 10.9.0.5 lladdr 02:00:00:00:00:78 dev v0 nud stale
+END
+PATH=$1; eval "$2"' lab "$PATH" "$1"
 "#,
     ),
     (

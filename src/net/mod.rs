@@ -16,13 +16,13 @@ pub mod name;
 pub mod nat;
 pub mod netns;
 pub mod nftables;
+pub mod number;
 pub mod refusal;
+pub mod request;
 pub mod route;
 pub mod ruleset;
 pub mod shaping;
-pub mod talk;
 pub mod veth;
-pub mod wire;
 
 pub use connection::Connection;
 pub use message::{Answer, Message};

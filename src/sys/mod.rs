@@ -19,6 +19,7 @@ pub mod start;
 pub mod stat;
 pub mod task;
 pub mod terminal;
+pub mod tun;
 pub mod unwind;
 pub mod xattr;
 

@@ -25,12 +25,16 @@ pub mod namespaces;
 #[cfg(feature = "net")]
 pub mod nat;
 pub mod net;
+#[cfg(feature = "net")]
+pub mod netns;
 pub mod own_binary;
 pub mod proc;
 pub mod process;
 #[cfg(feature = "net")]
 pub mod resolver;
 pub mod root;
+#[cfg(feature = "net")]
+pub mod rtnetlink;
 pub mod seccomp;
 #[cfg(feature = "net")]
 pub mod shaping;
@@ -39,5 +43,7 @@ pub mod switch_root;
 pub mod terminal;
 pub mod time;
 pub mod tree;
+#[cfg(feature = "net")]
+pub mod tun;
 pub mod uts;
 pub mod worded;

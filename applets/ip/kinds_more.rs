@@ -1,0 +1,499 @@
+//! The kinds of link whose options are no plain table: vlan, vxlan, macvlan, ipvlan, and what tun shows.
+
+use std::net::IpAddr;
+
+use isobox::error::{Error, Result};
+use isobox::net::attributes::Attributes;
+use isobox::plan::steps::rtnetlink::cannot_find;
+
+use super::kinds::{little, one_of, protocol_name, unknown, vlan_protocol};
+use super::link::Making;
+use super::words::{Family, Words, address, begins, octets};
+use super::{Show, names};
+
+/// `MACVLAN_MODE_*`.
+const MACVLAN: [(u32, &str); 5] = [
+    (1, "private"),
+    (2, "vepa"),
+    (4, "bridge"),
+    (8, "passthru"),
+    (16, "source"),
+];
+/// `IPVLAN_MODE_*`.
+const IPVLAN: [&str; 3] = ["l2", "l3", "l3s"];
+/// `VLAN_FLAG_*`: the bit, its word, and how it is shown.
+const VLAN: [(u32, &str, &str); 5] = [
+    (0x1, "reorder_hdr", "REORDER_HDR"),
+    (0x2, "gvrp", "GVRP"),
+    (0x8, "mvrp", "MVRP"),
+    (0x4, "loose_binding", "LOOSE_BINDING"),
+    (0x10, "bridge_binding", "BRIDGE_BINDING"),
+];
+/// Switches of vxlan: the attribute, the word, and the key in JSON where it is shown.
+const VXLAN: [(u16, &str); 11] = [
+    (7, "learning"),
+    (11, "proxy"),
+    (12, "rsc"),
+    (13, "l2miss"),
+    (14, "l3miss"),
+    (18, "udpcsum"),
+    (19, "udp6zerocsumtx"),
+    (20, "udp6zerocsumrx"),
+    (21, "remcsumtx"),
+    (22, "remcsumrx"),
+    (25, "external"),
+];
+
+/// Reads the words behind `type KIND`.
+pub(super) fn read(kind: &str, words: &mut Words<'_>, into: &mut Making) -> Result<()> {
+    match kind {
+        "vlan" => vlan(words, into),
+        "vxlan" => vxlan(words, into),
+        "ipvlan" | "ipvtap" => ipvlan(kind, words, into),
+        _ => macvlan(kind, words, into),
+    }
+}
+
+fn vlan(words: &mut Words<'_>, into: &mut Making) -> Result<()> {
+    let (mut flags, mut mask) = (0u32, 0u32);
+    while let Some(word) = words.next()? {
+        if begins(word, "protocol") {
+            let protocol = vlan_protocol(words).map_err(|_| words.wrong("protocol is invalid"))?;
+            into.request.attribute(5, &protocol);
+        } else if begins(word, "id") {
+            let id: u16 = words.number("id is invalid")?;
+            into.request.attribute(1, &id.to_ne_bytes());
+        } else if let Some((bit, name, _)) = VLAN.iter().find(|row| begins(word, row.1)) {
+            mask |= bit;
+            match words.value()? {
+                "on" => flags |= bit,
+                "off" => flags &= !bit,
+                other => {
+                    return Err(words
+                        .wrong(&format!("{name} is invalid"))
+                        .hint_maybe((other == "yes").then_some("say on")));
+                }
+            }
+        } else {
+            return Err(unknown("vlan", word));
+        }
+    }
+    if mask != 0 {
+        into.request
+            .attribute(2, &[flags.to_ne_bytes(), mask.to_ne_bytes()].concat());
+    }
+    Ok(())
+}
+
+fn macvlan(kind: &str, words: &mut Words<'_>, into: &mut Making) -> Result<()> {
+    const MODES: &str = "\"private\", \"vepa\", \"bridge\", \"passthru\" or \"source\"";
+    while let Some(word) = words.next()? {
+        if begins(word, "mode") {
+            let word = words.value()?;
+            let mode = MACVLAN.iter().find(|mode| mode.1 == word).ok_or_else(|| {
+                let text = format!("Error: argument of \"mode\" must be {MODES}, not \"{word}\"");
+                Error::new(text).status(1)
+            })?;
+            into.request.number(1, mode.0);
+        } else if begins(word, "flag") {
+            let flag: u16 = match words.value()? {
+                "null" => 0,
+                "nopromisc" => 1,
+                "nodst" => 2,
+                word => return Err(one_of("flag", "\"nopromisc\", \"nodst\" or \"null\"", word)),
+            };
+            into.request.attribute(2, &flag.to_ne_bytes());
+        } else if begins(word, "bcqueuelen") {
+            let length: u32 = words.number("bcqueuelen")?;
+            into.request.number(7, length);
+        } else {
+            return Err(Error::new(format!("{kind}: unknown option \"{word}\"?")).status(1));
+        }
+    }
+    Ok(())
+}
+
+fn ipvlan(kind: &str, words: &mut Words<'_>, into: &mut Making) -> Result<()> {
+    let mut flag = None;
+    while let Some(word) = words.next()? {
+        if begins(word, "mode") {
+            let word = words.value()?;
+            let mode = IPVLAN
+                .iter()
+                .position(|mode| *mode == word)
+                .and_then(|mode| u16::try_from(mode).ok());
+            let mode = mode.ok_or_else(|| {
+                let text = "Error: argument of \"mode\" must be either \"l2\", \"l3\" or \"l3s\"";
+                Error::new(text).status(1)
+            })?;
+            into.request.attribute(1, &mode.to_ne_bytes());
+            continue;
+        }
+        let meant: u16 = match word {
+            word if begins(word, "private") => 1,
+            word if begins(word, "vepa") => 2,
+            word if begins(word, "bridge") => 0,
+            word => return Err(Error::new(format!("{kind}: unknown option \"{word}\"?")).status(1)),
+        };
+        flag = Some(meant);
+    }
+    if let Some(flag) = flag {
+        into.request.attribute(2, &flag.to_ne_bytes());
+    }
+    Ok(())
+}
+
+fn vxlan(words: &mut Words<'_>, into: &mut Making) -> Result<()> {
+    while let Some(word) = words.next()? {
+        if vxlan_switch(word, into) {
+            continue;
+        }
+        match word {
+            "id" | "vni" => {
+                let id: u32 = words.number("invalid id")?;
+                if id >= 1 << 24 {
+                    return Err(words.wrong("invalid id"));
+                }
+                into.request.number(1, id);
+            }
+            "group" | "remote" => vxlan_address(words, into, [2, 16], word)?,
+            "local" => vxlan_address(words, into, [4, 17], word)?,
+            "dev" => {
+                let name = words.value()?;
+                into.link(3, name, cannot_find);
+            }
+            "ttl" | "hoplimit" => {
+                let ttl = match words.value()? {
+                    "auto" => 0,
+                    "inherit" => {
+                        into.request.attribute(28, &[]);
+                        continue;
+                    }
+                    word => super::words::number(word)
+                        .and_then(|ttl| u8::try_from(ttl).ok())
+                        .ok_or_else(|| words.wrong("TTL must be <= 255"))?,
+                };
+                into.request.attribute(5, &[ttl]);
+            }
+            "tos" | "dsfield" => {
+                let tos = match words.value()? {
+                    "inherit" => 1,
+                    word => u8::from_str_radix(word.trim_start_matches("0x"), 16)
+                        .map_err(|_| words.wrong("bad TOS value"))?,
+                };
+                into.request.attribute(6, &[tos]);
+            }
+            "ageing" => {
+                let age = match words.value()? {
+                    "none" => 0,
+                    _ => {
+                        words.back();
+                        words.number("ageing timer")?
+                    }
+                };
+                into.request.number(8, age);
+            }
+            "maxaddress" => {
+                let most: u32 = words.number("max addresses")?;
+                into.request.number(9, most);
+            }
+            "srcport" | "port" => {
+                let low: u16 = words.number("min port")?;
+                let high: u16 = words.number("max port")?;
+                into.request
+                    .attribute(10, &[low.to_be_bytes(), high.to_be_bytes()].concat());
+            }
+            "dstport" => {
+                let port: u16 = words.number("dst port")?;
+                into.request.attribute(15, &port.to_be_bytes());
+            }
+            "gbp" => {
+                into.request.attribute(23, &[]);
+            }
+            "gpe" => {
+                into.request.attribute(27, &[]);
+            }
+            word => return Err(unknown("vxlan", word)),
+        }
+    }
+    Ok(())
+}
+
+/// `learning`, `nolearning` ...
+fn vxlan_switch(word: &str, into: &mut Making) -> bool {
+    let (name, on) = match word.strip_prefix("no") {
+        Some(name) => (name, 0),
+        None => (word, 1),
+    };
+    let found = VXLAN.iter().find(|row| row.1 == name);
+    if let Some((attribute, _)) = found {
+        into.request.attribute(*attribute, &[on]);
+    }
+    found.is_some()
+}
+
+fn vxlan_address(
+    words: &mut Words<'_>,
+    into: &mut Making,
+    kinds: [u16; 2],
+    name: &str,
+) -> Result<()> {
+    let word = words.value()?;
+    let address = address(word, Family::Any).ok_or_else(|| {
+        let text = format!("Error: any valid address is expected rather than \"{word}\".");
+        Error::new(text).status(1)
+    })?;
+    if name == "group" && !address.is_multicast() {
+        return Err(words.wrong("invalid group address"));
+    }
+    if name == "remote" && address.is_multicast() {
+        return Err(words.wrong("invalid remote address"));
+    }
+    let [v4, v6] = kinds;
+    let kind = if address.is_ipv4() { v4 } else { v6 };
+    into.request.attribute(kind, &octets(address));
+    Ok(())
+}
+
+impl Show<'_> {
+    /// What a link of these kinds has.
+    pub(super) fn other_kind(&mut self, kind: &str, data: Attributes<'_>) {
+        match kind {
+            "vlan" => self.vlan(data),
+            "vxlan" => self.vxlan(data),
+            "macvlan" | "macvtap" => self.macvlan(data),
+            "tun" => self.tun(data),
+            _ => self.ipvlan(data),
+        }
+    }
+
+    fn vlan(&mut self, data: Attributes<'_>) {
+        if let Some(protocol) = data.get(5) {
+            self.out
+                .string("protocol", "protocol {} ", &protocol_name(protocol));
+        }
+        if let Some(id) = data.u16(1) {
+            self.out.number("id", "id {} ", id.into());
+        }
+        let flags = data.u32(2).unwrap_or(0);
+        self.out.open_array("flags");
+        let set: Vec<&str> = VLAN
+            .iter()
+            .filter(|row| flags & row.0 != 0)
+            .map(|row| row.2)
+            .collect();
+        for (at, name) in set.iter().enumerate() {
+            let last = if at + 1 == set.len() { "> " } else { "," };
+            self.out.string(
+                "",
+                &format!("{}{{}}{last}", if at == 0 { "<" } else { "" }),
+                name,
+            );
+        }
+        self.out.close_array();
+    }
+
+    fn macvlan(&mut self, data: Attributes<'_>) {
+        if let Some(mode) = data.u32(1) {
+            let name = MACVLAN
+                .iter()
+                .find(|row| row.0 == mode)
+                .map_or("unknown", |row| row.1);
+            self.out.string("mode", "mode {} ", name);
+        }
+        let flags = data.u16(2).unwrap_or(0);
+        for (bit, name) in [(1, "nopromisc"), (2, "nodst")] {
+            if flags & bit != 0 {
+                self.out.truth(name, &format!("{name} "), true);
+            }
+        }
+        self.numbers(
+            data,
+            &[
+                (7, "bcqueuelen", "bcqueuelen {} "),
+                (8, "usedbcqueuelen", "usedbcqueuelen {} "),
+            ],
+        );
+    }
+
+    fn ipvlan(&mut self, data: Attributes<'_>) {
+        if let Some(mode) = data.u16(1) {
+            let name = IPVLAN.get(usize::from(mode)).unwrap_or(&"unknown");
+            self.out.string("mode", " mode {} ", name);
+        }
+        if let Some(flags) = data.u16(2) {
+            let name = match flags {
+                flags if flags & 1 != 0 => "private",
+                flags if flags & 2 != 0 => "vepa",
+                _ => "bridge",
+            };
+            self.out.truth(name, &format!("{name} "), true);
+        }
+    }
+
+    fn tun(&mut self, data: Attributes<'_>) {
+        let of = |kind: u16| data.get(kind).map(little);
+        match of(3) {
+            Some(1) => self.out.string("type", "type {} ", "tun"),
+            Some(2) => self.out.string("type", "type {} ", "tap"),
+            _ => {}
+        }
+        for (kind, name) in [(4, "pi"), (5, "vnet_hdr")] {
+            if let Some(on) = of(kind) {
+                self.out.on_off(name, &format!("{name} {{}} "), on != 0);
+            }
+        }
+        if let Some(many) = of(7) {
+            if self.out.is_json() {
+                self.out.truth("multi_queue", "", many != 0);
+            } else if many != 0 {
+                self.out.text("multi_queue ");
+            }
+            if many != 0 {
+                self.numbers(
+                    data,
+                    &[
+                        (8, "numqueues", "numqueues {} "),
+                        (9, "numdisabled", "numdisabled {} "),
+                    ],
+                );
+            }
+        }
+        if let Some(on) = of(6) {
+            self.out.on_off("persist", "persist {} ", on != 0);
+        }
+        for (kind, name) in [(1, "user"), (2, "group")] {
+            if let Some(id) = data.u32(kind) {
+                let named = super::tuntap::name_of(name, id).unwrap_or_else(|| id.to_string());
+                self.out.string(name, &format!("{name} {{}} "), &named);
+            }
+        }
+    }
+
+    fn vxlan(&mut self, data: Attributes<'_>) {
+        if data.u8(25).is_some_and(|on| on != 0) {
+            self.out.truth("external", "external ", true);
+        }
+        let Some(id) = data.u32(1) else {
+            return;
+        };
+        self.out.number("id", "id {} ", id.into());
+        self.vxlan_ends(data);
+        if let Some([l0, l1, h0, h1]) = data.get(10) {
+            let (low, high) = (
+                u16::from_be_bytes([*l0, *l1]),
+                u16::from_be_bytes([*h0, *h1]),
+            );
+            self.out.open_object("port_range");
+            self.out.number("low", "srcport {} ", low.into());
+            self.out.number("high", "{} ", high.into());
+            self.out.close_object();
+        }
+        if let Some(port) = data.u16(15) {
+            self.out
+                .number("port", "dstport {} ", u16::from_be(port).into());
+        }
+        self.vxlan_told(data, 7, "learning", "", "nolearning ");
+        for (kind, name) in [(11, "proxy"), (12, "rsc"), (13, "l2miss"), (14, "l3miss")] {
+            if data.u8(kind).is_some_and(|on| on != 0) {
+                self.out.truth(name, &format!("{name} "), true);
+            }
+        }
+        match data.u8(6) {
+            None | Some(0) => {}
+            Some(1) if !self.out.is_json() => self.out.text("tos inherit "),
+            Some(tos) => self.out.string("tos", "tos {} ", &format!("{tos:#x}")),
+        }
+        self.vxlan_lifetimes(data);
+        self.vxlan_told(data, 18, "udp_csum", "udpcsum ", "noudpcsum ");
+        self.vxlan_told(
+            data,
+            19,
+            "udp_zero_csum6_tx",
+            "udp6zerocsumtx ",
+            "noudp6zerocsumtx ",
+        );
+        self.vxlan_told(
+            data,
+            20,
+            "udp_zero_csum6_rx",
+            "udp6zerocsumrx ",
+            "noudp6zerocsumrx ",
+        );
+        for (kind, key) in [(21, "remcsum_tx"), (22, "remcsum_rx")] {
+            if data.u8(kind).is_some_and(|on| on != 0) {
+                self.out
+                    .truth(key, &format!("{} ", key.replace('_', "")), true);
+            }
+        }
+        for (kind, name) in [(23, "gbp"), (27, "gpe")] {
+            if data.get(kind).is_some() {
+                self.out.truth(name, &format!("{name} "), true);
+            }
+        }
+    }
+
+    /// Where packets go, where from, and on which link.
+    fn vxlan_ends(&mut self, data: Attributes<'_>) {
+        let found = |v4: u16, v6: u16| {
+            let four = data.get(v4).map(|value| (value, ""));
+            let (value, six) = four.or_else(|| data.get(v6).map(|value| (value, "6")))?;
+            value
+                .iter()
+                .any(|byte| *byte != 0)
+                .then(|| (names::ip(value), six))
+        };
+        if let Some((text, six)) = found(2, 16) {
+            let multicast = text
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_multicast());
+            let word = if multicast { "group" } else { "remote" };
+            self.out
+                .string(&format!("{word}{six}"), &format!("{word} {{}} "), &text);
+        }
+        if let Some((text, six)) = found(4, 17) {
+            self.out.string(&format!("local{six}"), "local {} ", &text);
+        }
+        if let Some(link) = data.u32(3).filter(|link| *link != 0) {
+            let name = self.links.name(link);
+            self.out.string("link", "dev {} ", &name);
+        }
+    }
+
+    fn vxlan_lifetimes(&mut self, data: Attributes<'_>) {
+        if data.u8(28).is_some_and(|on| on != 0) {
+            self.out.string("ttl", "ttl {} ", "inherit");
+        } else if let Some(ttl) = data.u8(5) {
+            match ttl {
+                0 if !self.out.is_json() => self.out.text("ttl auto "),
+                ttl => self.out.number("ttl", "ttl {} ", ttl.into()),
+            }
+        }
+        match data.u8(29) {
+            Some(0) => self.out.json_string("df", "unset"),
+            Some(1) => self.out.string("df", "df {} ", "set"),
+            Some(2) => self.out.string("df", "df {} ", "inherit"),
+            _ => {}
+        }
+        if let Some(label) = data.u32(26).map(u32::from_be).filter(|label| *label != 0) {
+            self.out
+                .string("label", "flowlabel {} ", &format!("{label:#x}"));
+        }
+        match data.u32(8) {
+            Some(0) => self.out.string("ageing", "ageing {} ", "none"),
+            Some(age) => self.out.number("ageing", "ageing {} ", age.into()),
+            None => {}
+        }
+        if let Some(most) = data.u32(9).filter(|most| *most != 0) {
+            self.out.number("limit", "maxaddr {} ", most.into());
+        }
+    }
+
+    /// A switch that is told either way.
+    fn vxlan_told(&mut self, data: Attributes<'_>, kind: u16, key: &str, on: &str, off: &str) {
+        if let Some(value) = data.u8(kind) {
+            self.out
+                .truth(key, if value != 0 { on } else { off }, value != 0);
+        }
+    }
+}
