@@ -38,6 +38,8 @@ mod container;
 mod frame;
 #[cfg(feature = "image")]
 mod fuzz;
+#[cfg(feature = "net")]
+mod ip;
 mod lab;
 #[cfg(feature = "cgroup")]
 mod libcgroup;

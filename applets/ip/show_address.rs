@@ -89,19 +89,31 @@ pub(super) fn is_within(address: Option<&[u8]>, prefix: Prefix) -> bool {
     })
 }
 
-/// fnmatch(3) with `*` and `?`.
+/// fnmatch(3) with `*` and `?`. A star that was taken too short is taken longer, the last one first.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
-    let (mut pattern_rest, mut text_rest) = (pattern.chars(), text.chars());
-    match (pattern_rest.next(), text_rest.next()) {
-        (None, None) => true,
-        (Some('*'), _) => {
-            matches(pattern_rest.as_str(), text)
-                || !text.is_empty() && matches(pattern, text_rest.as_str())
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == b'?' || text.get(t) == Some(c) => {
+                p += 1;
+                t += 1;
+            }
+            _ => match &mut star {
+                Some((at, taken)) => {
+                    *taken += 1;
+                    (p, t) = (*at + 1, *taken);
+                }
+                None => return false,
+            },
         }
-        (Some('?'), Some(_)) => matches(pattern_rest.as_str(), text_rest.as_str()),
-        (Some(a), Some(b)) if a == b => matches(pattern_rest.as_str(), text_rest.as_str()),
-        _ => false,
     }
+    let rest = pattern.get(p..).unwrap_or_default();
+    rest.iter().all(|c| *c == b'*')
 }
 
 impl Show<'_> {
@@ -250,6 +262,8 @@ mod tests {
             ("*0", "eth0", true),
             ("", "", true),
             ("a", "ab", false),
+            ("*a*b", "xaxbab", true),
+            ("*a*b", "xaxbaa", false),
             ("*", "", true),
         ] {
             assert_eq!(matches(pattern, text), want, "{pattern} {text}");

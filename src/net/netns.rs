@@ -8,12 +8,13 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, fstat};
-use nix::unistd::{AccessFlags, Pid, access};
+use nix::unistd::{AccessFlags, Pid, access, geteuid};
 
 use crate::decimal::decimal;
 use crate::error::{Doing, Error, Result};
@@ -40,11 +41,16 @@ pub enum Named {
 }
 
 impl Directories {
-    /// `runtime` is the user's `XDG_RUNTIME_DIR`, where there is one.
+    /// `runtime` is the user's `XDG_RUNTIME_DIR`, where there is one. One that belongs to somebody else is none: what a
+    /// name means must not be theirs to say.
     pub fn new(runtime: Option<&OsStr>) -> Self {
-        let absolute = runtime.map(Path::new).filter(|path| path.is_absolute());
+        let own = |path: &&Path| {
+            let owner = fs::metadata(path).map(|found| found.uid());
+            path.is_absolute() && owner.is_ok_and(|uid| uid == geteuid().as_raw())
+        };
+        let runtime = runtime.map(Path::new).filter(own);
         Self {
-            own: absolute.map(|path| path.join("netns")),
+            own: runtime.map(|path| path.join("netns")),
         }
     }
 
@@ -255,10 +261,12 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_runtime_directory_is_none() {
-        let dirs = Directories::new(Some(OsStr::new("run")));
-        assert_eq!(dirs.all().count(), 1);
-        let dirs = Directories::new(Some(OsStr::new("/run/user/7")));
-        assert_eq!(dirs.all().nth(1), Some(Path::new("/run/user/7/netns")));
+    fn the_runtime_directory_is_our_own() {
+        let count = |runtime: &str| Directories::new(Some(OsStr::new(runtime))).all().count();
+        assert_eq!(count("run"), 1);
+        assert_eq!(count("/no/such/directory"), 1);
+        let own = std::env::current_dir().unwrap();
+        let theirs = fs::metadata(&own).unwrap().uid() != geteuid().as_raw();
+        assert_eq!(count(own.to_str().unwrap()), if theirs { 1 } else { 2 });
     }
 }
