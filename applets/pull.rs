@@ -19,9 +19,11 @@ use isobox::image::reference::Typed;
 use isobox::image::registries_conf::{Place, RegistriesConf};
 use isobox::image::registry::{Patience, Registry, Safety, Shared};
 use isobox::image::remote::{Remote, Top, platforms};
+#[cfg(feature = "tls")]
+use isobox::image::signature::Key;
 use isobox::image::store::Store;
 use isobox::image::transport::Transport;
-use isobox::image::{Document, Image, Platform, Reference, Source, archive, save};
+use isobox::image::{Digest, Document, Image, Platform, Reference, Source, archive, save};
 
 use crate::cli::help::print_all;
 use crate::cli::progress::{Progress, Style};
@@ -68,6 +70,9 @@ pub(crate) struct Args {
     /// print lists as JSON
     #[argh(switch, short = 'J')]
     json: bool,
+    /// refuse an image that the holder of this key has not signed, by cosign
+    #[argh(option, arg_name = "file")]
+    verify: Option<Raw>,
     /// write the digest of the image's manifest to this file
     #[argh(option, arg_name = "file")]
     digestfile: Option<Raw>,
@@ -89,6 +94,9 @@ pub(crate) struct Args {
     /// how often to try again what failed (3)
     #[argh(option, arg_name = "count", default = "3")]
     retry: u32,
+    /// how many seconds a server may say nothing (30)
+    #[argh(option, arg_name = "seconds", default = "30")]
+    timeout: u32,
     /// the file of credentials
     #[argh(option, arg_name = "file")]
     authfile: Option<Raw>,
@@ -184,11 +192,12 @@ impl Args {
 
     fn transport(&self) -> Result<Transport> {
         let user_agent = concat!("isobox/", env!("CARGO_PKG_VERSION"));
+        let idle = Duration::from_secs(self.timeout.max(1).into());
         #[cfg(feature = "tls")]
         {
             let path = |raw: &Option<Raw>| raw.clone().map(Raw::into_path);
             let trust = environment::trust(path(&self.cacert), path(&self.cert_dir));
-            Transport::new(environment::proxies(), user_agent, trust)
+            Transport::new(environment::proxies(), user_agent, idle, trust)
         }
         #[cfg(not(feature = "tls"))]
         {
@@ -196,7 +205,7 @@ impl Args {
                 return Err(Error::new("there is no use for certificates")
                     .because("this isobox was built without TLS"));
             }
-            Transport::new(environment::proxies(), user_agent)
+            Transport::new(environment::proxies(), user_agent, idle)
         }
     }
 
@@ -366,7 +375,10 @@ impl Pull<'_> {
         if args.tags {
             return self.tags(remote);
         }
-        if args.digest && args.platform.is_none() && top.is_none() {
+        // What is asked of the name as a whole, and not of the image for one platform.
+        let whole =
+            args.list_platforms || (args.platform.is_none() && (args.manifest || args.digest));
+        if args.digest && whole && top.is_none() && args.verify.is_none() {
             return print_all(&format!("{}\n", remote.digest()?));
         }
         let top = match top {
@@ -374,22 +386,15 @@ impl Pull<'_> {
             None => remote.top()?,
         };
         remote.remember(&top)?;
-        if args.list_platforms {
-            return self.platforms(remote, top);
+        if whole {
+            self.verify(remote, &[top.fetched.digest])?;
+            return self.tell_whole(remote, top);
         }
-        if args.manifest && args.platform.is_none() {
-            return write_out(&top.fetched.bytes);
-        }
-        let name = remote.reference.at(top.fetched.digest);
+        let digest = top.fetched.digest;
         let wanted = args.platform.clone().unwrap_or_else(Platform::host);
         let single = matches!(top.document, Document::Manifest(_));
         let manifest = remote.manifest(top, &wanted)?;
-        if args.manifest && !single {
-            return write_out(&manifest.bytes);
-        }
-        if args.digest && !single {
-            return print_all(&format!("{}\n", manifest.digest));
-        }
+        self.verify(remote, &[digest, manifest.digest])?;
         let image = remote.image(manifest)?;
         if single {
             self.check_platform(&image, &wanted)?;
@@ -412,8 +417,47 @@ impl Pull<'_> {
                 write!(out, "{digest}").doing_to("cannot write", path)
             })?;
         }
-        self.progress.end(&name.to_string());
+        self.progress.end(&remote.reference.at(digest).to_string());
         Ok(Exit::OK)
+    }
+
+    fn tell_whole(&self, remote: &Remote<'_>, top: Top) -> Result<Exit> {
+        if self.args.list_platforms {
+            return self.platforms(remote, top);
+        }
+        if self.args.manifest {
+            return write_out(&top.fetched.bytes);
+        }
+        print_all(&format!("{}\n", top.fetched.digest))
+    }
+
+    /// Whether the image is signed, where that is asked for. Either its own digest is, or that of the index.
+    #[cfg(feature = "tls")]
+    fn verify(&self, remote: &Remote<'_>, digests: &[Digest]) -> Result<()> {
+        let Some(file) = &self.args.verify else {
+            return Ok(());
+        };
+        let path = Path::new(&file.0);
+        if remote.registries.is_empty() {
+            return Err(Error::new("--verify needs the network")
+                .because("signatures are not kept in the cache"));
+        }
+        let pem = std::fs::read(path).doing_to("cannot read the key", path)?;
+        let key = Key::parse(&pem).map_err(|e| {
+            Error::new("cannot use the key")
+                .on(path)
+                .because(e.to_string())
+        })?;
+        isobox::image::signature::verify(remote, &key, digests)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn verify(&self, _: &Remote<'_>, _: &[Digest]) -> Result<()> {
+        match &self.args.verify {
+            None => Ok(()),
+            Some(_) => Err(Error::new("cannot verify signatures")
+                .because("this isobox was built without TLS and its cryptography")),
+        }
     }
 
     /// An image that is the only one has to be for the platform that was asked for; for this machine it may be another.
@@ -450,6 +494,11 @@ impl Pull<'_> {
     }
 
     fn tags(&self, remote: &Remote<'_>) -> Result<Exit> {
+        if self.args.verify.is_some() {
+            return Err(Error::new(
+                "--verify has nothing to verify of a list of tags",
+            ));
+        }
         let mut table = self.list("tags", &["TAG"]);
         let (last, _) = remote
             .registries

@@ -1,8 +1,15 @@
 //! pull: from a real docker-registry on loopback, in all the forms it gives and to all who read them. What a real one
 //! will not do is in `pull/hostile.rs`, who we are to it in `pull/login.rs`, interruptions in `pull/broken.rs`.
 
+#[path = "pull/broken.rs"]
+mod broken;
+#[path = "pull/hostile.rs"]
+mod hostile;
 #[path = "pull/login.rs"]
 mod login;
+#[cfg(feature = "tls")]
+#[path = "pull/signature.rs"]
+mod signature;
 
 use crate::kit::Sandbox;
 use crate::kit::registry::{Registry, image};

@@ -37,6 +37,8 @@ pub mod registry;
 #[cfg(feature = "pull")]
 pub mod remote;
 pub mod save;
+#[cfg(feature = "tls")]
+pub mod signature;
 #[cfg(feature = "pull")]
 pub mod store;
 mod stored;

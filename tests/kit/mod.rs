@@ -17,6 +17,8 @@
 //! the sandbox.
 
 mod command;
+#[cfg(feature = "pull")]
+pub mod lab;
 #[macro_use]
 pub mod needs;
 mod oracle;

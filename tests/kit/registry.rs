@@ -89,18 +89,6 @@ impl<'t> Registry<'t> {
         self.t.cmd(&line).host().run().ok();
     }
 
-    /// Puts a blob there and says its digest.
-    #[track_caller]
-    pub fn put_blob(&self, name: &str, file: &str) -> String {
-        let line = format!(
-            "d=sha256:$(sha256sum {file} | cut -c1-64); \
-             to=$(curl -sf -D - -X POST http://{}/v2/{name}/blobs/uploads/ | tr -d '\\r' | sed -n 's/^Location: //p'); \
-             curl -sf -X PUT -H 'Content-Type: application/octet-stream' --data-binary @{file} \"$to&digest=$d\" && printf %s $d",
-            self.at
-        );
-        self.t.cmd(&line).host().run().ok().stdout.clone()
-    }
-
     /// Ends it.
     pub fn stop(self) {}
 }

@@ -88,7 +88,16 @@ impl Server {
     /// Listens on the sandbox's loopback and answers each request as the script says.
     pub fn start(t: &Sandbox, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         loopback(t);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(t, "127.0.0.1:0", script)
+    }
+
+    /// Listens at an address of the sandbox's.
+    pub fn start_at(
+        _: &Sandbox,
+        at: &str,
+        script: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(at).unwrap();
         let at = listener.local_addr().unwrap().to_string();
         let (log, over): (Arc<Mutex<Vec<Asked>>>, _) =
             (Arc::default(), Arc::new(AtomicBool::new(false)));

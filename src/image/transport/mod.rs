@@ -29,10 +29,6 @@ use proxy::Proxies;
 const REDIRECTS: usize = 5;
 /// How long a connection may take to be made, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long an answer may take to begin.
-const ANSWER: Duration = Duration::from_secs(30);
-/// How long a server may say nothing in the middle of an answer.
-const IDLE: Duration = Duration::from_secs(30);
 /// The time over which the least rate is measured, and the bytes that have to come in it.
 const SLOWEST: (Duration, u64) = (Duration::from_secs(60), 60 * 1024);
 /// The most bytes of headers.
@@ -196,13 +192,15 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Puts it together. `user_agent` names us to servers.
+    /// Puts it together. `user_agent` names us to servers; `idle` is how long one may say nothing, before an answer or in
+    /// the middle of it.
     ///
     /// # Errors
     /// For a proxy that is none.
     pub fn new(
         proxies: Proxies,
         user_agent: &str,
+        idle: Duration,
         #[cfg(feature = "tls")] trust: trust::Trust,
     ) -> Result<Self> {
         #[cfg(feature = "tls")]
@@ -214,7 +212,7 @@ impl Transport {
                 Error::new("cannot use the proxy")
                     .because("its address is not one that is understood")
             })?;
-            let config = configuration(proxy, user_agent);
+            let config = configuration(proxy, user_agent, idle);
             let chain = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
             #[cfg(feature = "tls")]
             let chain = chain.chain(tls::TlsConnector::new(std::sync::Arc::clone(&tls)));
@@ -333,7 +331,7 @@ impl Transport {
     }
 }
 
-fn configuration(proxy: Option<Proxy>, user_agent: &str) -> ureq::config::Config {
+fn configuration(proxy: Option<Proxy>, user_agent: &str, idle: Duration) -> ureq::config::Config {
     Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -342,10 +340,10 @@ fn configuration(proxy: Option<Proxy>, user_agent: &str) -> ureq::config::Config
         .user_agent(user_agent)
         .accept_encoding("identity")
         .max_response_header_size(HEADERS)
-        .timeout_connect(Some(CONNECT))
-        .timeout_recv_response(Some(ANSWER))
-        .timeout_per_read(Some(IDLE))
-        .timeout_per_write(Some(IDLE))
+        .timeout_connect(Some(CONNECT.min(idle)))
+        .timeout_recv_response(Some(idle))
+        .timeout_per_read(Some(idle))
+        .timeout_per_write(Some(idle))
         .input_buffer_size(128 * 1024)
         .output_buffer_size(16 * 1024)
         .max_idle_connections_per_host(4)
@@ -436,12 +434,14 @@ fn io_errno(cause: &ureq::Error) -> Option<Errno> {
 fn told(cause: &ureq::Error) -> (String, bool) {
     match cause {
         ureq::Error::Timeout(ureq::Timeout::Connect) => ("it does not answer".into(), true),
-        ureq::Error::Timeout(ureq::Timeout::RecvResponse) => (
-            format!("there was no answer within {} seconds", ANSWER.as_secs()),
-            true,
-        ),
-        ureq::Error::Timeout(_) => (format!("nothing came for {} seconds", IDLE.as_secs()), true),
+        ureq::Error::Timeout(ureq::Timeout::RecvResponse) => {
+            ("there was no answer in time".into(), true)
+        }
+        ureq::Error::Timeout(_) => ("nothing came for too long".into(), true),
         ureq::Error::HostNotFound => ("there is no such host".into(), true),
+        ureq::Error::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            ("the connection ended too early".into(), true)
+        }
         ureq::Error::Io(e) => (e.to_string(), true),
         ureq::Error::ConnectionFailed => ("the connection failed".into(), true),
         ureq::Error::ConnectProxyFailed(why) => (format!("the proxy refuses: {why}"), false),
