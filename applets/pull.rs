@@ -24,12 +24,15 @@ use isobox::image::signature::Key;
 use isobox::image::store::Store;
 use isobox::image::transport::Transport;
 use isobox::image::{Digest, Document, Image, Platform, Reference, Source, archive, save};
+use isobox::rootfs::apply::Limits;
+use isobox::rootfs::staging::Staging;
+use isobox::rootfs::unpack;
 
 use crate::cli::help::print_all;
 use crate::cli::progress::{Progress, Style};
 use crate::cli::raw::Raw;
 use crate::cli::table::{Column, Fit, Format, Table};
-use crate::cli::{Applet, Exit};
+use crate::cli::{Applet, Exit, mapped};
 
 /// fetch an image from a registry and verify it
 #[derive(FromArgs, ArgsInfo)]
@@ -37,6 +40,7 @@ use crate::cli::{Applet, Exit};
     subcommand,
     name = "pull",
     example = "pull alpine | mkrootfs root",
+    example = "pull alpine root",
     example = "pull alpine -o alpine.tar",
     example = "pull --platform linux/arm64 ghcr.io/org/app:1.2 -o layout/",
     example = "pull --list-platforms debian",
@@ -73,6 +77,12 @@ pub(crate) struct Args {
     /// refuse an image that the holder of this key has not signed, by cosign
     #[argh(option, arg_name = "file")]
     verify: Option<Raw>,
+    /// unpack as mkrootfs --single-id does: all files belong to the caller
+    #[argh(switch)]
+    single_id: bool,
+    /// do not wait until everything unpacked is on the disk
+    #[argh(switch)]
+    no_sync: bool,
     /// write the digest of the image's manifest to this file
     #[argh(option, arg_name = "file")]
     digestfile: Option<Raw>,
@@ -137,6 +147,13 @@ pub(crate) struct Args {
 
 impl Applet for Args {
     fn run(self) -> Result<Exit> {
+        let unpacks = !self.rest.is_empty() && self.image != "login" && self.image != "logout";
+        if unpacks
+            && !self.single_id
+            && let Some(exit) = mapped::with_subordinate_ids("pull")?
+        {
+            return Ok(exit);
+        }
         let style = if self.quiet {
             Style::Quiet
         } else {
@@ -480,7 +497,7 @@ impl Pull<'_> {
     /// Where it goes.
     fn deliver(&self, source: &dyn Source, root: Option<&Path>) -> Result<()> {
         if let Some(root) = root {
-            return unpack(source, root);
+            return self.unpack(source, root);
         }
         let output = self.args.output.as_ref().map(|output| Path::new(&output.0));
         match output {
@@ -491,6 +508,17 @@ impl Pull<'_> {
             }),
             None => to_stdout(source),
         }
+    }
+
+    /// The whole way in one process: the layers are unpacked while they come.
+    fn unpack(&self, source: &dyn Source, path: &Path) -> Result<()> {
+        let staging = Staging::new(path)?;
+        let report = unpack::image(source, staging.root()?, Limits::default(), &|_, _, _| {})?;
+        staging.finish(path, !self.args.no_sync)?;
+        for note in report.notes() {
+            self.progress.note(&format!("note: {note}"));
+        }
+        Ok(())
     }
 
     fn tags(&self, remote: &Remote<'_>) -> Result<Exit> {
@@ -541,12 +569,6 @@ impl Pull<'_> {
         };
         table
     }
-}
-
-fn unpack(_source: &dyn Source, root: &Path) -> Result<()> {
-    Err(Error::new("cannot unpack to")
-        .on(root)
-        .because("pull IMAGE | mkrootfs DIR does it"))
 }
 
 fn is_directory(path: &Path) -> bool {

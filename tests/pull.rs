@@ -359,3 +359,41 @@ fn names_and_places_are_as_registries_conf_says() {
     t.write("r.conf", "a = \n");
     run("pull short:1").fails(1, "pull", &["r.conf", "line 1"]);
 }
+
+/// acceptance.md, script 13.
+#[test]
+fn the_whole_way_into_a_directory() {
+    needs_registry!();
+    let t = Sandbox::new("pull");
+    let registry = Registry::start(&t);
+    image(&t, 3_000_000);
+    registry.fill("img:1", "lab/x:1");
+    let x = format!("{}/lab/x:1", registry.at);
+    t.run(&format!("pull --plain-http {x} d"))
+        .ok()
+        .out("")
+        .err_has("layer 3/3");
+    t.run(&format!("pull -q --no-cache {x} | mkrootfs -q e && umoci unpack --image img:1 u >/dev/null 2>&1 && diff -r --no-dereference d u/rootfs && diff -r --no-dereference e u/rootfs && ls d/a; readlink d/sh"))
+        .ok()
+        .out("y\n/bin/busybox\n");
+    // Owners, modes and times too.
+    let list = "find . -printf '%p %y %m %U:%G %T@ %s %l\\n' | grep -v '^\\. ' | sed 's/^\\(.* d .*\\) [0-9]* $/\\1/' | sort";
+    t.run(&format!(
+        "(cd d; {list}) >1; (cd u/rootfs; {list}) >2; (cd e; {list}) >3; cmp 1 2; cmp 1 3"
+    ))
+    .ok()
+    .out("");
+    t.run(&format!(
+        "pull --plain-http --platform linux/nope {x} d2; echo rc=$?; ls -A | grep d2"
+    ))
+    .out("rc=1\n")
+    .hint("there are linux/amd64");
+    t.run(&format!("pull -q {x} d")).fails(1, "pull", &["d"]);
+    // An ordinary user, who has one id or the subordinate ones.
+    t.user()
+        .run(&format!(
+            "pull -q {x} mine && cat mine/a/y && stat -c %u mine/big && mkrootfs --rm mine"
+        ))
+        .ok()
+        .out("two\n1000\n");
+}
