@@ -8,6 +8,9 @@ use crate::kit::server::{Answer, Asked, Piece, Server};
 use crate::kit::{Ran, Sandbox};
 use isobox::image::Digest;
 
+/// What a server answers.
+type Script = Box<dyn Fn(&Asked) -> Answer + Send + Sync>;
+
 /// Pulls `lab/x:1` from the server into a file, with little patience.
 fn pull<'t>(t: &'t Sandbox, server: &Server, options: &str) -> Ran<'t> {
     let line = format!(
@@ -26,10 +29,7 @@ fn nothing_came_of_it(t: &Sandbox) {
 }
 
 /// Each server in turn, and what is said about it.
-fn all_refused(
-    name: &str,
-    cases: Vec<(&'static str, Box<dyn Fn(&Asked) -> Answer + Send + Sync>)>,
-) {
+fn all_refused(name: &str, cases: Vec<(&'static str, Script)>) {
     for (words, script) in cases {
         let t = Sandbox::new(name);
         let server = Server::start(&t, script);
@@ -45,10 +45,7 @@ fn all_refused(
 }
 
 /// A server that hands out the image, but for the layer.
-fn with_layer(
-    lab: &Lab,
-    layer: impl Fn(&Lab, &Asked) -> Answer + Send + Sync + 'static,
-) -> Box<dyn Fn(&Asked) -> Answer + Send + Sync> {
+fn with_layer(lab: &Lab, layer: impl Fn(&Lab, &Asked) -> Answer + Send + Sync + 'static) -> Script {
     let lab = lab.clone();
     Box::new(move |asked| {
         if lab.is_layer(asked) {
@@ -60,11 +57,7 @@ fn with_layer(
 }
 
 /// A server with this as its manifest.
-fn with_manifest(
-    lab: &Lab,
-    media_type: &'static str,
-    manifest: impl Into<Vec<u8>>,
-) -> Box<dyn Fn(&Asked) -> Answer + Send + Sync> {
+fn with_manifest(lab: &Lab, media_type: &'static str, manifest: impl Into<Vec<u8>>) -> Script {
     let (lab, manifest) = (lab.clone(), manifest.into());
     Box::new(move |asked| {
         if asked.path.ends_with("/manifests/1") {
@@ -153,6 +146,17 @@ fn t_rg_08_blobs_that_lie() {
                     )
                 }),
             ),
+        ],
+    );
+}
+
+#[test]
+fn t_rg_08_parts_and_refusals_in_place_of_blobs() {
+    needs!(root);
+    let lab = Lab::new(50_000);
+    all_refused(
+        "parts",
+        vec![
             (
                 "Content-Encoding",
                 with_layer(&lab, |lab, _| {
@@ -209,16 +213,6 @@ fn t_rg_06_manifests_that_lie() {
         &Digest::sha256(&lab.layer).to_string(),
         "sha256:../../../etc/passwd",
     );
-    let config =
-        br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#
-            .to_vec();
-    let other_config = Lab {
-        manifest: Lab::manifest_of(&config, &lab.layer, ""),
-        config,
-        layer: lab.layer.clone(),
-    };
-    let nowhere = |asked: &Asked| asked.path.ends_with("/manifests/1");
-    let good = lab.clone();
     all_refused(
         "manifests",
         vec![
@@ -248,6 +242,26 @@ fn t_rg_06_manifests_that_lie() {
                 "trailing",
                 with_manifest(&lab, MANIFEST, [&lab.manifest[..], b"{}"].concat()),
             ),
+        ],
+    );
+}
+
+#[test]
+fn t_rg_06_manifests_that_do_not_fit() {
+    needs!(root);
+    let lab = Lab::new(1000);
+    let config =
+        br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#
+            .to_vec();
+    let other_config = Lab {
+        manifest: Lab::manifest_of(&config, &lab.layer, ""),
+        config,
+        layer: lab.layer.clone(),
+    };
+    let good = lab.clone();
+    all_refused(
+        "misfits",
+        vec![
             (
                 "too long & more than 4194304",
                 with_manifest(&lab, MANIFEST, vec![b' '; 5_000_000]),
@@ -259,7 +273,7 @@ fn t_rg_06_manifests_that_lie() {
             (
                 "its digest is",
                 Box::new(move |asked| {
-                    if nowhere(asked) {
+                    if asked.path.ends_with("/manifests/1") {
                         return Answer::new(
                             200,
                             &format!(
@@ -292,7 +306,7 @@ fn indexes_have_a_bottom() {
         documents.push((media_type, inner.clone()));
         inner = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{{{},"platform":{{"os":"linux","architecture":"amd64"}}}}]}}"#, descriptor(media_type, &inner)).into_bytes();
     }
-    let deep: Box<dyn Fn(&Asked) -> Answer + Send + Sync> = Box::new(move |asked| {
+    let deep: Script = Box::new(move |asked| {
         let found = documents
             .iter()
             .find(|(_, bytes)| asked.path.ends_with(&Digest::sha256(bytes).to_string()));
@@ -499,8 +513,7 @@ fn redirects_end_somewhere_sensible() {
     needs!(root);
     let to = |location: &str| {
         let headers = format!("Location: {location}\r\n");
-        Box::new(move |_: &Asked| Answer::new(302, &headers, ""))
-            as Box<dyn Fn(&Asked) -> Answer + Send + Sync>
+        Box::new(move |_: &Asked| Answer::new(302, &headers, "")) as Script
     };
     all_refused(
         "locations",

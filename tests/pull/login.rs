@@ -2,7 +2,7 @@
 
 use crate::kit::Sandbox;
 use crate::kit::registry::{Registry, image};
-use crate::kit::server::{Answer, Server};
+use crate::kit::server::{Answer, Asked, Server};
 
 const HTPASSWD: &str = "auth: {htpasswd: {realm: lab, path: /dev/null}}";
 
@@ -158,6 +158,22 @@ fn helpers_keep_passwords_for_others() {
     t.run(&digest).status(1).err_has("impossible name");
 }
 
+/// A token server that knows `me`, an identity token, and nobody.
+fn token(asked: &Asked) -> Answer {
+    let good = match asked.method.as_str() {
+        "POST" => ["grant_type=refresh_token", "refresh_token=iden%2Btity"]
+            .iter()
+            .all(|part| asked.body.contains(part)),
+        _ => asked
+            .header("authorization")
+            .is_none_or(|value| value == "Basic bWU6czNjcmV0"),
+    };
+    match good {
+        true => Answer::new(200, "", r#"{"access_token":"t0ken","expires_in":-1}"#),
+        false => Answer::new(401, "", ""),
+    }
+}
+
 #[test]
 fn a_token_is_fetched_and_fetched_again() {
     needs!(root);
@@ -167,21 +183,8 @@ fn a_token_is_fetched_and_fetched_again() {
     let server = Server::start(&t, move |asked| {
         let host = asked.header("host").unwrap_or_default();
         if asked.path.starts_with("/token") {
-            let good = match asked.method.as_str() {
-                "POST" => {
-                    asked.body.contains("grant_type=refresh_token")
-                        && asked.body.contains("refresh_token=iden%2Btity")
-                }
-                _ => asked
-                    .header("authorization")
-                    .is_none_or(|value| value == "Basic bWU6czNjcmV0"),
-            };
             *used.lock().unwrap() = 0;
-            return if good {
-                Answer::new(200, "", r#"{"access_token":"t0ken","expires_in":-1}"#)
-            } else {
-                Answer::new(401, "", "")
-            };
+            return token(asked);
         }
         let mut used = used.lock().unwrap();
         *used += 1;
