@@ -31,7 +31,7 @@ use crate::cli::{Applet, Exit};
     subcommand,
     name = "veth",
     example = "veth veth-host@10.0.0.1/24 veth-blue@10.0.0.2/24 --ns blue",
-    example = "veth -b br0@10.9.0.1/24 eth0@10.9.0.2/24 --ns blue --gw 10.9.0.1 --dns 10.9.0.1",
+    example = "veth -b br0@10.9.0.1/24 eth0@10.9.0.2/24 --ns blue --gw 10.9.0.1 --nat",
     example = "veth h0@10.0.0.1/24 eth0@10.0.0.2/24 --ns 4711 --hold ping 10.0.0.2",
     example = "veth ls",
     example = "veth rate veth-host 1mbit",
@@ -59,6 +59,9 @@ pub(crate) struct Args {
     /// the hardware address of the end there
     #[argh(option, arg_name = "address")]
     mac: Option<String>,
+    /// let the other namespace out under our addresses: nat add of its networks, which nat del takes back
+    #[argh(switch)]
+    nat: bool,
     /// write the name servers that 'ip netns exec' shows, separated by commas
     #[argh(option, arg_name = "addresses")]
     dns: Vec<String>,
@@ -192,6 +195,7 @@ impl Args {
             mac: self.mac.as_deref().map(str::parse::<Mac>).transpose()?,
             dns: addresses(&self.dns)?,
             rate: self.rate.as_deref().map(str::parse::<Rate>).transpose()?,
+            nat: self.nat,
             replace: self.replace,
         })
     }

@@ -345,6 +345,43 @@ fn options_are_carried_out() {
 }
 
 #[test]
+fn translation_lets_the_other_side_out() {
+    needs!(root, host("ping"), host("nft"));
+    let net = Net::new();
+    net.names("web wan");
+    // The world knows us and not what is behind us.
+    net.run("veth w0@203.0.113.2/24 w1@203.0.113.1/24 --ns wan")
+        .ok();
+    let before = net.state();
+    let line = "veth -b br0@10.9.0.1/24 v0 v1@10.9.0.2/24,fd09::2/64 --ns web --gw 10.9.0.1";
+    net.run(line).ok();
+    assert!(!net.reaches("web", "203.0.113.1"));
+    net.run("veth del v0").ok();
+    net.run(&format!("{line} --nat")).ok().err_has("ip_forward");
+    assert!(net.reaches("web", "203.0.113.1"));
+    // A failure behind it takes it back.
+    net.run(
+        "touch /etc/netns; veth -b br3@10.3.0.1/24 e3@10.3.0.2/24 --ns web --nat --dns 10.3.0.1",
+    )
+    .fails(1, "veth", &["/etc/netns"]);
+    net.run("rm /etc/netns && nat list").ok();
+    net.run("nat list")
+        .ok()
+        .out_has("10.9.0.0/24")
+        .out_has("fd09::/64");
+    net.run("veth -b br3@10.3.0.1/24 v3 e3@10.3.0.2/24 --ns web --nat --hold nat list")
+        .ok()
+        .out_has("10.3.0.0/24");
+    assert!(!net.run("nat list").ok().stdout.contains("10.3.0.0/24"));
+    net.run("veth del v0 && nat del 10.9.0.0/24 fd09::/64").ok();
+    assert_eq!(net.state(), before);
+    net.run("veth b0 b1 --ns web --nat")
+        .fails(1, "veth", &["translated"]);
+    net.run("veth del w0").ok();
+    net.end();
+}
+
+#[test]
 fn replace_takes_the_place_of_the_old_one() {
     needs!(root, host("ping"));
     let net = Net::new();

@@ -17,12 +17,14 @@ use std::net::IpAddr;
 
 use super::steps::addresses::{BringUp, DefaultRoute, GiveAddress, NoIpv6};
 use super::steps::links::{MakeBridge, MakePair, OpenNetwork, Place, RemovePair, Where};
+use super::steps::nat::AddNat;
 use super::steps::resolver::NameServers;
 use super::steps::shaping::LimitRate;
 use super::{Plan, Slot, Step};
 use crate::error::{Error, Result};
 use crate::net::address::Cidr;
 use crate::net::name;
+use crate::net::nat::{Entry, subnet};
 use crate::net::shaping::Rate;
 use crate::net::veth::{Mac, Pair};
 
@@ -104,6 +106,8 @@ pub struct Wire {
     pub dns: Vec<IpAddr>,
     /// How fast each end may send.
     pub rate: Option<Rate>,
+    /// Whether what comes from the far end's networks gets an address of ours on its way out.
+    pub nat: bool,
     /// Whether a pair whose near end has this name is removed first.
     pub replace: bool,
 }
@@ -138,6 +142,10 @@ impl Wire {
         for gateway in &self.gateways {
             self.check_gateway(*gateway)?;
         }
+        if self.nat && self.translated()?.is_empty() {
+            let text = "there is no network whose addresses could be translated";
+            return Err(Error::new(text).hint("give the far end an address: NAME@ADDRESS/LENGTH"));
+        }
         for cidr in &self.guest.addresses {
             let near = self.bridge.as_ref().unwrap_or(&self.host);
             if near.addresses.iter().any(|own| own.address == cidr.address) {
@@ -166,8 +174,15 @@ impl Wire {
     }
 
     /// The networks whose addresses need translation to get out: those of the far end.
-    pub fn networks(&self) -> impl Iterator<Item = Cidr> {
-        self.guest.addresses.iter().map(|cidr| cidr.network())
+    fn translated(&self) -> Result<Vec<Entry>> {
+        let mut all = Vec::new();
+        for cidr in &self.guest.addresses {
+            let entry = Entry::Masquerade(subnet(*cidr)?);
+            if !all.contains(&entry) {
+                all.push(entry);
+            }
+        }
+        Ok(all)
     }
 
     /// Adds the steps to a plan, and gives the slot in which they leave the other namespace.
@@ -213,6 +228,9 @@ impl Wire {
                 let link = end.link.clone();
                 add(plan, when, LimitRate { side, link, rate });
             }
+        }
+        if self.nat {
+            add(plan, when, AddNat::new(self.translated()?));
         }
         if !self.dns.is_empty() {
             let name = self.name_for_dns()?;
@@ -274,6 +292,7 @@ mod tests {
             mac: None,
             dns: Vec::new(),
             rate: None,
+            nat: false,
             replace: false,
         })
     }
@@ -352,6 +371,7 @@ mod tests {
         )
         .unwrap();
         wire.rate = "1mbit".parse().ok();
+        wire.nat = true;
         let mut plan = Plan::effects();
         wire.plan(&mut plan, When::Then).unwrap();
         let told = plan.tell();
@@ -362,7 +382,7 @@ mod tests {
         assert_eq!(
             calls.join(" "),
             "open RTM_NEWLINK write RTM_NEWADDR RTM_NEWLINK RTM_NEWLINK write RTM_NEWLINK RTM_NEWADDR RTM_NEWADDR \
-             RTM_NEWLINK RTM_NEWLINK RTM_NEWROUTE RTM_NEWQDISC RTM_NEWQDISC"
+             RTM_NEWLINK RTM_NEWLINK RTM_NEWROUTE RTM_NEWQDISC RTM_NEWQDISC sendto"
         );
         let pair = "ip link add h master br type veth peer name g netns 77";
         let script = plan.script();
