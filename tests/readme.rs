@@ -34,6 +34,19 @@ const LIMITS: [&[&str]; 4] = [
     &["a container with limits\n"],
 ];
 
+/// What each line on networks shows.
+#[cfg(feature = "net")]
+const NETWORKS: [&[&str]; 3] = [
+    &["HOST", "host0", "10.0.0.1/24", "eth0", "10.0.0.2/24"],
+    &["h0:"],
+    &[
+        "RTM_NEWLINK(type=bridge",
+        "RTM_NEWLINK(type=veth",
+        "RTM_NEWROUTE",
+        "inet isobox",
+    ],
+];
+
 /// The lines of the block of shell below these words.
 fn tour(words: &str) -> Vec<&'static str> {
     let (_, below) = README.split_once(words).unwrap();
@@ -65,6 +78,23 @@ fn root_can_take_the_tour() {
 fn a_user_can_take_the_tour() {
     needs!(userns);
     taken(&Sandbox::new("tour"), true);
+}
+
+#[cfg(feature = "net")]
+#[test]
+fn the_words_on_networks_are_true() {
+    needs!(userns);
+    let t = Sandbox::new("tour");
+    let lines = tour("\nNetworks from parts");
+    assert_eq!(lines.len(), NETWORKS.len());
+    for (line, seen) in lines.into_iter().zip(NETWORKS) {
+        t.user()
+            .run(line)
+            .ok()
+            .err("")
+            .out_in_order(seen)
+            .untouched();
+    }
 }
 
 #[test]

@@ -24,10 +24,19 @@ const LOOPBACK: Cidr = Cidr {
     prefix: 8,
 };
 
+/// `AF_INET` or `AF_INET6`.
+fn family(address: IpAddr) -> u8 {
+    let family = match address {
+        IpAddr::V4(_) => libc::AF_INET,
+        IpAddr::V6(_) => libc::AF_INET6,
+    };
+    u8::try_from(family).unwrap_or(0)
+}
+
 /// Whether a link has an IPv4 address.
 fn has_ipv4(connection: &mut Connection, link: u32) -> Result<bool> {
-    let family = u8::try_from(libc::AF_INET).unwrap_or(0);
-    let all = address::all(connection, family).doing("cannot list addresses")?;
+    let all = address::all(connection, family(LOOPBACK.address));
+    let all = all.doing("cannot list addresses")?;
     Ok(all.iter().any(|address| address.link == link))
 }
 
@@ -57,7 +66,8 @@ impl GiveAddress {
     /// Refuses an address that another link has, and a network that another link is in: packets for it would leave by
     /// the one that was first. A single address within another's network is what point-to-point links have.
     fn check(&self, connection: &mut Connection, index: u32) -> Result<()> {
-        let all = address::all(connection, 0).doing("cannot list addresses")?;
+        let all = address::all(connection, family(self.cidr.address));
+        let all = all.doing("cannot list addresses")?;
         let others = all.iter().filter(|address| address.link != index);
         for (address, other) in others.filter_map(|address| Some((address, address.cidr()?))) {
             let same = other.address == self.cidr.address;
