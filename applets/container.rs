@@ -56,6 +56,9 @@ struct Run {
     /// the directory to be the root, or host for the machine's own root, below a layer that is thrown away
     #[argh(option, arg_name = "dir|host")]
     rootfs: Option<Raw>,
+    /// run the container that config.json in this directory describes, as it stands there
+    #[argh(option, short = 'b', arg_name = "dir")]
+    bundle: Option<Raw>,
     /// the host name inside
     #[argh(option, arg_name = "name")]
     hostname: Option<Raw>,
@@ -172,7 +175,10 @@ impl Applet for Args {
 impl Run {
     fn run(self) -> Result<Exit> {
         let (script, explain) = (self.script, self.explain);
-        let plan = self.plan()?;
+        let plan = match &self.bundle {
+            Some(Raw(dir)) => self.plan_of_bundle(Path::new(dir))?,
+            None => self.plan()?,
+        };
         if script {
             return help::print_all(&plan.script());
         }
@@ -181,6 +187,21 @@ impl Run {
             Exit::Signal(signal) => Ok(Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX))),
             exit => Ok(exit),
         }
+    }
+
+    /// The container of a bundle, which no other option can change.
+    fn plan_of_bundle(&self, dir: &Path) -> Result<Plan> {
+        if self.rootfs.is_some() || !self.program.is_empty() {
+            return Err(Error::new("--bundle stands alone")
+                .because("the root and the program are those of its config.json"));
+        }
+        let bundle = std::path::absolute(dir).doing_to("cannot find", dir)?;
+        let setting = Setting {
+            input: true,
+            bundle: bundle.clone(),
+            ..Setting::default()
+        };
+        oci::compile(&Spec::of_bundle(&bundle)?, &setting)
     }
 
     fn plan(mut self) -> Result<Plan> {
@@ -206,7 +227,7 @@ impl Run {
                 .collect(),
             false => program,
         };
-        oci::compile(&self.spec(args)?, setting)
+        oci::compile(&self.spec(args)?, &setting)
     }
 
     fn spec(mut self, args: Vec<OsString>) -> Result<Spec> {

@@ -174,6 +174,7 @@ impl Args {
                 line,
                 peer,
                 owner: self.tty_owner,
+                size: None,
             });
             plan.then(BindConsole { peer });
             plan.then(TakeTerminal {

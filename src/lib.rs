@@ -29,6 +29,7 @@
     feature = "net",
     doc = "| [`net`] | links, addresses, routes, and network namespaces by name |"
 )]
+//! | [`hook`], [`sysctl`] | programs run on the way to a container; settings of a namespace's kernel |
 //! | [`init`] | the first process of a PID namespace: reaps and forwards |
 //! | [`throw_away`] | a root that shows a tree of the host and keeps nothing |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
@@ -48,6 +49,7 @@ pub mod credentials;
 pub mod decimal;
 pub mod enter;
 pub mod error;
+pub mod hook;
 pub mod idmap;
 #[cfg(feature = "image")]
 pub mod image;
@@ -79,6 +81,7 @@ pub mod securebits;
 pub mod subid;
 pub mod switch_root;
 pub mod sys;
+pub mod sysctl;
 #[cfg(feature = "image")]
 pub mod tar;
 pub mod terminal;

@@ -262,6 +262,7 @@ impl Args {
             permitted: None,
             inheritable: of(&self.inh_caps)?,
             ambient: of(&self.ambient_caps)?,
+            as_far_as_permitted: false,
         };
         if let Some(Raw(list)) = self.caps.last() {
             let exactly = Change::parse_exact(&list.to_string_lossy())?;
@@ -274,6 +275,7 @@ impl Args {
                 permitted: Some(exactly),
                 inheritable: fresh(sets.inheritable),
                 ambient: fresh(sets.ambient),
+                ..sets
             };
         }
         Ok(Some(sets).filter(|sets| *sets != Capabilities::default()))

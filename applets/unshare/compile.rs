@@ -45,6 +45,7 @@ fn own_terminal(plan: &mut Plan, terminal: Terminal) {
         line: terminal.theirs,
         peer,
         owner: None,
+        size: None,
     });
     plan.then(TakeTerminal {
         peer,
@@ -276,7 +277,11 @@ impl Args {
                     _ => error,
                 }
             })?;
-            clocks.push(ClockOffset { clock, seconds });
+            clocks.push(ClockOffset {
+                clock,
+                seconds,
+                nanoseconds: 0,
+            });
         }
         if !clocks.is_empty() && !kinds.contains(&Kind::Time) {
             return Err(Error::new(

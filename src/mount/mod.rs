@@ -2,6 +2,8 @@
 //! descriptor (fsopen(2), open_tree(2), mount_setattr(2), move_mount(2)). There is no moment at which a mount
 //! is there without its flags, and no path below a hostile root reaches the kernel. mount(2), mount(8).
 
+mod copy_up;
+mod idmap;
 mod options;
 mod refused;
 mod spec;
@@ -25,6 +27,7 @@ use crate::sys::mount::{
     open_tree_flags,
 };
 
+pub use idmap::IdMap;
 pub use options::{Attributes, Options};
 pub use refused::why_refused;
 pub use spec::{Spec, fstab_line};
@@ -58,6 +61,12 @@ pub fn mount_new(
             .hint_maybe(refusal.said)
             .hint_maybe(why_refused(fstype, refusal.errno))
     })?;
+    if options.copy_up {
+        copy_up::copy(target, mount.as_fd()).doing_to("cannot copy what is covered on", name)?;
+        if options.attributes.set & attr::RDONLY != 0 {
+            make_read_only(mount.as_fd(), false).doing_to(doing(), name)?;
+        }
+    }
     set_propagation(mount.as_fd(), options).doing_to("cannot set the propagation of", name)?;
     move_mount(mount.as_fd(), target).doing_to(doing(), name)
 }
@@ -84,7 +93,8 @@ fn detached(fstype: &OsStr, source: &OsStr, options: &Options) -> Result<OwnedFd
         if options.attributes.set & attr::RDONLY != 0 && is_on_disk(&fstype) {
             fsconfig_set(context.as_fd(), c"ro", None)?;
         }
-        fsmount(context.as_fd(), options.attributes.set)
+        let later = if options.copy_up { attr::RDONLY } else { 0 };
+        fsmount(context.as_fd(), options.attributes.set & !later)
     };
     make().map_err(|errno| Refusal {
         errno,
@@ -160,18 +170,26 @@ fn mount_by_cwd(
 
 /// A detached copy of what stands behind `source`, with its flags and propagation set.
 pub fn detached_bind(source: BorrowedFd<'_>, options: &Options) -> Result<OwnedFd, Errno> {
-    let recursive = options.bind == Some(true);
-    let flags = open_tree_flags::CLONE
-        | if recursive {
-            open_tree_flags::RECURSIVE
-        } else {
-            0
-        };
-    let mount = open_tree(source, Path::new(""), flags)?;
-    set_flags(mount.as_fd(), options.attributes, false)?;
-    set_flags(mount.as_fd(), options.recursive, true)?;
-    set_propagation(mount.as_fd(), options)?;
+    let mount = detached_copy(source, options.bind == Some(true))?;
+    dress(mount.as_fd(), options)?;
     Ok(mount)
+}
+
+/// A detached copy of what stands behind `source`, with `recursive` of the mounts below it too.
+pub fn detached_copy(source: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> {
+    let below = if recursive {
+        open_tree_flags::RECURSIVE
+    } else {
+        0
+    };
+    open_tree(source, Path::new(""), open_tree_flags::CLONE | below)
+}
+
+/// Sets the flags and the propagation of a mount that nobody can see yet.
+pub fn dress(mount: BorrowedFd<'_>, options: &Options) -> Result<(), Errno> {
+    set_flags(mount, options.attributes, false)?;
+    set_flags(mount, options.recursive, true)?;
+    set_propagation(mount, options)
 }
 
 fn set_flags(mount: BorrowedFd<'_>, change: Attributes, recursive: bool) -> Result<(), Errno> {
@@ -266,7 +284,7 @@ pub fn place_for(
     } else {
         root.file(target)?
     };
-    if may_follow(&inside(target)) && is_procfs(place.as_fd()) {
+    if may_follow(&inside(target)) && is_procfs(place.as_fd(), false) {
         return Err(Error::new("refusing to mount on")
             .on(target)
             .because("that leads into a procfs"));
@@ -274,9 +292,13 @@ pub fn place_for(
     Ok(place)
 }
 
-fn is_procfs(fd: BorrowedFd<'_>) -> bool {
+/// Whether a descriptor is in a procfs; with `whole` whether it is its root.
+pub fn is_procfs(fd: BorrowedFd<'_>, whole: bool) -> bool {
+    /// `PROC_ROOT_INO` (linux/proc_fs.h).
+    const ROOT: u64 = 1;
     nix::sys::statfs::fstatfs(fd)
         .is_ok_and(|fs| fs.filesystem_type() == nix::sys::statfs::PROC_SUPER_MAGIC)
+        && (!whole || nix::sys::stat::fstat(fd).is_ok_and(|stat| stat.st_ino == ROOT))
 }
 
 fn c_string(text: &OsStr) -> Result<CString, Errno> {

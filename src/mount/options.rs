@@ -21,6 +21,10 @@ enum Means {
     Bind(bool),
     /// A change of propagation; with the mounts below it.
     Propagation(MsFlags, bool),
+    /// Ids of files are mapped; below it too.
+    IdMap(bool),
+    /// What a new file system covers is copied into it.
+    CopyUp,
     /// What is so anyhow.
     Nothing,
     /// What only mount(8) can do.
@@ -28,7 +32,7 @@ enum Means {
 }
 
 /// The options of mount(8) that the kernel's file systems do not see. Those that may be said with an `r` in
-/// front (OCI: for the mounts below too) are the first fifteen.
+/// front (OCI: for the mounts below too) are the first eighteen.
 const OPTIONS: &[(&str, Means)] = &[
     ("ro", Means::Set(attr::RDONLY)),
     ("rw", Means::Clear(attr::RDONLY)),
@@ -65,6 +69,8 @@ const OPTIONS: &[(&str, Means)] = &[
         Means::Propagation(MsFlags::MS_UNBINDABLE, true),
     ),
     ("defaults", Means::Nothing),
+    ("silent", Means::Nothing),
+    ("loud", Means::Nothing),
     ("loop", Means::Not("a loop device")),
     ("remount", Means::Not("a remount")),
     ("move", Means::Not("a move")),
@@ -72,13 +78,13 @@ const OPTIONS: &[(&str, Means)] = &[
     ("users", Means::Not("a line for ordinary users")),
     ("noauto", Means::Not("a line of fstab")),
     ("nofail", Means::Not("a line of fstab")),
-    ("idmap", Means::Not("an id-mapped mount")),
-    ("ridmap", Means::Not("an id-mapped mount")),
-    ("tmpcopyup", Means::Not("a copy of what the tmpfs covers")),
+    ("idmap", Means::IdMap(false)),
+    ("ridmap", Means::IdMap(true)),
+    ("tmpcopyup", Means::CopyUp),
 ];
 
 /// How many of [`OPTIONS`] have a recursive form.
-const RECURSIVE_OPTIONS: usize = 15;
+const RECURSIVE_OPTIONS: usize = 18;
 
 /// Options of one mount, as they were said and as they are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,6 +99,10 @@ pub struct Options {
     pub propagation: Option<(MsFlags, bool)>,
     /// A bind instead of a new file system: `Some(true)` with the mounts below it.
     pub bind: Option<bool>,
+    /// The ids of files are mapped, of a bind: `Some(true)` with the mounts below it.
+    pub idmap: Option<bool>,
+    /// What stands where a tmpfs is mounted is copied into it.
+    pub copy_up: bool,
     /// What is for the file system itself.
     pub data: Vec<(OsString, Option<OsString>)>,
 }
@@ -161,6 +171,8 @@ impl Options {
             }
             Some((Means::Nothing, _)) => {}
             Some((Means::Bind(recursive), _)) => self.bind = Some(recursive),
+            Some((Means::IdMap(recursive), _)) => self.idmap = Some(recursive),
+            Some((Means::CopyUp, _)) => self.copy_up = true,
             Some((Means::Propagation(flag, recursive), _)) => {
                 self.propagation = Some((flag, recursive));
             }
@@ -348,21 +360,25 @@ mod tests {
             list("bind,slave").propagation,
             Some((MsFlags::MS_SLAVE, false))
         );
-        for refused in ["loop", "remount", "idmap", "tmpcopyup", "noauto"] {
+        assert_eq!(list("bind,ridmap").idmap, Some(true));
+        assert!(list("tmpcopyup,size=1m").copy_up);
+        for refused in ["loop", "remount", "move", "noauto"] {
             assert!(Options::new([refused]).is_err(), "{refused}");
         }
     }
 
     #[test]
     fn the_recursive_table_ends_where_it_should() {
-        assert_eq!(OPTIONS[RECURSIVE_OPTIONS - 1].0, "symfollow");
+        assert_eq!(OPTIONS[RECURSIVE_OPTIONS - 1].0, "nostrictatime");
         for (name, _) in &OPTIONS[..RECURSIVE_OPTIONS] {
             assert!(
                 meaning(OsStr::new(&format!("r{name}"))).is_some_and(|(_, recursive)| recursive),
                 "r{name}"
             );
         }
-        assert!(meaning(OsStr::new("ratime")).is_none() && meaning(OsStr::new("rloop")).is_none());
+        assert!(
+            meaning(OsStr::new("rdefaults")).is_none() && meaning(OsStr::new("rloop")).is_none()
+        );
     }
 
     #[test]

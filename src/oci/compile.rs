@@ -4,406 +4,289 @@
 //! `pivot`, then `setpriv`. It is also the order that the kernel wants: ids after mounts, capabilities after ids.
 //!
 //! ```text
-//! parent   where there are limits: its control group
-//!          clone3 with every namespace at once
-//! child    dies with its parent; joins its control group where it was not born in it; ids mapped; session; hostname; lo
-//!          root, mounts, devices, masks, pivot, terminal, working directory
-//!          limits, keyring, groups, ids, capabilities, no_new_privs; nothing inherited by accident; exec
+//! parent   copies of mounts that only the parent can make; namespaces that the child is to be born in
+//!          where there are limits: its control group
+//!          clone3 with every new namespace at once
+//! child    dies with its parent; joins its control group where it was not born in it; joins namespaces; ids mapped;
+//!          session; host name; lo; sysctls
+//!          root, mounts, devices, masks | hooks outside and in here | pivot, terminal, working directory
+//!          limits, keyring, groups, ids, capabilities, no_new_privs
+//!          (here `create` waits for `start`) | hooks in here | the filter over system calls; exec
 //! ```
+//!
+//! | file | part |
+//! |---|---|
+//! | `check.rs` | what can be refused before anything is done |
+//! | `namespaces.rs` | namespaces, id maps, names, clocks |
+//! | `tree.rs` | the root and all that is mounted in it |
+//! | `process.rs` | who runs the program, and what it may do |
+//! | `../resources.rs` | limits |
 
-use nix::mount::MsFlags;
+mod check;
+mod namespaces;
+mod process;
+mod tree;
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
 use nix::unistd::Pid;
 
-use super::making::Making;
 use super::resources;
-use super::spec::{IdMapping, Mount, Namespace, Spec};
+use super::spec::{self, Spec};
 use crate::cgroup::{Hierarchies, group_path};
 use crate::error::{Error, Result};
-use crate::idmap::{Ids, Range};
-use crate::mount::Options;
-use crate::namespace::{Kind, flags};
-use crate::plan::confine::{Confinement, Member, Place};
-use crate::plan::steps::attributes::{
-    CloseOnExec, DefaultSignals, NewSessionKeyring, NotDumpable, OomScoreAdjust, ParentDeathSignal,
-    SetLimit, Umask,
-};
-use crate::plan::steps::capabilities::{Capabilities, KeepCapabilities, NoNewPrivs};
-use crate::plan::steps::credentials::{SetGid, SetGroups, SetUid};
-use crate::plan::steps::devices::{DeviceNodes, Node, Symlinks};
-use crate::plan::steps::idmap::{RunIdMapper, SetgroupsControl, WriteMap};
-use crate::plan::steps::masks::{Mask, ReadOnlyPaths, RootReadOnly};
-use crate::plan::steps::mounts::{self, Bind, Propagation, Source};
-use crate::plan::steps::namespaces::Unshare;
-use crate::plan::steps::net::LoopbackUp;
+use crate::hook::Hook;
+use crate::plan::confine::{Confinement, Place};
+use crate::plan::steps::attributes::{CloseOnExec, ParentDeathSignal};
+use crate::plan::steps::hooks::{RunHooks, StateJson};
 use crate::plan::steps::own_binary::KeepOwnBinary;
-use crate::plan::steps::process::DeathSignal;
-use crate::plan::steps::root::{BindRoot, Chdir, PivotInto};
-use crate::plan::steps::start::{ConnectConsole, FindProgram};
-use crate::plan::steps::terminal::{
-    BindConsole, NewSession, NullInput, OpenTerminal, TakeTerminal, TerminalLine,
-};
-use crate::plan::steps::tree::{RootNoDevices, ThrowAwayRoot};
-use crate::plan::steps::uts::SetHostname;
-use crate::plan::{Command, Exec, Fork, Plan, Slot};
+use crate::plan::steps::root::PivotInto;
+use crate::plan::steps::terminal::{ConnectConsole, NewSession, NullInput, TerminalLine};
+use crate::plan::{Command, Exec, Plan, Slot};
 use crate::process::{Signals, Terminal, Wait};
-use crate::rlimit::{Limit, named};
 
 /// What a caller decides besides the spec.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Setting<'a> {
+#[derive(Clone, Default)]
+pub struct Setting {
     /// Our standard input goes to the program; without, it gets an empty one.
     pub input: bool,
     /// The program is one of our own applets, run by descriptor.
     pub own_binary: bool,
     /// `process.oomScoreAdj` is what the program is to have at the least.
     pub oom_score_at_least: bool,
-    /// What is kept of it; without, nothing is, and it ends with its caller.
-    pub making: Option<&'a Making>,
+    /// The program outlives its parent.
+    pub detached: bool,
+    /// What was made of control groups stays when the program has ended: whoever keeps the container removes it.
+    pub lasting_groups: bool,
+    /// How many descriptors behind standard error the program gets.
+    pub preserve_fds: u32,
+    /// The program stays in the caller's session keyring.
+    pub keep_keyring: bool,
+    /// The socket that the program's terminal is sent to; our own terminal is relayed to it without.
+    pub console_socket: Option<PathBuf>,
+    /// Where paths of the spec start that do not start at `/`.
+    pub bundle: PathBuf,
+    /// The container's state, for hooks.
+    pub state: Option<StateJson>,
+    /// Adds what is to happen when all is ready but the program's last hooks, its filter over system calls and its exec:
+    /// `create` takes leave there and waits for `start`.
+    pub before_program: Option<Rc<dyn Fn(&mut Plan)>>,
 }
 
 /// The plan of a container.
 ///
 /// # Errors
-/// For a spec that cannot be meant: no program, a mount option that does not exist.
-pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
-    let command = Command::new(spec.process.args.iter().cloned())
-        .ok_or_else(|| Error::new("no program given"))?;
+/// For a spec that cannot be meant or not be honoured here: no program, a mount option that does not exist.
+pub fn compile(spec: &Spec, setting: &Setting) -> Result<Plan> {
+    check::check(spec)?;
+    let args = spec.process.args.iter().cloned();
+    let command = Command::new(args).ok_or_else(|| Error::new("no program given"))?;
     let exec = Exec::new(command, spec.process.env.clone())
         .said_in_scripts()
         .failing_with("cannot execute");
-    let exec = match setting.making {
-        Some(_) => exec.binaries_only(),
-        None => exec,
-    };
-    let find = setting.making.filter(|making| making.detached);
-    let find = find.map(|_| FindProgram(exec.clone()));
     let mut plan = Plan::new(exec);
-    plan.reserve(48);
+    plan.reserve(64);
     if setting.own_binary {
         let slot = plan.slot();
         plan.then(KeepOwnBinary { slot });
         plan.run_from_own_binary(slot);
     }
-    let own_groups = match setting.making {
-        Some(_) => None,
-        None => confinement(spec)?,
-    };
-    let kept_groups = setting
-        .making
-        .and_then(|making| making.confinement.as_ref());
-    let confinement = kept_groups.or(own_groups.as_ref());
-    let born_in = match confinement {
-        // What is kept says which groups it has, so that they are removed with it.
-        Some(confinement) => confinement.prepare(&mut plan, setting.making.is_some())?,
+    let copies = tree::copy_outside(&mut plan, spec, setting)?;
+    let confinement = confinement(spec)?;
+    let born_in = match &confinement {
+        Some(confinement) => confinement.prepare(&mut plan, setting.lasting_groups)?,
         None => None,
     };
-    let listener = setting.making.and_then(|making| making.prepare(&mut plan));
-    let terminal = spec.process.terminal.then(|| make_line(&mut plan, setting));
-    let detached = setting.making.is_some_and(|making| making.detached);
+    let terminal = spec.process.terminal.then(|| line(&mut plan, setting));
     plan.wait(Wait {
-        signals: if detached {
-            Signals::Natural
-        } else {
-            Signals::Proxy
-        },
-        terminal: terminal.filter(|_| !detached),
+        signals: Signals::Proxy,
+        terminal: terminal.as_ref().and_then(|line| line.relay),
     });
-    namespaces(&mut plan, spec, confinement, born_in);
+    namespaces::enter(&mut plan, spec, setting, confinement.as_ref(), born_in)?;
     plan.then(NewSession);
     if !setting.input && terminal.is_none() {
         plan.then(NullInput);
     }
-    let root = tree(&mut plan, spec)?;
+    let root = tree::build(&mut plan, spec, setting, &copies)?;
+    hooks_before_pivot(&mut plan, spec, setting);
+    tree::finish(&mut plan, spec, root);
+    let outside_terminal = terminal.filter(|_| !tree::has_own_terminals(spec));
+    if let Some(line) = outside_terminal {
+        process::open_terminal(&mut plan, spec, line, "/dev/ptmx");
+    }
     plan.then(PivotInto {
         root,
         put_old: None,
     });
-    if let Some(terminal) = terminal {
-        take_terminal(&mut plan, spec, terminal);
+    tree::after_pivot(&mut plan, spec)?;
+    if let Some(line) = terminal {
+        if outside_terminal.is_none() {
+            process::open_terminal(&mut plan, spec, line, "/dev/pts/ptmx");
+        }
+        process::take_terminal(&mut plan, line);
     }
-    if spec.process.cwd.as_os_str() != "/" {
-        plan.then(Chdir {
-            dir: spec.process.cwd.clone(),
-            create: true,
-        });
+    process::working_directory(&mut plan, spec);
+    process::privileges(&mut plan, spec, setting)?;
+    if setting.detached {
+        plan.then(ParentDeathSignal { signal: 0 });
     }
-    privileges(&mut plan, spec, setting)?;
-    if let Some(find) = find {
-        plan.then(find);
+    if let Some(add) = &setting.before_program {
+        add(&mut plan);
     }
-    if let Some(making) = setting.making {
-        making.part(&mut plan, listener);
-    }
+    add_hooks(
+        &mut plan,
+        setting,
+        &START_CONTAINER,
+        &spec.hooks.start_container,
+    );
+    plan.then(CloseOnExec);
     Ok(plan)
 }
 
-fn make_line(plan: &mut Plan, setting: Setting<'_>) -> Terminal {
-    let (ours, theirs) = (plan.slot(), plan.slot());
-    let input = setting.input;
-    if let Some(path) = setting.making.and_then(|making| making.console.clone()) {
-        plan.then(ConnectConsole { path, slot: theirs });
-        return Terminal {
-            ours,
-            theirs,
-            input,
+/// A terminal that is made inside.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    /// Where its master is sent.
+    to: Slot,
+    /// Where the program's side of it is left.
+    peer: Slot,
+    /// How this process relays it; without, somebody else does.
+    relay: Option<Terminal>,
+}
+
+fn line(plan: &mut Plan, setting: &Setting) -> Line {
+    let peer = plan.slot();
+    if let Some(path) = &setting.console_socket {
+        let to = plan.slot();
+        plan.then(ConnectConsole {
+            path: path.clone(),
+            slot: to,
+        });
+        return Line {
+            to,
+            peer,
+            relay: None,
         };
     }
+    let (ours, theirs, input) = (plan.slot(), plan.slot(), setting.input);
     plan.then(TerminalLine {
         ours,
         theirs,
         input,
     });
-    Terminal {
-        ours,
-        theirs,
-        input,
+    Line {
+        to: theirs,
+        peer,
+        relay: Some(Terminal {
+            ours,
+            theirs,
+            input,
+        }),
     }
 }
 
 /// The control groups of a container that has limits, or was given a place among them.
 fn confinement(spec: &Spec) -> Result<Option<Confinement>> {
     let linux = &spec.linux;
-    let settings = resources::settings(&linux.resources)?;
-    if linux.cgroups_path.as_os_str().is_empty() {
-        if settings.is_empty() {
-            return Ok(None);
-        }
+    let no_path = linux.cgroups_path.as_os_str().is_empty();
+    if no_path && linux.resources == spec::Resources::default() {
+        return Ok(None);
+    }
+    let all = Hierarchies::discover()?;
+    let settings = resources::settings(&linux.resources, &all)?;
+    if no_path {
         let name = format!("isobox-{}", Pid::this());
-        return Confinement::fresh(&Hierarchies::discover()?, &name, settings).map(Some);
+        return Confinement::fresh(&all, &name, settings).map(Some);
     }
     let place = Place {
         controllers: Vec::new(),
         path: group_path(linux.cgroups_path.as_os_str())?,
     };
-    Confinement::new(&Hierarchies::discover()?, &[place], settings).map(Some)
+    Confinement::new(&all, &[place], settings).map(Some)
 }
 
-fn namespaces(
-    plan: &mut Plan,
-    spec: &Spec,
-    confinement: Option<&Confinement>,
-    born_in: Option<Slot>,
-) {
-    let kinds: Vec<Kind> = spec
-        .linux
-        .namespaces
-        .iter()
-        .filter_map(Namespace::kind)
-        .collect();
-    let kinds = &kinds;
-    // The root of a cgroup namespace is where its maker is: it is made when we are where we are to be.
-    let own_root = confinement.is_some() && kinds.contains(&Kind::Cgroup);
-    let mut at_birth = flags(kinds);
-    at_birth.set(
-        Kind::Cgroup.flag(),
-        kinds.contains(&Kind::Cgroup) && !own_root,
-    );
-    plan.fork(Fork {
-        namespaces: at_birth,
-        cgroup: born_in,
-        why: "the container's first process, in namespaces of its own from its first moment".into(),
-        without: "it would see and change what belongs to the host".into(),
-    });
-    plan.then(DeathSignal {
-        signal: libc::SIGKILL,
-    });
-    if let Some(confinement) = confinement {
-        confinement.join(plan, Member::Child(born_in));
+/// When and where hooks of a kind run.
+struct Moment {
+    kind: &'static str,
+    place: &'static str,
+    status: &'static str,
+    outside: bool,
+}
+
+const PRESTART: Moment = Moment {
+    kind: "prestart",
+    place: "outside, before the root is entered",
+    status: "creating",
+    outside: true,
+};
+const CREATE_RUNTIME: Moment = Moment {
+    kind: "createRuntime",
+    ..PRESTART
+};
+const CREATE_CONTAINER: Moment = Moment {
+    kind: "createContainer",
+    place: "in the container's namespaces, before the root is entered",
+    status: "creating",
+    outside: false,
+};
+const START_CONTAINER: Moment = Moment {
+    kind: "startContainer",
+    place: "in the container, right before its program",
+    status: "created",
+    outside: false,
+};
+
+fn hooks_before_pivot(plan: &mut Plan, spec: &Spec, setting: &Setting) {
+    let hooks = &spec.hooks;
+    add_hooks(plan, setting, &PRESTART, &hooks.prestart);
+    add_hooks(plan, setting, &CREATE_RUNTIME, &hooks.create_runtime);
+    add_hooks(plan, setting, &CREATE_CONTAINER, &hooks.create_container);
+}
+
+fn add_hooks(plan: &mut Plan, setting: &Setting, moment: &Moment, hooks: &[spec::Hook]) {
+    if hooks.is_empty() {
+        return;
     }
-    if own_root {
-        plan.then(Unshare {
-            namespaces: Kind::Cgroup.flag(),
-        });
-    }
-    if kinds.contains(&Kind::User) {
-        maps(plan, spec);
-    }
-    plan.then(Propagation {
-        kind: MsFlags::MS_PRIVATE,
-    });
-    if kinds.contains(&Kind::Uts) {
-        plan.then(SetHostname {
-            name: spec.hostname.clone(),
-        });
-    }
-    if kinds.contains(&Kind::Net) {
-        plan.then(LoopbackUp);
+    let state = setting.state.clone();
+    let step = RunHooks {
+        kind: moment.kind,
+        place: moment.place,
+        hooks: hooks.iter().map(Hook::from).collect(),
+        state: state.unwrap_or_else(|| Rc::new(|_, _| "{}".to_owned())),
+        status: moment.status,
+    };
+    if moment.outside {
+        plan.outside(step);
+    } else {
+        plan.then(step);
     }
 }
 
-/// The maps of the user namespace. One's own id a process may map by itself; more takes a helper with privilege,
-/// which the parent calls.
-fn maps(plan: &mut Plan, spec: &Spec) {
-    let linux = &spec.linux;
-    let maps = [
-        (Ids::User, ranges(&linux.uid_mappings)),
-        (Ids::Group, ranges(&linux.gid_mappings)),
-    ];
-    let own = maps_of_self(spec);
-    if own {
-        plan.then(SetgroupsControl {
-            allow: false,
-            implied: true,
-        });
-    }
-    for (ids, ranges) in maps {
-        if own {
-            plan.then(WriteMap { ids, ranges });
-        } else {
-            plan.outside(RunIdMapper { ids, ranges });
+/// The search path of a hook that is given no environment.
+const HOOK_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+impl From<&spec::Hook> for Hook {
+    fn from(hook: &spec::Hook) -> Self {
+        let or = |words: &[std::ffi::OsString], one: std::ffi::OsString| match words {
+            [] => vec![one],
+            words => words.to_vec(),
+        };
+        let seconds = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok());
+        Self {
+            path: hook.path.clone(),
+            argv: or(&hook.args, hook.path.clone().into()),
+            env: or(&hook.env, HOOK_PATH.into()),
+            timeout: seconds.map(Duration::from_secs),
         }
     }
-}
-
-fn ranges(mappings: &[IdMapping]) -> Vec<Range> {
-    mappings.iter().map(Range::from).collect()
-}
-
-/// Whether no other id than the caller's own exists inside, so that nobody else is needed to map it.
-fn maps_of_self(spec: &Spec) -> bool {
-    let linux = &spec.linux;
-    let single = |map: &[IdMapping]| matches!(map, [one] if one.size == 1);
-    single(&linux.uid_mappings) && single(&linux.gid_mappings)
-}
-
-/// The root with all that is in it.
-fn tree(plan: &mut Plan, spec: &Spec) -> Result<Slot> {
-    let root = plan.slot();
-    let path = spec.root.path.clone();
-    if spec.root.throw_away {
-        plan.then(ThrowAwayRoot { path, slot: root });
-    } else {
-        plan.then(BindRoot { path, slot: root });
-        plan.then(RootNoDevices { root });
-    }
-    for mount in &spec.mounts {
-        add_mount(plan, root, mount)?;
-    }
-    plan.then(DeviceNodes {
-        root,
-        nodes: Node::standard(),
-    });
-    plan.then(Symlinks {
-        root,
-        links: Symlinks::standard(),
-    });
-    let linux = &spec.linux;
-    plan.then(Mask {
-        root,
-        paths: linux.masked_paths.clone(),
-    });
-    plan.then(ReadOnlyPaths {
-        root,
-        paths: linux.readonly_paths.clone(),
-    });
-    if spec.root.readonly {
-        plan.then(RootReadOnly { root });
-    }
-    Ok(root)
-}
-
-fn add_mount(plan: &mut Plan, root: Slot, mount: &Mount) -> Result<()> {
-    let options = Options::new(mount.options.iter().cloned())?;
-    let target = mount.destination.clone();
-    if options.bind.is_some() {
-        let source = Source::Path(mount.source.clone().into());
-        plan.then(Bind {
-            root,
-            source,
-            target,
-            options,
-        });
-    } else {
-        plan.then(mounts::Mount {
-            root,
-            source: mount.source.clone(),
-            target,
-            fstype: mount.kind.clone(),
-            options,
-        });
-    }
-    Ok(())
-}
-
-fn take_terminal(plan: &mut Plan, spec: &Spec, terminal: Terminal) {
-    let peer = plan.slot();
-    let uid = spec.process.user.uid;
-    plan.then(OpenTerminal {
-        multiplexer: "/dev/pts/ptmx",
-        line: terminal.theirs,
-        peer,
-        owner: (uid != 0).then_some(uid),
-    });
-    plan.then(BindConsole { peer });
-    plan.then(TakeTerminal {
-        peer,
-        session: false,
-    });
-}
-
-/// From here on the process may do less with every step.
-fn privileges(plan: &mut Plan, spec: &Spec, setting: Setting<'_>) -> Result<()> {
-    let process = &spec.process;
-    if let Some(value) = process.oom_score_adj {
-        plan.then(OomScoreAdjust {
-            value: i16::try_from(value).map_err(|_| bad("process.oomScoreAdj", value))?,
-            at_least: setting.oom_score_at_least,
-        });
-    }
-    // Its files in /proc belong to root from here on: what is written to them has been written.
-    plan.then(NotDumpable);
-    for limit in &process.rlimits {
-        let resource =
-            named(&limit.kind).ok_or_else(|| bad("process.rlimits[].type", &limit.kind))?;
-        let (soft, hard) = (limit.soft, limit.hard);
-        plan.then(SetLimit(Limit {
-            resource,
-            soft,
-            hard,
-        }));
-    }
-    if !setting.making.is_some_and(|making| making.keep_keyring) {
-        plan.then(NewSessionKeyring);
-    }
-    if let Some(mask) = process.user.umask {
-        plan.then(Umask { mask });
-    }
-    let user = &process.user;
-    // Without a choice of groups there is one id of each kind, which is the process's already.
-    if !maps_of_self(spec) {
-        if user.uid != 0 {
-            plan.then(KeepCapabilities);
-        }
-        plan.then(SetGroups {
-            groups: user.additional_gids.clone(),
-        });
-        plan.then(SetGid::all(user.gid));
-        plan.then(SetUid::all(user.uid));
-    }
-    let caps = &process.capabilities;
-    plan.then(Capabilities::exactly(
-        caps.bounding.set,
-        caps.permitted.set,
-        caps.inheritable.set,
-        caps.ambient.set,
-    ));
-    if process.no_new_privileges {
-        plan.then(NoNewPrivs);
-    }
-    if setting.making.is_none_or(Making::dies_with_maker) {
-        // The changes of credentials have cleared the first.
-        plan.then(ParentDeathSignal {
-            signal: libc::SIGKILL,
-        });
-    }
-    plan.then(DefaultSignals);
-    plan.then(CloseOnExec {
-        but: setting.making.map_or(0, |making| making.preserve),
-    });
-    Ok(())
 }
 
 /// A value that a field cannot have.
-fn bad(field: &'static str, value: impl std::fmt::Display) -> Error {
+fn bad(field: impl std::fmt::Display, value: impl std::fmt::Display) -> Error {
     Error::new(format!("{field}: no such value: {value}"))
 }
+
+#[cfg(test)]
+mod tests;

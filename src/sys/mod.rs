@@ -13,6 +13,7 @@ pub mod landlock;
 pub mod mount;
 pub mod net;
 pub mod nsfs;
+pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 pub mod start;

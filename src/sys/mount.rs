@@ -41,6 +41,8 @@ pub mod attr {
     pub const NODIRATIME: u64 = 0x80;
     /// Symbolic links are not followed (Linux 5.10).
     pub const NOSYMFOLLOW: u64 = 0x20_0000;
+    /// The ids of files are mapped by a user namespace (Linux 5.12).
+    pub const IDMAP: u64 = 0x10_0000;
 }
 
 /// `RESOLVE_*` of openat2(2) (linux/openat2.h).

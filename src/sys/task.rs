@@ -111,3 +111,12 @@ pub fn random() -> Result<[u8; 6], Errno> {
     result(unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) })?;
     Ok(bytes)
 }
+
+/// Sets the NIS domain name (setdomainname(2)).
+///
+/// # Errors
+/// `EINVAL` for more than 64 bytes, `EPERM` where the UTS namespace is not ours.
+pub fn set_domain_name(name: &[u8]) -> Result<(), Errno> {
+    // SAFETY: the kernel reads as many bytes as the slice has.
+    result(unsafe { libc::syscall(libc::SYS_setdomainname, name.as_ptr(), name.len()) }).map(drop)
+}

@@ -12,6 +12,16 @@ use super::result;
 pub struct Size(libc::winsize);
 
 impl Size {
+    /// A size in characters.
+    pub fn new(rows: u16, columns: u16) -> Self {
+        Self(libc::winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        })
+    }
+
     /// How many characters stand in a row; 0 where the terminal does not know.
     pub fn columns(self) -> usize {
         self.0.ws_col.into()

@@ -86,18 +86,41 @@ impl Field for bool {
 
 impl Field for String {
     fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = Option::<Self>::deserialize(from)?.unwrap_or_default();
-        // No name and no path of the kernel's can hold one: what stands behind it would be cut off.
-        if text.contains('\0') {
-            return Err(D::Error::custom("a NUL character"));
-        }
-        Ok(text)
+        let text = Option::<Plain>::deserialize(from)?;
+        Ok(text.map(|plain| plain.0).unwrap_or_default())
     }
     fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         self.serialize(to)
     }
     fn absent(&self) -> bool {
         self.is_empty()
+    }
+}
+
+/// A text without NUL characters: no name and no path of the kernel's can hold one, and what stands behind it would be
+/// cut off.
+struct Plain(String);
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(PlainText)
+    }
+}
+
+struct PlainText;
+
+impl Visitor<'_> for PlainText {
+    type Value = Plain;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Plain, E> {
+        match text.contains('\0') {
+            true => Err(E::custom("a NUL character")),
+            false => Ok(Plain(text.into())),
+        }
     }
 }
 
@@ -217,10 +240,7 @@ impl<'de, T: Field> Visitor<'de> for Keys<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Map<T>, A::Error> {
         let mut map: Map<T> = Map::default();
-        while let Some(key) = from.next_key::<String>()? {
-            if key.contains('\0') {
-                return Err(A::Error::custom("a NUL character"));
-            }
+        while let Some(Plain(key)) = from.next_key()? {
             if map.value(&key).is_some() {
                 return Err(A::Error::custom(format_args!("duplicate field `{key}`")));
             }

@@ -47,7 +47,7 @@ fn an_error_says_where() {
             r#"{"ociVersion": "1.0", "hostname": "a\u0000b"}"#,
             "hostname: a NUL character",
         ),
-        (r#"{"ociVersion": "1.0", // no"#, "expected value"),
+        (r#"{"ociVersion": "1.0", // no"#, "key must be a string"),
         (r#"{"ociVersion": "1.0"} x"#, "trailing characters"),
         (
             r#"{"ociVersion": "1.0", "process": {"user": {"uid": 4294967296}}}"#,

@@ -11,10 +11,11 @@ use nix::errno::Errno;
 use nix::sys::resource::{getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::chdir;
+use nix::unistd::{Pid, chdir};
 
 use crate::error::{Doing, Error, Result};
 use crate::plan::{Context, Explanation, Shell, Step};
+use crate::proc_write;
 use crate::process::signal_word;
 use crate::rlimit::Limit;
 use crate::sys::{signal, task};
@@ -193,7 +194,12 @@ pub struct OomScoreAdjust {
 }
 
 impl Step for OomScoreAdjust {
-    fn perform(&self, _: &mut Context) -> Result<()> {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        if cx.program() != Pid::this() {
+            let file = format!("{}/oom_score_adj", cx.program());
+            let written = proc_write::write(&file, self.value.to_string().as_bytes());
+            return written.doing_to("cannot write", format!("/proc/{file}"));
+        }
         let mut options = OpenOptions::new();
         options
             .write(true)

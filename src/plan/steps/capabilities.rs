@@ -75,6 +75,8 @@ pub struct Capabilities {
     pub inheritable: Option<Change>,
     /// What a program that is not user 0's has after its exec. Must be permitted and inheritable.
     pub ambient: Option<Change>,
+    /// What is not permitted here is left out of the last two, and said.
+    pub as_far_as_permitted: bool,
 }
 
 impl Capabilities {
@@ -85,7 +87,27 @@ impl Capabilities {
             permitted: Some(Change::to(permitted)),
             inheritable: Some(Change::to(inheritable)),
             ambient: Some(Change::to(ambient)),
+            as_far_as_permitted: false,
         }
+    }
+
+    /// The same without what is not permitted, which is noted.
+    fn permitted_only(mut self, cx: &mut Context) -> Result<Self> {
+        let had = caps::get().doing("get process capabilities failed")?;
+        let asked = |change: Option<Change>| change.map_or(0, |change| change.of(Set::EMPTY).0);
+        let lacking = (asked(self.permitted) | asked(self.inheritable) | asked(self.ambient))
+            & !had.permitted
+            & !had.inheritable;
+        if lacking != 0 {
+            cx.note(format!(
+                "capabilities that cannot be granted here are left out: {}",
+                Set(lacking)
+            ));
+            let without = |change: Change| Change::to(Set(change.of(Set::EMPTY).0 & !lacking));
+            self.inheritable = self.inheritable.map(without);
+            self.ambient = self.ambient.map(without);
+        }
+        Ok(self)
     }
 
     /// The words of setpriv(1) that say it. `--caps` empties the inheritable and the ambient set by itself.
@@ -144,7 +166,15 @@ impl Capabilities {
 }
 
 impl Step for Capabilities {
-    fn perform(&self, _: &mut Context) -> Result<()> {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        if self.as_far_as_permitted {
+            let some = self.permitted_only(cx)?;
+            return Self {
+                as_far_as_permitted: false,
+                ..some
+            }
+            .perform(cx);
+        }
         if let Some(change) = self.bounding {
             capability::drop_from_bounding(change).map_err(|errno| {
                 let hint = (errno == Errno::EPERM).then_some("this needs CAP_SETPCAP");

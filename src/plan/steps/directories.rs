@@ -11,6 +11,7 @@ use crate::enter;
 use crate::error::{Doing, Result};
 use crate::plan::{Context, Explanation, Shell, Slot, Step};
 use crate::procfs;
+use crate::root::Root;
 
 /// What to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +132,36 @@ impl Step for EnterDirectory {
             "the program starts in this directory, which was opened before anything was entered",
             "it would start where entering left it: at the root, if a mount namespace was entered",
             "fchdir(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
+    }
+}
+
+/// Makes a directory in the new root, with what is missing on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MakeDirectory {
+    /// The tree.
+    pub root: Slot,
+    /// The directory.
+    pub path: PathBuf,
+}
+
+impl Step for MakeDirectory {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        Root::new(cx.get(self.root)?)
+            .directory(&self.path)
+            .map(drop)
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("openat2(ROOT, {:?}, RESOLVE_IN_ROOT), mkdirat()", self.path),
+            "the program starts there, and soon nothing can be made any more",
+            "there would be no such directory in a read-only root",
+            "mkdir(2)",
         )
     }
 

@@ -11,10 +11,11 @@ use nix::mount::{MsFlags, mount};
 
 use crate::error::{Doing, Error, Result};
 use crate::mount::{
-    Options, detached_bind, fstab_line, mount_new, open_source, place_for, why_refused,
+    IdMap, Options, detached_bind, detached_copy, dress, fstab_line, is_procfs, mount_new,
+    open_source, place_for, why_refused,
 };
 use crate::plan::{Context, Explanation, Shell, Slot, Step};
-use crate::root::Root;
+use crate::root::{Root, inside};
 use crate::sys::mount::move_mount;
 use crate::sys::stat::place;
 
@@ -62,6 +63,41 @@ impl Step for Propagation {
             return Shell::Implied;
         }
         Shell::option("unshare", format!("--propagation={}", self.name()))
+    }
+}
+
+/// Sets the propagation of the root that has been entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RootPropagation {
+    /// One of `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`, `MS_UNBINDABLE`.
+    pub kind: MsFlags,
+    /// With the mounts below it.
+    pub recursive: bool,
+}
+
+impl Step for RootPropagation {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        let none = None::<&str>;
+        let below = if self.recursive {
+            MsFlags::MS_REC
+        } else {
+            MsFlags::empty()
+        };
+        mount(none, "/", none, below | self.kind, none)
+            .doing("cannot change the propagation of the new root")
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("mount(\"none\", \"/\", NULL, {:?}, NULL)", self.kind),
+            "says whether mounts in the new root are told to, and heard from, those that share it",
+            "what is mounted in the root would be seen here only",
+            "mount_namespaces(7)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
     }
 }
 
@@ -279,6 +315,58 @@ pub enum Source {
     Path(PathBuf),
     /// What an earlier step left.
     Slot(Slot),
+    /// The copy that a [`CopySource`] made of this path.
+    Copied(Slot, PathBuf),
+}
+
+/// Makes a detached copy of a part of the host while it can still be had: by the privileges outside, or as a member of
+/// the host's peer groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopySource {
+    /// What is copied.
+    pub path: PathBuf,
+    /// With the mounts below it.
+    pub recursive: bool,
+    /// How the ids of its files are mapped, and whether those of the mounts below it too.
+    pub ids: Option<(IdMap, bool)>,
+    /// Where the copy is left.
+    pub slot: Slot,
+}
+
+impl Step for CopySource {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let source = open_source(&self.path)?;
+        let copy = detached_copy(source.as_fd(), self.recursive)
+            .doing_to("cannot copy the mount of", &self.path)?;
+        if let Some((map, recursive)) = &self.ids {
+            map.apply(copy.as_fd(), *recursive)
+                .map_err(|error| error.on(&self.path))?;
+        }
+        cx.put(self.slot, copy);
+        Ok(())
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        let below = if self.recursive { "|AT_RECURSIVE" } else { "" };
+        let ids = self
+            .ids
+            .as_ref()
+            .map_or("", |_| ", mount_setattr(MOUNT_ATTR_IDMAP)");
+        Explanation::new(
+            format!("open_tree({:?}, OPEN_TREE_CLONE{below}){ids}", self.path),
+            "a copy of the mount, made out here: in there it may be out of reach, or cut off from what is mounted later",
+            "the bind would be refused, or would not hear of later mounts",
+            "open_tree(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
+    }
 }
 
 /// Shows a directory or file of the outside in the new root. Read-only and all other flags are set before
@@ -303,7 +391,7 @@ impl Step for Bind {
                 opened = open_source(path)?;
                 opened.as_fd()
             }
-            Source::Slot(slot) => cx.get(*slot)?,
+            Source::Slot(slot) | Source::Copied(slot, _) => cx.get(*slot)?,
         };
         if let Some((option, _)) = self.options.data.first() {
             return Err(Error::new("unknown option for a bind").on(option));
@@ -311,13 +399,20 @@ impl Step for Bind {
         let is_directory = place(source, c"")
             .doing("cannot look at the source of a bind")?
             .is(libc::S_IFDIR);
+        // The host's own procfs, as a whole, is the kernel's word too.
+        let whole = inside(&self.target) == Path::new("proc") && is_procfs(source, true);
+        let fstype = if whole { "proc" } else { "none" };
         let to = place_for(
             Root::new(cx.get(self.root)?),
             &self.target,
-            OsStr::new("none"),
+            OsStr::new(fstype),
             is_directory,
         )?;
         let refused = |errno| bind_refused(&self.target, self.options.bind == Some(true), errno);
+        if matches!(self.source, Source::Copied(..)) {
+            dress(source, &self.options).map_err(refused)?;
+            return move_mount(source, to.as_fd()).map_err(refused);
+        }
         let mount = detached_bind(source, &self.options).map_err(refused)?;
         move_mount(mount.as_fd(), to.as_fd()).map_err(refused)
     }
@@ -364,7 +459,7 @@ impl Step for Bind {
 impl Bind {
     fn source_name(&self) -> &Path {
         match &self.source {
-            Source::Path(path) => path,
+            Source::Path(path) | Source::Copied(_, path) => path,
             Source::Slot(_) => Path::new("FD"),
         }
     }

@@ -160,7 +160,7 @@ impl Step for TakeUp {
 }
 
 /// Makes a pseudo-terminal and sends its master to the parent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct OpenTerminal {
     /// The multiplexer: `/dev/pts/ptmx` of a devpts instance of our own, or `/dev/ptmx`.
     pub multiplexer: &'static str,
@@ -170,6 +170,8 @@ pub struct OpenTerminal {
     pub peer: Slot,
     /// Who shall own it, if not this user.
     pub owner: Option<u32>,
+    /// How large it is; as ours without.
+    pub size: Option<tty::Size>,
 }
 
 impl Step for OpenTerminal {
@@ -187,7 +189,7 @@ impl Step for OpenTerminal {
             .doing_to("cannot make a terminal from", path)?;
         tty::unlock(master.as_fd()).doing("cannot unlock the terminal")?;
         let peer = tty::peer(master.as_fd()).doing("cannot open the terminal")?;
-        if let Some(size) = terminal::size_of_ours() {
+        if let Some(size) = self.size.or_else(terminal::size_of_ours) {
             tty::resize(master.as_fd(), size).doing("cannot size the terminal")?;
         }
         if let Some(uid) = self.owner {
@@ -234,7 +236,15 @@ impl Step for BindConsole {
         const CONSOLE: &str = "/dev/console";
         let fresh = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(0o600);
-        let target = open(CONSOLE, fresh, mode).doing_to("cannot make", CONSOLE)?;
+        let target = match open(CONSOLE, fresh, mode) {
+            Err(Errno::EEXIST) => {
+                // A tree may have one of its own; a link in its place is not followed.
+                let safe = resolve::NO_MAGICLINKS | resolve::NO_SYMLINKS;
+                openat2(AT_FDCWD.as_fd(), Path::new(CONSOLE), libc::O_PATH, 0, safe)
+            }
+            other => other,
+        }
+        .doing_to("cannot make", CONSOLE)?;
         let mount = open_tree(cx.get(self.peer)?, Path::new(""), open_tree_flags::CLONE)
             .doing("cannot clone the terminal")?;
         move_mount(mount.as_fd(), target.as_fd()).doing_to("cannot mount", CONSOLE)
@@ -349,6 +359,42 @@ impl Step for Foreground {
             "what is typed (Ctrl-C, Ctrl-Z) goes to the program, not to the process 1 above it",
             "both would get it, and the program twice: once from the terminal, once passed on",
             "tcsetpgrp(3)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
+    }
+}
+
+/// Connects to the socket that the program's terminal is to be sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectConsole {
+    /// The socket.
+    pub path: std::path::PathBuf,
+    /// Where the connection is left.
+    pub slot: Slot,
+}
+
+impl Step for ConnectConsole {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let cannot = "cannot connect to the console socket";
+        let stream =
+            std::os::unix::net::UnixStream::connect(&self.path).doing_to(cannot, &self.path)?;
+        cx.put(self.slot, stream.into());
+        Ok(())
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("connect({:?})", self.path),
+            "whoever holds this socket gets the terminal's master, and relays it",
+            "nobody could see what the program shows, or type anything",
+            "unix(7)",
         )
     }
 

@@ -30,13 +30,20 @@ pub struct ClockOffset {
     pub clock: Clock,
     /// By how many seconds.
     pub seconds: i64,
+    /// And by how many nanoseconds besides.
+    pub nanoseconds: u32,
 }
 
 const OFFSETS: &str = "self/timens_offsets";
 
 impl Step for ClockOffset {
     fn perform(&self, _: &mut Context) -> Result<()> {
-        let text = format!("{} {} 0", self.clock.name(), self.seconds);
+        let text = format!(
+            "{} {} {}",
+            self.clock.name(),
+            self.seconds,
+            self.nanoseconds
+        );
         proc_write::write(OFFSETS, text.as_bytes()).map_err(|errno| {
             let error = Error::new("failed to write to /proc/self/timens_offsets").errno_is(errno);
             match errno {
@@ -53,9 +60,10 @@ impl Step for ClockOffset {
     fn explain(&self) -> Explanation {
         Explanation::new(
             format!(
-                "write(\"/proc/{OFFSETS}\", \"{} {} 0\")",
+                "write(\"/proc/{OFFSETS}\", \"{} {} {}\")",
                 self.clock.name(),
-                self.seconds
+                self.seconds,
+                self.nanoseconds
             ),
             "the clock of a new time namespace starts as that of the old one; its offset is fixed once a process is inside",
             "clock_gettime(2) and /proc/uptime would show the time of the host",

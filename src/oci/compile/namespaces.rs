@@ -1,0 +1,255 @@
+//! Namespaces: those that are made, those that are joined, and what is set in them.
+
+use nix::mount::MsFlags;
+use nix::unistd::geteuid;
+
+use super::{Setting, bad};
+use crate::enter::Origin;
+use crate::error::{Error, Result};
+use crate::idmap::{Ids, Range};
+use crate::namespace::{Kind, flags};
+use crate::oci::spec::{IdMapping, Spec};
+use crate::plan::confine::{Confinement, Member};
+use crate::plan::steps::attributes::OomScoreAdjust;
+use crate::plan::steps::borrowed::{BackFrom, BornIn, ForChildren, KeepOwn};
+use crate::plan::steps::credentials::{SetGid, SetUid};
+use crate::plan::steps::enter::{Join, OpenNamespace, Pass, Source};
+use crate::plan::steps::idmap::{RunIdMapper, SetgroupsControl, WriteMap};
+use crate::plan::steps::mounts::Propagation;
+use crate::plan::steps::namespaces::Unshare;
+use crate::plan::steps::net::LoopbackUp;
+use crate::plan::steps::process::DeathSignal;
+use crate::plan::steps::sysctl::SetSysctl;
+use crate::plan::steps::time::{Clock, ClockOffset};
+use crate::plan::steps::uts::{SetDomainname, SetHostname};
+use crate::plan::{Fork, Plan, Slot};
+use crate::sysctl;
+
+/// From the caller to a child in all its namespaces, with its ids and names.
+pub(super) fn enter(
+    plan: &mut Plan,
+    spec: &Spec,
+    setting: &Setting,
+    confinement: Option<&Confinement>,
+    born_in: Option<Slot>,
+) -> Result<()> {
+    let linux = &spec.linux;
+    let makes = |kind| linux.makes(kind);
+    let made: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| makes(*kind)).collect();
+    // The root of a cgroup namespace is where its maker is: it is made when we are where we are to be.
+    let own_cgroups = confinement.is_some() && makes(Kind::Cgroup);
+    let shifts = clocks(spec)?;
+    let borrowed = borrow(plan, spec);
+    let mut at_birth = flags(&made);
+    at_birth.set(Kind::Cgroup.flag(), makes(Kind::Cgroup) && !own_cgroups);
+    let mut back = borrowed.back;
+    if makes(Kind::Time) && !shifts.is_empty() {
+        // Offsets are fixed when the first process is inside: they are written before there is one.
+        at_birth.remove(Kind::Time.flag());
+        back.push((Kind::Time, shift(plan, shifts)));
+    }
+    plan.fork(Fork {
+        namespaces: at_birth,
+        cgroup: born_in,
+        why: "the container's first process, in namespaces of its own from its first moment".into(),
+        without: "it would see and change what belongs to the host".into(),
+    });
+    if !back.is_empty() {
+        plan.outside(BackFrom { own: back });
+    }
+    plan.then(DeathSignal {
+        signal: libc::SIGKILL,
+    });
+    if let Some(confinement) = confinement {
+        confinement.join(plan, Member::Child(born_in));
+    }
+    if own_cgroups {
+        plan.then(Unshare {
+            namespaces: Kind::Cgroup.flag(),
+        });
+    }
+    join(plan, borrowed.later);
+    if let Some(value) = spec.process.oom_score_adj {
+        let step = OomScoreAdjust {
+            value: i16::try_from(value).map_err(|_| bad("process.oomScoreAdj", value))?,
+            at_least: setting.oom_score_at_least,
+        };
+        // In a user namespace of its own the child may not make itself less likely to be killed.
+        if makes(Kind::User) && !setting.oom_score_at_least {
+            plan.outside(step);
+        } else {
+            plan.then(step);
+        }
+    }
+    if makes(Kind::User) {
+        maps(plan, spec);
+    }
+    if makes(Kind::Mount) {
+        plan.then(Propagation {
+            kind: MsFlags::MS_PRIVATE,
+        });
+    }
+    names(plan, spec);
+    Ok(())
+}
+
+fn names(plan: &mut Plan, spec: &Spec) {
+    if !spec.hostname.is_empty() {
+        let name = spec.hostname.clone();
+        plan.then(SetHostname { name });
+    }
+    if !spec.domainname.is_empty() {
+        let name = spec.domainname.clone();
+        plan.then(SetDomainname { name });
+    }
+    if spec.linux.makes(Kind::Net) {
+        plan.then(LoopbackUp);
+    }
+    for (name, value) in spec.linux.sysctl.iter() {
+        // Checked before.
+        if let Ok((file, _)) = sysctl::file(name) {
+            let value = value.clone();
+            plan.then(SetSysctl { file, value });
+        }
+    }
+}
+
+/// Namespaces that are joined.
+struct Borrowed {
+    /// Those that the caller has to go back to: it went to others for the time of the fork.
+    back: Vec<(Kind, Slot)>,
+    /// Those that the child joins.
+    later: Vec<(Kind, Slot)>,
+}
+
+/// Opens the namespaces that are joined, and goes to those that a child has to be born in.
+fn borrow(plan: &mut Plan, spec: &Spec) -> Borrowed {
+    let linux = &spec.linux;
+    let mut all = Borrowed {
+        back: Vec::new(),
+        later: Vec::new(),
+    };
+    // Of a user namespace of its own the child would have no privilege over the others.
+    let apart = linux.makes(Kind::User);
+    for kind in Kind::ALL {
+        let Some(one) = linux
+            .namespace(kind)
+            .filter(|one| !one.path.as_os_str().is_empty())
+        else {
+            continue;
+        };
+        let slot = plan.slot();
+        plan.then(OpenNamespace {
+            kind,
+            source: Source::Given(Origin::File(one.path.clone())),
+            slot,
+        });
+        if matches!(kind, Kind::Pid | Kind::Time) || apart && kind != Kind::Mount {
+            let own = plan.slot();
+            plan.then(BornIn {
+                kind,
+                namespace: slot,
+                own,
+            });
+            all.back.push((kind, own));
+        } else {
+            all.later.push((kind, slot));
+        }
+    }
+    all
+}
+
+fn join(plan: &mut Plan, opened: Vec<(Kind, Slot)>) {
+    if !opened.is_empty() {
+        plan.then(Join {
+            pass: Pass::Last,
+            target: None,
+            opened,
+        });
+    }
+}
+
+/// The clocks that are shifted, and by how much.
+fn clocks(spec: &Spec) -> Result<Vec<ClockOffset>> {
+    let offsets = &spec.linux.time_offsets;
+    if !offsets.is_empty() && !spec.linux.makes(Kind::Time) {
+        return Err(Error::new(
+            "linux.timeOffsets: there is no new time namespace whose clocks could be shifted",
+        )
+        .hint("linux.namespaces needs an entry of type time without a path"));
+    }
+    let clock = |(name, offset): &(String, crate::oci::spec::TimeOffset)| {
+        let clock = match &**name {
+            "monotonic" => Clock::Monotonic,
+            "boottime" => Clock::Boottime,
+            _ => return Err(bad("linux.timeOffsets", name)),
+        };
+        Ok(ClockOffset {
+            clock,
+            seconds: offset.secs,
+            nanoseconds: offset.nanosecs,
+        })
+    };
+    offsets.iter().map(clock).collect()
+}
+
+/// Makes the time namespace for the caller's children; gives where its own is kept.
+fn shift(plan: &mut Plan, offsets: Vec<ClockOffset>) -> Slot {
+    let own = plan.slot();
+    plan.then(KeepOwn {
+        kind: Kind::Time,
+        slot: own,
+    });
+    plan.then(ForChildren { kind: Kind::Time });
+    for offset in offsets {
+        plan.then(offset);
+    }
+    own
+}
+
+/// The maps of the user namespace. Who has privilege outside writes them from there; else one's own id a process may
+/// map by itself, and more takes a helper with privilege, which the parent calls.
+fn maps(plan: &mut Plan, spec: &Spec) {
+    let linux = &spec.linux;
+    let maps = [
+        (Ids::User, ranges(&linux.uid_mappings)),
+        (Ids::Group, ranges(&linux.gid_mappings)),
+    ];
+    let own = maps_of_self(spec);
+    if own {
+        plan.then(SetgroupsControl {
+            allow: false,
+            implied: true,
+        });
+    }
+    let privileged = geteuid().is_root();
+    for (ids, ranges) in maps {
+        match (own, privileged) {
+            (true, _) => plan.then(WriteMap { ids, ranges }),
+            (false, true) => plan.outside(WriteMap { ids, ranges }),
+            (false, false) => plan.outside(RunIdMapper { ids, ranges }),
+        };
+    }
+    // Whoever is nobody inside can make no file.
+    let root_is_there = |map: &[IdMapping]| map.iter().any(|one| one.container_id == 0);
+    if !own && root_is_there(&linux.uid_mappings) && root_is_there(&linux.gid_mappings) {
+        plan.then(SetGid::all(0));
+        plan.then(SetUid::all(0));
+    }
+}
+
+pub(super) fn ranges(mappings: &[IdMapping]) -> Vec<Range> {
+    mappings.iter().map(Range::from).collect()
+}
+
+/// Whether no other id than the caller's own exists inside, so that nobody else is needed to map it, and nobody can
+/// choose groups.
+pub(super) fn maps_of_self(spec: &Spec) -> bool {
+    let linux = &spec.linux;
+    let own =
+        |map: &[IdMapping], id: u32| matches!(map, [one] if one.size == 1 && one.host_id == id);
+    linux.makes(Kind::User)
+        && !geteuid().is_root()
+        && own(&linux.uid_mappings, geteuid().as_raw())
+        && own(&linux.gid_mappings, nix::unistd::getegid().as_raw())
+}

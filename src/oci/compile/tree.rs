@@ -1,0 +1,294 @@
+//! The root of a container, and all that is mounted in it.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use nix::mount::MsFlags;
+use nix::unistd::geteuid;
+
+use super::{Setting, bad};
+use crate::error::{Error, Result};
+use crate::mount::{IdMap, Options};
+use crate::namespace::Kind;
+use crate::oci::spec::{Device, Mount, Spec};
+use crate::plan::steps::cgroup_mounts::CgroupMounts;
+use crate::plan::steps::devices::{DeviceNodes, Node, Symlinks};
+use crate::plan::steps::directories::MakeDirectory;
+use crate::plan::steps::masks::{Mask, ReadOnlyPaths, RootReadOnly};
+use crate::plan::steps::mounts::{self, Bind, CopySource, RootPropagation, Source};
+use crate::plan::steps::root::BindRoot;
+use crate::plan::steps::tree::{RootNoDevices, ThrowAwayRoot};
+use crate::plan::{Plan, Slot};
+use crate::root::inside;
+
+/// Where the copies are that [`copy_outside`] made, by the number of the mount.
+pub(super) type Copies = Vec<Option<Slot>>;
+
+/// What of the host is shown must be copied by whoever can still reach it: by the caller where the container has a
+/// user namespace (its root may not enter our directories, and may not map ids), or shares events with the host.
+pub(super) fn copy_outside(plan: &mut Plan, spec: &Spec, setting: &Setting) -> Result<Copies> {
+    let apart = geteuid().is_root() && spec.linux.makes(Kind::User);
+    let one = |mount: &Mount| -> Result<Option<Slot>> {
+        let options = options(mount)?;
+        let Some(recursive) = bind(mount, &options) else {
+            return Ok(None);
+        };
+        let shares = matches!(
+            options.propagation,
+            Some((MsFlags::MS_SHARED | MsFlags::MS_SLAVE, _))
+        );
+        let ids = ids(spec, mount, &options)?;
+        if !apart && ids.is_none() && !(shares && geteuid().is_root()) {
+            return Ok(None);
+        }
+        let slot = plan.slot();
+        plan.then(CopySource {
+            path: source(mount, setting),
+            recursive,
+            ids,
+            slot,
+        });
+        Ok(Some(slot))
+    };
+    spec.mounts.iter().map(one).collect()
+}
+
+/// The ids of an id-mapped mount: its own maps, or those of the container's user namespace.
+fn ids(spec: &Spec, mount: &Mount, options: &Options) -> Result<Option<(IdMap, bool)>> {
+    let own = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
+    if options.idmap.is_none() && !own {
+        return Ok(None);
+    }
+    let (uids, gids) = match own {
+        true => (&mount.uid_mappings, &mount.gid_mappings),
+        false => (&spec.linux.uid_mappings, &spec.linux.gid_mappings),
+    };
+    if uids.is_empty() || gids.is_empty() {
+        return Err(Error::new(
+            "an id-mapped mount needs uidMappings and gidMappings, of its own or of the container:",
+        )
+        .on(&mount.destination));
+    }
+    let map = IdMap {
+        users: super::namespaces::ranges(uids),
+        groups: super::namespaces::ranges(gids),
+    };
+    Ok(Some((map, options.idmap == Some(true))))
+}
+
+fn options(mount: &Mount) -> Result<Options> {
+    Options::new(mount.options.iter().cloned())
+        .map_err(|error| error.hint(format!("of the mount on {}", mount.destination.display())))
+}
+
+/// Whether a mount shows a part of the host, and with the mounts below it.
+fn bind(mount: &Mount, options: &Options) -> Option<bool> {
+    match (options.bind, mount.kind.as_bytes()) {
+        (Some(recursive), _) => Some(recursive),
+        (None, b"bind") => Some(false),
+        (None, b"rbind") => Some(true),
+        _ => None,
+    }
+}
+
+/// The part of the host that a mount shows, counted from the bundle.
+fn source(mount: &Mount, setting: &Setting) -> PathBuf {
+    setting.bundle.join(&mount.source)
+}
+
+/// The root with all that is in it.
+pub(super) fn build(
+    plan: &mut Plan,
+    spec: &Spec,
+    setting: &Setting,
+    copies: &Copies,
+) -> Result<Slot> {
+    let root = plan.slot();
+    let path = setting.bundle.join(&spec.root.path);
+    if spec.root.throw_away {
+        plan.then(ThrowAwayRoot { path, slot: root });
+    } else {
+        plan.then(BindRoot { path, slot: root });
+        if !nodes_in_root(spec) {
+            plan.then(RootNoDevices { root });
+        }
+    }
+    for (mount, copy) in spec.mounts.iter().zip(copies) {
+        add_mount(plan, root, spec, setting, mount, *copy)?;
+    }
+    if !devices_are_the_hosts(spec) {
+        plan.then(DeviceNodes {
+            root,
+            nodes: Node::standard(),
+        });
+        plan.then(Symlinks {
+            root,
+            links: Symlinks::standard(),
+        });
+    }
+    let nodes = spec
+        .linux
+        .devices
+        .iter()
+        .enumerate()
+        .map(|(at, device)| node(at, device));
+    let nodes = nodes.collect::<Result<Vec<_>>>()?;
+    if !nodes.is_empty() {
+        plan.then(DeviceNodes { root, nodes });
+    }
+    Ok(root)
+}
+
+/// What comes last of the tree, when hooks have seen it.
+pub(super) fn finish(plan: &mut Plan, spec: &Spec, root: Slot) {
+    let linux = &spec.linux;
+    let cwd = &spec.process.cwd;
+    if spec.root.readonly && !inside(cwd).as_os_str().is_empty() {
+        // What is missing of the working directory is made while it can be made.
+        plan.then(MakeDirectory {
+            root,
+            path: cwd.clone(),
+        });
+    }
+    if !linux.masked_paths.is_empty() {
+        plan.then(Mask {
+            root,
+            paths: linux.masked_paths.clone(),
+        });
+    }
+    if !linux.readonly_paths.is_empty() {
+        plan.then(ReadOnlyPaths {
+            root,
+            paths: linux.readonly_paths.clone(),
+        });
+    }
+    if spec.root.readonly {
+        plan.then(RootReadOnly { root });
+    }
+}
+
+/// What mounts in the new root tell others, and hear of them.
+pub(super) fn after_pivot(plan: &mut Plan, spec: &Spec) -> Result<()> {
+    let word = &spec.linux.rootfs_propagation;
+    let (kind, recursive) = match word.strip_prefix('r').unwrap_or(word) {
+        "" => return Ok(()),
+        "shared" => (MsFlags::MS_SHARED, word.starts_with('r')),
+        "slave" => (MsFlags::MS_SLAVE, word.starts_with('r')),
+        "private" => (MsFlags::MS_PRIVATE, word.starts_with('r')),
+        "unbindable" => (MsFlags::MS_UNBINDABLE, word.starts_with('r')),
+        _ => return Err(bad("linux.rootfsPropagation", word)),
+    };
+    plan.then(RootPropagation { kind, recursive });
+    Ok(())
+}
+
+fn is_on(mount: &Mount, path: &str) -> bool {
+    inside(&mount.destination) == Path::new(path)
+}
+
+/// Whether terminals can be made in the container.
+pub(super) fn has_own_terminals(spec: &Spec) -> bool {
+    spec.mounts
+        .iter()
+        .any(|mount| is_on(mount, "dev/pts") && mount.kind == "devpts")
+}
+
+/// Whether `/dev` is a part of the host, which is not ours to put anything in.
+fn devices_are_the_hosts(spec: &Spec) -> bool {
+    let is_bind =
+        |mount: &Mount| options(mount).is_ok_and(|options| bind(mount, &options).is_some());
+    spec.mounts
+        .iter()
+        .any(|mount| is_on(mount, "dev") && is_bind(mount))
+}
+
+/// Whether a device that the program is to have lies in the root itself, and not in what is mounted on its `/dev`.
+fn nodes_in_root(spec: &Spec) -> bool {
+    let dev_is_mounted = spec.mounts.iter().any(|mount| is_on(mount, "dev"));
+    let elsewhere = |device: &Device| !inside(&device.path).starts_with("dev");
+    !dev_is_mounted || spec.linux.devices.iter().any(elsewhere)
+}
+
+fn node(at: usize, device: &Device) -> Result<Node> {
+    let field = |name: &str| format!("linux.devices[{at}].{name}");
+    let kind = match &*device.kind {
+        "c" | "u" => libc::S_IFCHR,
+        "b" => libc::S_IFBLK,
+        "p" => libc::S_IFIFO,
+        other => return Err(bad(field("type"), other)),
+    };
+    if !device.path.is_absolute() {
+        return Err(Error::new(field("path: not an absolute path:")).on(&device.path));
+    }
+    let number = |name: &str, number: i64| match kind {
+        libc::S_IFIFO => Ok(0),
+        _ => u32::try_from(number).map_err(|_| bad(field(name), number)),
+    };
+    Ok(Node {
+        path: device.path.clone(),
+        kind,
+        numbers: (
+            number("major", device.major)?,
+            number("minor", device.minor)?,
+        ),
+        mode: device.file_mode.unwrap_or(0o666) & 0o7777,
+        owner: (device.uid.unwrap_or(0), device.gid.unwrap_or(0)),
+    })
+}
+
+fn add_mount(
+    plan: &mut Plan,
+    root: Slot,
+    spec: &Spec,
+    setting: &Setting,
+    mount: &Mount,
+    copy: Option<Slot>,
+) -> Result<()> {
+    let mut options = options(mount)?;
+    let target = mount.destination.clone();
+    if let Some(recursive) = bind(mount, &options) {
+        let path = source(mount, setting);
+        options.bind = Some(recursive);
+        let source = match copy {
+            Some(slot) => Source::Copied(slot, path),
+            None => Source::Path(path),
+        };
+        plan.then(Bind {
+            root,
+            source,
+            target,
+            options,
+        });
+        return Ok(());
+    }
+    if options.idmap.is_some() || !mount.uid_mappings.is_empty() {
+        return Err(Error::new("only a bind can be id-mapped:").on(&mount.destination));
+    }
+    if options.copy_up && mount.kind != "tmpfs" {
+        return Err(Error::new("tmpcopyup is for a tmpfs:").on(&mount.destination));
+    }
+    if mount.kind == "cgroup" {
+        plan.then(CgroupMounts {
+            root,
+            target,
+            options,
+            own_root: spec.linux.namespace(Kind::Cgroup).is_some(),
+        });
+        return Ok(());
+    }
+    plan.then(mounts::Mount {
+        root,
+        source: named(&mount.source, &mount.kind),
+        target,
+        fstype: mount.kind.clone(),
+        options,
+    });
+    Ok(())
+}
+
+/// The name of what is mounted; its type where it has none.
+fn named(source: &OsStr, kind: &OsStr) -> OsString {
+    if source.is_empty() { kind } else { source }.to_owned()
+}

@@ -1,0 +1,46 @@
+//! Settings of a namespace's kernel (sysctl(8)).
+
+use nix::errno::Errno;
+
+use crate::error::{Error, Result};
+use crate::plan::{Context, Explanation, Shell, Step};
+use crate::proc_write;
+
+/// Writes a setting below `/proc/sys`, which shows those of the namespaces that this process is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetSysctl {
+    /// The file, below `/proc/sys`.
+    pub file: String,
+    /// What to write.
+    pub value: String,
+}
+
+impl Step for SetSysctl {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        let file = format!("sys/{}", self.file);
+        proc_write::write(&file, self.value.as_bytes()).map_err(|errno| {
+            let error = Error::new("cannot set the sysctl")
+                .on(&self.file)
+                .errno_is(errno);
+            match errno {
+                Errno::ENOENT => {
+                    error.hint("this kernel has no such setting, or not in this namespace")
+                }
+                _ => error,
+            }
+        })
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("write(\"/proc/sys/{}\", {:?})", self.file, self.value),
+            "a setting of the kernel that each namespace has for itself",
+            "the kernel's default for new namespaces would hold",
+            "proc_sys(5)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
+    }
+}
