@@ -13,6 +13,7 @@ use isobox::cgroup::limits::Limits;
 use isobox::credentials::{Identity, identity};
 use isobox::error::{Doing, Error, Result};
 use isobox::idmap::Range;
+use isobox::oci::spec::Seccomp;
 use isobox::oci::{self, Mount, Resources, Root, Setting, Spec, User};
 use isobox::plan::Plan;
 use isobox::root;
@@ -126,6 +127,15 @@ struct Run {
     /// take this capability from it, or ALL
     #[argh(option, arg_name = "cap")]
     cap_drop: Vec<Raw>,
+    /// relax what it may do: seccomp=unconfined, seccomp=FILE (rules in JSON), no-new-privileges=false
+    #[argh(option, arg_name = "what")]
+    security_opt: Vec<String>,
+    /// let its programs gain privileges by set-user-id files and file capabilities
+    #[argh(switch)]
+    allow_new_privileges: bool,
+    /// take nothing from it, as docker does (refused: there is no such mode)
+    #[argh(switch)]
+    privileged: bool,
     /// print a shell script that runs the same container, and do nothing
     #[argh(switch)]
     script: bool,
@@ -247,6 +257,7 @@ impl Run {
         spec.linux.resources = Resources::of_settings(self.limits().settings([])?);
         let process = &mut spec.process;
         process.terminal = self.tty;
+        process.no_new_privileges = !self.allow_new_privileges;
         process.capabilities = capabilities(&self.cap_add, &self.cap_drop)?;
         process.rlimits = oci::limits();
         let home = who
@@ -268,6 +279,7 @@ impl Run {
         for Raw(volume) in &self.volume {
             spec.mounts.push(bind(volume)?);
         }
+        self.relax(&mut spec)?;
         spec.run_as(User {
             uid: who.uid,
             gid: who.gid,
@@ -279,6 +291,28 @@ impl Run {
             },
         });
         Ok(spec)
+    }
+
+    /// What of the default profile is taken back, each by its name.
+    fn relax(&self, spec: &mut Spec) -> Result<()> {
+        if self.privileged {
+            return Err(Error::new("--privileged is not there")
+                .because("it would take all protection away at once")
+                .hint("name what is needed: --cap-add, --security-opt seccomp=unconfined, -v /dev/..."));
+        }
+        for option in &self.security_opt {
+            match option.split_once(['=', ':']).unwrap_or((option, "true")) {
+                ("seccomp", "unconfined") => spec.linux.seccomp = None,
+                ("seccomp", file) => {
+                    let file = std::path::absolute(file).doing_to("cannot find", file)?;
+                    spec.linux.seccomp = Some(Seccomp::of_file(&file)?);
+                }
+                ("no-new-privileges", "true") => spec.process.no_new_privileges = true,
+                ("no-new-privileges", "false") => spec.process.no_new_privileges = false,
+                _ => return Err(Error::new("unknown security option").on(option)),
+            }
+        }
+        Ok(())
     }
 
     fn limits(&mut self) -> Limits {

@@ -122,6 +122,9 @@ pub(crate) struct Args {
     /// load seccomp filter from file: raw instructions of classic BPF
     #[argh(option, arg_name = "file")]
     seccomp_filter: Vec<Raw>,
+    /// load the default filter of containers, or rules in JSON as Docker and OCI have them
+    #[argh(option, arg_name = "default|file")]
+    seccomp_profile: Vec<Raw>,
     /// clear all environment and initialize HOME, SHELL, USER, LOGNAME and PATH
     #[argh(switch)]
     reset_env: u8,
@@ -209,7 +212,7 @@ impl Args {
     }
 
     /// The options that may be given once, how often they were, and what setpriv(1) says of a second time.
-    fn once(&self) -> [(usize, &'static str); 20] {
+    fn once(&self) -> [(usize, &'static str); 21] {
         [
             (
                 usize::from(self.nnp) + usize::from(self.no_new_privs),
@@ -239,6 +242,10 @@ impl Args {
             (
                 self.seccomp_filter.len(),
                 "duplicate --seccomp-filter option",
+            ),
+            (
+                self.seccomp_profile.len(),
+                "duplicate --seccomp-profile option",
             ),
         ]
     }

@@ -1,4 +1,16 @@
 //! Filters over system calls as programs of classic BPF (seccomp(2)).
+//!
+//! | file | question |
+//! |---|---|
+//! | [`table`] | which number has a call, and how long are its arguments |
+//! | [`program`] | how do rules become a program |
+//! | [`default`] | what may a program call that nobody said anything about |
+//!
+//! A [`Policy`] says which calls may be made; [`Policy::filter`] makes the program.
+
+mod default;
+mod program;
+pub mod table;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -10,6 +22,8 @@ use crate::error::{Doing, Error, Result};
 use crate::sys::{seccomp, task};
 
 pub use crate::sys::seccomp::Instruction;
+pub use default::default_policy;
+use table::Call;
 
 /// `SECCOMP_FILTER_FLAG_SPEC_ALLOW` (linux/seccomp.h, Linux 4.17): no mitigation against speculation is added
 /// for the filtered process, which would slow it down.
@@ -89,6 +103,143 @@ impl Filter {
                 .then_some("the kernel does not accept this program: see seccomp(2), EINVAL");
             Error::new(doing).errno_is(errno).hint_maybe(hint)
         })
+    }
+}
+
+/// A machine, as the kernel tells the ABI of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arch {
+    /// 64 bits, Intel's and AMD's.
+    X86_64,
+    /// The same with pointers of 32 bits.
+    X32,
+    /// 32 bits, Intel's and AMD's.
+    X86,
+    /// 64 bits, ARM's.
+    Aarch64,
+}
+
+/// Set in every number of x32.
+const X32_BIT: u32 = 0x4000_0000;
+
+impl Arch {
+    /// That of this program.
+    pub fn native() -> Option<Self> {
+        match std::env::consts::ARCH {
+            "x86_64" => Some(Self::X86_64),
+            "aarch64" => Some(Self::Aarch64),
+            "x86" => Some(Self::X86),
+            _ => None,
+        }
+    }
+
+    /// Whether a machine of this kind runs programs of another.
+    pub fn runs(self, other: Self) -> bool {
+        self == other || self == Self::X86_64 && matches!(other, Self::X32 | Self::X86)
+    }
+
+    /// `AUDIT_ARCH_*` (linux/audit.h).
+    pub fn audit(self) -> u32 {
+        match self {
+            Self::X86_64 | Self::X32 => 0xc000_003e,
+            Self::X86 => 0x4000_0003,
+            Self::Aarch64 => 0xc000_00b7,
+        }
+    }
+}
+
+/// What becomes of a call: values of `SECCOMP_RET_*` (linux/seccomp.h).
+pub mod action {
+    /// The process is killed.
+    pub const KILL_PROCESS: u32 = 0x8000_0000;
+    /// The thread is killed.
+    pub const KILL_THREAD: u32 = 0;
+    /// The thread gets `SIGSYS`.
+    pub const TRAP: u32 = 0x0003_0000;
+    /// The call fails with the errno that is added to this.
+    pub const ERRNO: u32 = 0x0005_0000;
+    /// Another process decides.
+    pub const NOTIFY: u32 = 0x7fc0_0000;
+    /// A tracer decides.
+    pub const TRACE: u32 = 0x7ff0_0000;
+    /// It is made, and logged.
+    pub const LOG: u32 = 0x7ffc_0000;
+    /// It is made.
+    pub const ALLOW: u32 = 0x7fff_0000;
+}
+
+/// How an argument is compared with a value; both are taken as numbers without a sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>=`
+    GreaterOrEqual,
+    /// `>`
+    Greater,
+    /// Under a mask `==`.
+    MaskedEqual,
+}
+
+/// What must hold of an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// Which, from 0 to 5.
+    pub argument: u32,
+    /// How it is compared.
+    pub operator: Operator,
+    /// With what.
+    pub value: u64,
+    /// Under which mask, for [`Operator::MaskedEqual`].
+    pub mask: u64,
+}
+
+/// What becomes of a call for which all conditions hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// What must hold; nothing for every call.
+    pub conditions: Vec<Condition>,
+    /// What becomes of it.
+    pub action: u32,
+}
+
+/// Which calls may be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The machines whose calls may be made at all; a call of another kills the process.
+    pub arches: Vec<Arch>,
+    /// What becomes of a call without rules, or none of whose rules holds.
+    pub default: u32,
+    /// What becomes of numbers above all that are known, if that is something else: the C library tries the newest
+    /// calls first, and takes an older one only where the kernel says `ENOSYS`.
+    pub unknown: Option<u32>,
+    /// Known is what is in the table, not only what has rules.
+    pub knows_table: bool,
+    /// The rules of each call. Those with conditions are tried in their order; one without holds where none of them does.
+    pub calls: Vec<(Call, Vec<Rule>)>,
+}
+
+impl Policy {
+    /// The program.
+    ///
+    /// # Errors
+    /// Where it is longer than the kernel takes.
+    pub fn filter(&self, flags: u64) -> Result<Filter> {
+        let program = program::assemble(self)?;
+        Ok(Filter { program, flags })
+    }
+
+    /// The newest number that is known, where the table says it.
+    fn newest(&self, arch: Arch) -> Option<u32> {
+        let all = || Call::all().filter_map(|call| call.number(arch));
+        // x32 has old calls at the end.
+        self.knows_table.then(all)?.max()
     }
 }
 

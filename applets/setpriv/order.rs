@@ -8,7 +8,7 @@
 //! 6. Landlock, and last the filter, which may forbid anything that comes before it.
 
 use isobox::accounts::{Accounts, User};
-use isobox::capability::{Change, Set};
+use isobox::capability::{self, Change, Set};
 use isobox::error::{Error, Result};
 use isobox::landlock::{self, Domain};
 use isobox::plan::steps::attributes::{
@@ -18,10 +18,10 @@ use isobox::plan::steps::attributes::{
 use isobox::plan::steps::capabilities::{Capabilities, KeepCapabilities, NoNewPrivs, Securebits};
 use isobox::plan::steps::credentials::{SetGid, SetGroups, SetUid};
 use isobox::plan::steps::landlock::{MakeRuleset, RestrictSelf};
-use isobox::plan::steps::seccomp::LoadFilter;
+use isobox::plan::steps::seccomp::{LoadFilter, Origin};
 use isobox::plan::{Command, Plan};
 use isobox::rlimit::Limit;
-use isobox::seccomp::Filter;
+use isobox::seccomp::{Filter, SPEC_ALLOW, default_policy};
 use nix::unistd::Uid;
 
 use super::{Args, CANNOT_SET, values};
@@ -193,12 +193,28 @@ impl Args {
 
     /// Read now: later the process may not be allowed to.
     fn filter(&self) -> Result<Option<LoadFilter>> {
-        let Some(file) = values::first(&self.seccomp_filter) else {
-            return Ok(None);
+        let file = values::first(&self.seccomp_filter);
+        let (filter, origin) = match (file, values::first(&self.seccomp_profile)) {
+            (Some(_), Some(_)) => {
+                return Err(Error::new(
+                    "--seccomp-filter and --seccomp-profile exclude each other",
+                ));
+            }
+            (None, None) => return Ok(None),
+            (Some(file), None) => (Filter::from_file(file.as_ref()), Origin::File(file.into())),
+            (None, Some(word)) if word == "default" => (self.default_filter(), Origin::Default),
+            (None, Some(file)) => (profile(file.as_ref()), Origin::Profile(file.into())),
         };
-        let filter = Filter::from_file(file.as_ref()).map_err(|error| error.status(CANNOT_SET))?;
-        let file = file.into();
-        Ok(Some(LoadFilter { filter, file }))
+        let filter = filter.map_err(|error| error.status(CANNOT_SET))?;
+        Ok(Some(LoadFilter { filter, origin }))
+    }
+
+    /// The default profile for what the bounding set will be.
+    fn default_filter(&self) -> Result<Filter> {
+        let caps = self.capabilities()?.and_then(|caps| caps.bounding);
+        let bounding = capability::bounding();
+        let bounding = caps.map_or(bounding, |change| change.of(bounding));
+        default_policy(bounding).filter(SPEC_ALLOW)
     }
 
     fn label(&self, plan: &mut Plan) -> Result<()> {
@@ -387,4 +403,16 @@ mod tests {
             assert_eq!(format!("{again:?}"), format!("{first:?}"), "{script}");
         }
     }
+}
+
+/// A filter of rules in JSON.
+#[cfg(feature = "oci")]
+fn profile(file: &std::path::Path) -> Result<Filter> {
+    let (policy, flags) = isobox::oci::seccomp_policy(&isobox::oci::spec::Seccomp::of_file(file)?)?;
+    policy.filter(flags)
+}
+
+#[cfg(not(feature = "oci"))]
+fn profile(_: &std::path::Path) -> Result<Filter> {
+    Err(Error::new("this build of isobox reads no profiles in JSON"))
 }

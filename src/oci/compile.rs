@@ -25,6 +25,7 @@
 mod check;
 mod namespaces;
 mod process;
+mod seccomp;
 mod tree;
 
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ use crate::plan::steps::root::PivotInto;
 use crate::plan::steps::terminal::{ConnectConsole, NewSession, NullInput, TerminalLine};
 use crate::plan::{Command, Exec, Plan, Slot};
 use crate::process::{Signals, Terminal, Wait};
+
+pub use seccomp::policy as seccomp_policy;
 
 /// What a caller decides besides the spec.
 #[derive(Clone, Default)]
@@ -142,7 +145,24 @@ pub fn compile(spec: &Spec, setting: &Setting) -> Result<Plan> {
         &spec.hooks.start_container,
     );
     plan.then(CloseOnExec);
+    // Last where it can be: a filter may forbid what any other step does.
+    if spec.process.no_new_privileges {
+        load_filter(&mut plan, spec)?;
+    }
     Ok(plan)
+}
+
+/// Loads the filter over system calls, where there is one.
+fn load_filter(plan: &mut Plan, spec: &Spec) -> Result<()> {
+    match &spec.linux.seccomp {
+        Some(one) => seccomp::load(plan, one, spec.process.capabilities.bounding.set),
+        None => Ok(()),
+    }
+}
+
+/// The default profile over system calls, written out.
+pub(super) fn default_seccomp(process: &spec::Process) -> spec::Seccomp {
+    seccomp::written_out(process.capabilities.bounding.set)
 }
 
 /// A terminal that is made inside.

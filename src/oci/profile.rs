@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::spec::{
-    Capabilities, IdMapping, Linux, Mount, Namespace, Process, Resources, Rlimit, Root, Spec, User,
-    VERSION,
+    Capabilities, IdMapping, Linux, Mount, Namespace, Process, Resources, Rlimit, Root, Seccomp,
+    Spec, User, VERSION,
 };
 use crate::capability::{Capability, Set};
 use crate::cgroup::Setting;
@@ -48,6 +48,7 @@ impl Spec {
                 gid_mappings: mappings(gids),
                 masked_paths: MASKED.iter().map(PathBuf::from).collect(),
                 readonly_paths: READ_ONLY.iter().map(PathBuf::from).collect(),
+                seccomp: Some(Seccomp::of_default_profile()),
                 ..Linux::default()
             },
             ..Self::default()

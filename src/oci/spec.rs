@@ -108,7 +108,38 @@ impl Spec {
     /// # Errors
     /// For a path or a word that is no UTF-8, which JSON cannot hold.
     pub fn to_json(&self) -> Result<String> {
+        if self
+            .linux
+            .seccomp
+            .as_ref()
+            .is_some_and(|one| one.default_profile)
+        {
+            let mut spec = self.clone();
+            spec.linux.seccomp = Some(super::compile::default_seccomp(&self.process));
+            return json::write(&spec);
+        }
         json::write(self)
+    }
+}
+
+impl Seccomp {
+    /// The default profile of a program with these capabilities.
+    pub fn of_default_profile() -> Self {
+        Self {
+            default_profile: true,
+            ..Self::default()
+        }
+    }
+
+    /// Reads a profile by itself, as `--security-opt seccomp=FILE` names it.
+    ///
+    /// # Errors
+    /// As [`Spec::parse`].
+    pub fn of_file(path: &Path) -> Result<Self> {
+        let name = path.to_string_lossy();
+        let mut profile: Self = json::read(&load(path)?, &name)?;
+        profile.profile = Some(path.to_owned());
+        Ok(profile)
     }
 }
 

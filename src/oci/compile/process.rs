@@ -78,6 +78,10 @@ pub(super) fn privileges(plan: &mut Plan, spec: &Spec, setting: &Setting) -> Res
             profile: process.apparmor_profile.clone().into(),
         });
     }
+    // Without no_new_privs loading it takes the privilege that is about to go.
+    if !process.no_new_privileges {
+        super::load_filter(plan, spec)?;
+    }
     user(plan, spec)?;
     capabilities(plan, process);
     if process.no_new_privileges {

@@ -21,6 +21,12 @@ objects! {
         pub listener_metadata: String,
         /// The rules.
         pub syscalls: Vec<SyscallRule>,
+        /// All of this is the default profile. Not of the specification: in a config.json it is written out.
+        #[serde(skip)]
+        pub default_profile: bool,
+        /// The file that all of this was read from, which a script names. Not of the specification.
+        #[serde(skip)]
+        pub profile: Option<PathBuf>,
     }
 
     /// `syscalls[]`

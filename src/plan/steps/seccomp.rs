@@ -11,8 +11,21 @@ use crate::seccomp::Filter;
 pub struct LoadFilter {
     /// The filter.
     pub filter: Filter,
-    /// The file it came from.
-    pub file: PathBuf,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Where a filter came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file of raw instructions.
+    File(PathBuf),
+    /// The default profile.
+    Default,
+    /// A profile in JSON.
+    Profile(PathBuf),
+    /// Rules of a config.json.
+    Rules,
 }
 
 impl Step for LoadFilter {
@@ -23,7 +36,8 @@ impl Step for LoadFilter {
     fn explain(&self) -> Explanation {
         Explanation::new(
             format!(
-                "seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, [{} instructions])",
+                "seccomp(SECCOMP_SET_MODE_FILTER, {:#x}, [{} instructions])",
+                self.filter.flags,
                 self.filter.program.len()
             ),
             "every system call from here on is judged by this program",
@@ -33,8 +47,14 @@ impl Step for LoadFilter {
     }
 
     fn shell(&self) -> Shell {
-        let mut word = std::ffi::OsString::from("--seccomp-filter=");
-        word.push(&self.file);
+        let (option, value) = match &self.origin {
+            Origin::File(path) => ("--seccomp-filter=", path.as_os_str()),
+            Origin::Default => ("--seccomp-profile=", "default".as_ref()),
+            Origin::Profile(path) => ("--seccomp-profile=", path.as_os_str()),
+            Origin::Rules => return Shell::Implied,
+        };
+        let mut word = std::ffi::OsString::from(option);
+        word.push(value);
         Shell::option("setpriv", word)
     }
 }
