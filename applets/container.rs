@@ -208,10 +208,11 @@ impl Run {
         let bundle = std::path::absolute(dir).doing_to("cannot find", dir)?;
         let setting = Setting {
             input: true,
-            bundle: bundle.clone(),
             ..Setting::default()
         };
-        oci::compile(&Spec::of_bundle(&bundle)?, &setting)
+        let mut spec = Spec::of_bundle(&bundle)?;
+        spec.start_from(&bundle);
+        oci::compile(&spec, setting)
     }
 
     fn plan(mut self) -> Result<Plan> {
@@ -237,7 +238,7 @@ impl Run {
                 .collect(),
             false => program,
         };
-        oci::compile(&self.spec(args)?, &setting)
+        oci::compile(&self.spec(args)?, setting)
     }
 
     fn spec(mut self, args: Vec<OsString>) -> Result<Spec> {

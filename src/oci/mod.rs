@@ -14,7 +14,7 @@ mod profile;
 mod resources;
 pub mod spec;
 
-pub use compile::{Setting, compile, seccomp_policy};
+pub use compile::{Setting, compile, run_hooks, seccomp_policy};
 pub use profile::{default_capabilities, environment, limits, random_name};
 pub use spec::{Capabilities, Linux, Mount, Process, Resources, Root, Spec, User};
 

@@ -1,14 +1,14 @@
 //! `linux.resources` in the words of v2 (config-linux.md, "Control groups").
 
 use super::spec::Resources;
-use crate::cgroup::{Hierarchies, Setting};
+use crate::cgroup::Setting;
 use crate::error::{Error, Result};
 
 /// The settings, in the order in which they are to be written.
 ///
 /// # Errors
 /// For what cannot be set.
-pub(super) fn settings(resources: &Resources, _all: &Hierarchies) -> Result<Vec<Setting>> {
+pub(super) fn settings(resources: &Resources) -> Result<Vec<Setting>> {
     let mut all = Vec::new();
     let limit = |value: i64| match value {
         -1 => "max".to_owned(),

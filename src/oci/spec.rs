@@ -87,6 +87,17 @@ impl Spec {
         Self::parse(&load(&bundle.join("config.json"))?)
     }
 
+    /// Makes the root and the sources of binds whole paths: those that do not start at `/` start at the bundle.
+    pub fn start_from(&mut self, bundle: &Path) {
+        self.root.path = bundle.join(&self.root.path);
+        for mount in &mut self.mounts {
+            let binds = |word: &OsString| word == "bind" || word == "rbind";
+            if binds(&mount.kind) || mount.options.iter().any(binds) {
+                mount.source = bundle.join(&mount.source).into();
+            }
+        }
+    }
+
     /// Reads a config.json.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ use crate::sysctl;
 pub(super) fn enter(
     plan: &mut Plan,
     spec: &Spec,
-    setting: &Setting,
+    setting: Setting<'_>,
     confinement: Option<&Confinement>,
     born_in: Option<Slot>,
 ) -> Result<()> {

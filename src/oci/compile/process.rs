@@ -4,6 +4,7 @@ use super::namespaces::maps_of_self;
 use super::{Line, Setting, bad};
 use crate::decimal::decimal;
 use crate::error::{Error, Result};
+use crate::oci::making::Making;
 use crate::oci::spec::{MemoryPolicy, Process, Scheduler, Spec};
 use crate::plan::Plan;
 use crate::plan::steps::attributes::{
@@ -54,7 +55,7 @@ pub(super) fn working_directory(plan: &mut Plan, spec: &Spec) {
 }
 
 /// From here on the process may do less with every step.
-pub(super) fn privileges(plan: &mut Plan, spec: &Spec, setting: &Setting) -> Result<()> {
+pub(super) fn privileges(plan: &mut Plan, spec: &Spec, setting: Setting<'_>) -> Result<()> {
     let process = &spec.process;
     // Its files in /proc belong to root from here on: what is written to them has been written.
     plan.then(NotDumpable);
@@ -67,7 +68,7 @@ pub(super) fn privileges(plan: &mut Plan, spec: &Spec, setting: &Setting) -> Res
         }));
     }
     scheduling(plan, spec)?;
-    if !setting.keep_keyring {
+    if setting.making.is_none_or(|making| !making.keep_keyring) {
         plan.then(NewSessionKeyring);
     }
     if let Some(mask) = process.user.umask {
@@ -87,7 +88,7 @@ pub(super) fn privileges(plan: &mut Plan, spec: &Spec, setting: &Setting) -> Res
     if process.no_new_privileges {
         plan.then(NoNewPrivs);
     }
-    if !setting.detached {
+    if setting.making.is_none_or(Making::dies_with_maker) {
         // The changes of credentials have cleared the first.
         plan.then(ParentDeathSignal {
             signal: libc::SIGKILL,

@@ -13,19 +13,19 @@ fn spec(top: &str, process: &str, linux: &str) -> Result<Spec> {
     Spec::parse(text.as_bytes())
 }
 
-fn calls(spec: &Spec, setting: &Setting) -> Result<String> {
+fn calls(spec: &Spec, setting: Setting<'_>) -> Result<String> {
     let told = compile(spec, setting)?.tell();
     let line = |told: &crate::plan::Told| format!("{} {}\n", told.who, told.what.call);
     Ok(told.iter().map(line).collect())
 }
 
 fn told(top: &str, process: &str, linux: &str) -> String {
-    calls(&spec(top, process, linux).unwrap(), &Setting::default()).unwrap()
+    calls(&spec(top, process, linux).unwrap(), Setting::default()).unwrap()
 }
 
 fn refused(top: &str, process: &str, linux: &str) -> String {
     let spec = spec(top, process, linux);
-    let said = spec.and_then(|spec| calls(&spec, &Setting::default()));
+    let said = spec.and_then(|spec| calls(&spec, Setting::default()));
     said.map_err(|error| error.to_string())
         .expect_err("it was taken")
 }
@@ -216,7 +216,7 @@ fn namespaces_are_made_and_joined() {
             r#"{{"ociVersion": "1.3.0", "root": {{"path": "/r"}}, "process": {{"args": ["x"], "cwd": "/"}},
             "linux": {{{more} "namespaces": [{namespaces}]}}}}"#
         );
-        Spec::parse(text.as_bytes()).and_then(|spec| calls(&spec, &Setting::default()))
+        Spec::parse(text.as_bytes()).and_then(|spec| calls(&spec, Setting::default()))
     };
     let joined = of(
         r#"{"type": "mount"}, {"type": "pid", "path": "/p"}, {"type": "network", "path": "/n"}"#,

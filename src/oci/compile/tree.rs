@@ -8,7 +8,7 @@ use nix::libc;
 use nix::mount::MsFlags;
 use nix::unistd::geteuid;
 
-use super::{Setting, bad};
+use super::bad;
 use crate::error::{Error, Result};
 use crate::mount::{IdMap, Options};
 use crate::namespace::Kind;
@@ -28,7 +28,7 @@ pub(super) type Copies = Vec<Option<Slot>>;
 
 /// What of the host is shown must be copied by whoever can still reach it: by the caller where the container has a
 /// user namespace (its root may not enter our directories, and may not map ids), or shares events with the host.
-pub(super) fn copy_outside(plan: &mut Plan, spec: &Spec, setting: &Setting) -> Result<Copies> {
+pub(super) fn copy_outside(plan: &mut Plan, spec: &Spec) -> Result<Copies> {
     let apart = geteuid().is_root() && spec.linux.makes(Kind::User);
     let one = |mount: &Mount| -> Result<Option<Slot>> {
         let options = options(mount)?;
@@ -45,7 +45,7 @@ pub(super) fn copy_outside(plan: &mut Plan, spec: &Spec, setting: &Setting) -> R
         }
         let slot = plan.slot();
         plan.then(CopySource {
-            path: source(mount, setting),
+            path: PathBuf::from(&mount.source),
             recursive,
             ids,
             slot,
@@ -93,20 +93,10 @@ fn bind(mount: &Mount, options: &Options) -> Option<bool> {
     }
 }
 
-/// The part of the host that a mount shows, counted from the bundle.
-fn source(mount: &Mount, setting: &Setting) -> PathBuf {
-    setting.bundle.join(&mount.source)
-}
-
 /// The root with all that is in it.
-pub(super) fn build(
-    plan: &mut Plan,
-    spec: &Spec,
-    setting: &Setting,
-    copies: &Copies,
-) -> Result<Slot> {
+pub(super) fn build(plan: &mut Plan, spec: &Spec, copies: &Copies) -> Result<Slot> {
     let root = plan.slot();
-    let path = setting.bundle.join(&spec.root.path);
+    let path = spec.root.path.clone();
     if spec.root.throw_away {
         plan.then(ThrowAwayRoot { path, slot: root });
     } else {
@@ -116,7 +106,7 @@ pub(super) fn build(
         }
     }
     for (mount, copy) in spec.mounts.iter().zip(copies) {
-        add_mount(plan, root, spec, setting, mount, *copy)?;
+        add_mount(plan, root, spec, mount, *copy)?;
     }
     if !devices_are_the_hosts(spec) {
         plan.then(DeviceNodes {
@@ -242,14 +232,13 @@ fn add_mount(
     plan: &mut Plan,
     root: Slot,
     spec: &Spec,
-    setting: &Setting,
     mount: &Mount,
     copy: Option<Slot>,
 ) -> Result<()> {
     let mut options = options(mount)?;
     let target = mount.destination.clone();
     if let Some(recursive) = bind(mount, &options) {
-        let path = source(mount, setting);
+        let path = PathBuf::from(&mount.source);
         options.bind = Some(recursive);
         let source = match copy {
             Some(slot) => Source::Copied(slot, path),

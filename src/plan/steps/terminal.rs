@@ -366,39 +366,3 @@ impl Step for Foreground {
         Shell::Implied
     }
 }
-
-/// Connects to the socket that the program's terminal is to be sent to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectConsole {
-    /// The socket.
-    pub path: std::path::PathBuf,
-    /// Where the connection is left.
-    pub slot: Slot,
-}
-
-impl Step for ConnectConsole {
-    fn perform(&self, cx: &mut Context) -> Result<()> {
-        let cannot = "cannot connect to the console socket";
-        let stream =
-            std::os::unix::net::UnixStream::connect(&self.path).doing_to(cannot, &self.path)?;
-        cx.put(self.slot, stream.into());
-        Ok(())
-    }
-
-    fn moves(&self) -> bool {
-        false
-    }
-
-    fn explain(&self) -> Explanation {
-        Explanation::new(
-            format!("connect({:?})", self.path),
-            "whoever holds this socket gets the terminal's master, and relays it",
-            "nobody could see what the program shows, or type anything",
-            "unix(7)",
-        )
-    }
-
-    fn shell(&self) -> Shell {
-        Shell::Implied
-    }
-}
