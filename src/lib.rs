@@ -29,7 +29,7 @@
     feature = "net",
     doc = "| [`net`] | links, addresses, routes, and network namespaces by name |"
 )]
-//! | [`hook`], [`sysctl`] | programs run on the way to a container; settings of a namespace's kernel |
+//! | [`hook`], [`sysctl`], [`device_rules`] | programs run on the way to a container; settings of a namespace's kernel; which devices a group may use |
 //! | [`init`] | the first process of a PID namespace: reaps and forwards |
 //! | [`throw_away`] | a root that shows a tree of the host and keeps nothing |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
@@ -47,6 +47,7 @@ pub mod census;
 pub mod cgroup;
 pub mod credentials;
 pub mod decimal;
+pub mod device_rules;
 pub mod enter;
 pub mod error;
 pub mod hook;

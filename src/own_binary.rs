@@ -40,7 +40,10 @@ pub fn run_protected(args: &[OsString], env: &[OsString]) -> Result<()> {
     let binary = protected()?;
     let words = |words: &[OsString]| -> Result<Vec<CString>> {
         let word = |word: &OsString| CString::new(word.as_bytes()).map_err(|_| Errno::EINVAL);
-        words.iter().map(|one| word(one).doing("an argument holds a NUL")).collect()
+        words
+            .iter()
+            .map(|one| word(one).doing("an argument holds a NUL"))
+            .collect()
     };
     let (args, env) = (words(args)?, words(env)?);
     match execveat(&binary, c"", &args, &env, AtFlags::AT_EMPTY_PATH) {

@@ -391,11 +391,12 @@ pub fn network_refused(errno: Errno) -> Option<String> {
         (false, _) => "CAP_NET_ADMIN",
         (true, false) => "CAP_SYS_ADMIN, without which no other network namespace can be entered",
         (true, true) => {
-            return Some("the network namespace belongs to another user namespace than ours".into());
+            return Some(
+                "the network namespace belongs to another user namespace than ours".into(),
+            );
         }
     };
     Some(format!(
         "this process lacks {missing}; an ordinary user has it in namespaces of their own: unshare -rn"
     ))
 }
-

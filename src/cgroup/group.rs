@@ -401,7 +401,18 @@ impl Group {
                 let memory = memory.or_else(|| now("memory.max"));
                 Ok(vec![swap_alone(setting, memory.unwrap_or(Limit::Max))?])
             }
+            Version::V2 if setting.name.starts_with("blkio.weight") => {
+                Ok(vec![self.weight(setting)])
+            }
             Version::V2 => Ok(vec![to_v2(setting)?]),
+            // Shares as they were given: a weight would be another number.
+            Version::V1 if setting.name == "cpu.shares" => Ok(vec![setting.clone()]),
+            Version::V1
+                if setting.name.starts_with("blkio.weight") && self.has("blkio.bfq.weight") =>
+            {
+                let name = setting.name.replace("blkio.", "blkio.bfq.");
+                Ok(vec![Setting::new(name, setting.value.clone())])
+            }
             Version::V1 if is_v1_only(&setting.name) => Ok(vec![setting.clone()]),
             Version::V1 => {
                 let setting = to_v2(setting)?;
@@ -419,6 +430,21 @@ impl Group {
                 })
             }
         }
+    }
+
+    /// A weight of v1's disk controller (10 to 1000) on v2: where the scheduler BFQ shares the disk it has a file of its
+    /// own, which takes the same numbers; else `io.weight` takes 1 to 10000.
+    fn weight(&self, setting: &Setting) -> Setting {
+        let (device, weight) = match setting.value.rsplit_once(' ') {
+            Some((device, weight)) => (format!("{device} "), weight),
+            None => (String::new(), &*setting.value),
+        };
+        if self.has("io.bfq.weight") {
+            return Setting::new("io.bfq.weight", setting.value.clone());
+        }
+        let weight: u64 = weight.parse().unwrap_or(100);
+        let of_v2 = 1 + weight.clamp(10, 1000).saturating_sub(10) * 9999 / 990;
+        Setting::new("io.weight", format!("{device}{of_v2}"))
     }
 
     /// Enables controllers for the groups below it (v2's `cgroup.subtree_control`); those that are on stay on.

@@ -179,7 +179,9 @@ pub fn kill_groups(groups: &[Group]) -> Result<()> {
 /// # Errors
 /// `EBUSY` while a process or a group is in it.
 pub fn remove(all: &Hierarchies, path: &Path, below: bool) -> Result<()> {
-    at(all, path)?.iter().try_for_each(|group| remove_one(group, below))
+    at(all, path)?
+        .iter()
+        .try_for_each(|group| remove_one(group, below))
 }
 
 /// Removes a group of one hierarchy; with `below` those below it too.

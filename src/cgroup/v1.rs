@@ -9,7 +9,10 @@ pub(crate) const MEMSW: &str = "memory.memsw.limit_in_bytes";
 
 /// Whether a name of v1 has no single counterpart in v2: in a v1 hierarchy it is written as it is.
 pub(super) fn is_v1_only(name: &str) -> bool {
-    matches!(name, MEMSW | "cpu.cfs_quota_us" | "cpu.cfs_period_us")
+    matches!(
+        name,
+        MEMSW | "cpu.cfs_quota_us" | "cpu.cfs_period_us" | "blkio.weight" | "blkio.weight_device"
+    )
 }
 
 /// Whether a name is v1's and not v2's.
@@ -88,10 +91,12 @@ pub fn to_v1(setting: &Setting, memory_limit: Limit) -> Result<Vec<Setting>> {
             "freezer.state",
             if value == "1" { "FROZEN" } else { "THAWED" }.into(),
         ),
-        "memory.high" | "memory.min" | "memory.oom.group" | "cpu.max.burst" | "cpu.idle"
-        | "io.weight" | "io.latency" | "memory.reclaim" => {
-            Err(Error::new("cgroup v1 has no").on(name))
+        "cpu.max.burst" => one("cpu.cfs_burst_us", value.clone()),
+        _ if name.starts_with("hugetlb.") && name.ends_with(".max") => {
+            one(&name.replace(".max", ".limit_in_bytes"), value.clone())
         }
+        "memory.high" | "memory.min" | "memory.oom.group" | "io.weight" | "io.latency"
+        | "memory.reclaim" => Err(Error::new("cgroup v1 has no").on(name)),
         _ if name.starts_with("cgroup.") => Err(Error::new("cgroup v1 has no").on(name)),
         _ => Ok(vec![setting.clone()]),
     }

@@ -14,10 +14,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::steps::cgroup::{EnableControllers, JoinGroup, MakeGroup, SetLimit};
+use super::steps::device_rules::AttachDeviceRules;
 use super::{Plan, Slot};
 use crate::cgroup::hierarchy::v2_word;
 use crate::cgroup::value::bytes;
 use crate::cgroup::{Group, Hierarchies, Hierarchy, Setting, Version};
+use crate::device_rules::Rule;
 use crate::error::{Error, Result};
 
 /// A group as asked for: a path, in every hierarchy that holds one of these controllers.
@@ -35,6 +37,8 @@ pub struct Confinement {
     /// With the controllers that are wanted there.
     groups: Vec<(Group, Vec<String>)>,
     settings: Vec<Setting>,
+    /// Rules about devices, where v2 has to be told of them by a program.
+    device_rules: Vec<Rule>,
     /// Whether the caller named the groups; else cgexec would choose such a one by itself.
     named: bool,
 }
@@ -57,6 +61,7 @@ impl Confinement {
         let mut this = Self {
             groups: Vec::new(),
             settings: Vec::new(),
+            device_rules: Vec::new(),
             named: true,
         };
         let mut here = Path::new("");
@@ -74,6 +79,12 @@ impl Confinement {
                 } else {
                     this.add_controller(all, controller, path)?;
                 }
+            }
+        }
+        let settings = this.without_device_rules(all, settings)?;
+        if let (false, Some(v2)) = (this.device_rules.is_empty(), all.v2()) {
+            if this.groups().all(|group| !Rc::ptr_eq(&group.hierarchy, v2)) {
+                this.add(v2, &[], here);
             }
         }
         for setting in &settings {
@@ -94,9 +105,11 @@ impl Confinement {
         let mut this = Self {
             groups: Vec::new(),
             settings: Vec::new(),
+            device_rules: Vec::new(),
             named: false,
         };
-        if settings.is_empty() {
+        let settings = this.without_device_rules(all, settings)?;
+        if settings.is_empty() || !this.device_rules.is_empty() {
             let first = all.first()?;
             this.add(first, &[], &first.own()?.path.join(name));
         }
@@ -112,6 +125,23 @@ impl Confinement {
         }
         this.settings = settings;
         Ok(this)
+    }
+
+    /// Takes out the rules about devices where no hierarchy of v1 holds their controller.
+    fn without_device_rules(
+        &mut self,
+        all: &Hierarchies,
+        settings: Vec<Setting>,
+    ) -> Result<Vec<Setting>> {
+        let is_rule =
+            |setting: &Setting| matches!(&*setting.name, "devices.allow" | "devices.deny");
+        if all.v2().is_none() || all.all().iter().any(|one| one.holds("devices")) {
+            return Ok(settings);
+        }
+        let (rules, rest): (Vec<_>, Vec<_>) = settings.into_iter().partition(is_rule);
+        let rule = |one: &Setting| Rule::parse(one.name == "devices.allow", &one.value);
+        self.device_rules = rules.iter().map(rule).collect::<Result<_>>()?;
+        Ok(rest)
     }
 
     fn add_controller(&mut self, all: &Hierarchies, controller: &str, path: &Path) -> Result<()> {
@@ -146,6 +176,11 @@ impl Confinement {
         );
     }
 
+    fn v2_group(&self) -> Option<&Group> {
+        self.groups()
+            .find(|group| group.hierarchy.version == Version::V2)
+    }
+
     /// The groups.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
         self.groups.iter().map(|(group, _)| group)
@@ -177,6 +212,12 @@ impl Confinement {
                     self.enable(plan, &level, controllers);
                 }
             }
+        }
+        if let (false, Some(group)) = (self.device_rules.is_empty(), self.v2_group()) {
+            plan.then(AttachDeviceRules {
+                group: group.clone(),
+                rules: self.device_rules.clone(),
+            });
         }
         let memory = self.settings.iter().find(|one| one.name == "memory.max");
         let memory = memory.and_then(|limit| bytes(&limit.value).ok());

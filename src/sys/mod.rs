@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod alloc;
+pub mod bpf;
 pub mod caps;
 pub mod clone;
 pub mod directory;

@@ -69,17 +69,13 @@ pub(super) fn enter(
         });
     }
     join(plan, borrowed.later);
-    if let Some(value) = spec.process.oom_score_adj {
-        let step = OomScoreAdjust {
-            value: i16::try_from(value).map_err(|_| bad("process.oomScoreAdj", value))?,
-            at_least: setting.oom_score_at_least,
-        };
-        // In a user namespace of its own the child may not make itself less likely to be killed.
-        if makes(Kind::User) && !setting.oom_score_at_least {
-            plan.outside(step);
-        } else {
-            plan.then(step);
-        }
+    // In a user namespace with other ids the child could not write to its own file, and may not make itself less
+    // likely to be killed.
+    if makes(Kind::User)
+        && !maps_of_self(spec)
+        && let Some(step) = oom_score(spec, setting)?
+    {
+        plan.outside(step);
     }
     if makes(Kind::User) {
         maps(plan, spec);
@@ -91,6 +87,17 @@ pub(super) fn enter(
     }
     names(plan, spec);
     Ok(())
+}
+
+/// How readily it is killed when memory runs out.
+pub(super) fn oom_score(spec: &Spec, setting: Setting<'_>) -> Result<Option<OomScoreAdjust>> {
+    let Some(value) = spec.process.oom_score_adj else {
+        return Ok(None);
+    };
+    Ok(Some(OomScoreAdjust {
+        value: i16::try_from(value).map_err(|_| bad("process.oomScoreAdj", value))?,
+        at_least: setting.oom_score_at_least,
+    }))
 }
 
 fn names(plan: &mut Plan, spec: &Spec) {

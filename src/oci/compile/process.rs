@@ -1,9 +1,10 @@
 //! Who runs the program, where it starts, and what it may do.
 
-use super::namespaces::maps_of_self;
+use super::namespaces::{maps_of_self, oom_score};
 use super::{Line, Setting, bad};
 use crate::decimal::decimal;
 use crate::error::{Error, Result};
+use crate::namespace::Kind;
 use crate::oci::making::Making;
 use crate::oci::spec::{MemoryPolicy, Process, Scheduler, Spec};
 use crate::plan::Plan;
@@ -57,6 +58,11 @@ pub(super) fn working_directory(plan: &mut Plan, spec: &Spec) {
 /// From here on the process may do less with every step.
 pub(super) fn privileges(plan: &mut Plan, spec: &Spec, setting: Setting<'_>) -> Result<()> {
     let process = &spec.process;
+    if (!spec.linux.makes(Kind::User) || maps_of_self(spec))
+        && let Some(step) = oom_score(spec, setting)?
+    {
+        plan.then(step);
+    }
     // Its files in /proc belong to root from here on: what is written to them has been written.
     plan.then(NotDumpable);
     for limit in &process.rlimits {

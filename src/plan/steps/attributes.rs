@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::resource::{getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
@@ -196,9 +197,7 @@ pub struct OomScoreAdjust {
 impl Step for OomScoreAdjust {
     fn perform(&self, cx: &mut Context) -> Result<()> {
         if cx.program() != Pid::this() {
-            let file = format!("{}/oom_score_adj", cx.program());
-            let written = proc_write::write(&file, self.value.to_string().as_bytes());
-            return written.doing_to("cannot write", format!("/proc/{file}"));
+            return self.of_another(cx.program());
         }
         let mut options = OpenOptions::new();
         options
@@ -237,6 +236,29 @@ impl Step for OomScoreAdjust {
 }
 
 impl OomScoreAdjust {
+    /// The same for another process, which this one has forked.
+    fn of_another(self, process: Pid) -> Result<()> {
+        let file = format!("{process}/oom_score_adj");
+        let shown = format!("/proc/{file}");
+        if self.at_least {
+            let mut now = [0; 8];
+            let open = proc_write::open(&file, OFlag::O_RDONLY);
+            let length = open
+                .and_then(|fd| nix::unistd::read(fd, &mut now))
+                .doing_to("cannot read", &shown)?;
+            let now = now
+                .get(..length)
+                .and_then(|text| std::str::from_utf8(text).ok());
+            if now
+                .and_then(|text| text.trim().parse().ok())
+                .is_some_and(|now: i16| now >= self.value)
+            {
+                return Ok(());
+            }
+        }
+        proc_write::write(&file, self.value.to_string().as_bytes()).doing_to("cannot write", shown)
+    }
+
     /// As setpriv reads it: `100`, or `100+` for at least that.
     fn word(self) -> String {
         let or_more = if self.at_least { "+" } else { "" };

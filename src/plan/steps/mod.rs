@@ -13,6 +13,8 @@ pub mod cgroup;
 pub mod cgroup_mounts;
 pub mod chroot;
 pub mod credentials;
+#[cfg(feature = "cgroup")]
+pub mod device_rules;
 pub mod devices;
 pub mod directories;
 pub mod enter;
@@ -20,9 +22,9 @@ pub mod hooks;
 pub mod idmap;
 pub mod join_ids;
 pub mod landlock;
-pub mod machine;
 #[cfg(feature = "net")]
 pub mod links;
+pub mod machine;
 pub mod masks;
 pub mod mounts;
 pub mod namespaces;
