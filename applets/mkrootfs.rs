@@ -154,7 +154,7 @@ impl Args {
     fn with_input(self, input: &Path, target: Option<PathBuf>) -> Result<Exit> {
         let is_tree = input.is_dir() && !input.join("oci-layout").exists();
         match self.output {
-            Output::Cpio if is_tree => return skeleton::archive(input, target.as_deref()),
+            Output::Cpio if is_tree => return skeleton::archive(input, &[], target.as_deref()),
             Output::Tar if is_tree => return tar(input, target.as_deref()),
             Output::Dir if is_tree => {
                 return Err(Error::new("neither an image nor an archive:").on(input));
@@ -170,9 +170,9 @@ impl Args {
         let unpacking = self.unpacking();
         match output {
             Output::Dir => unpacking.directory(input, &target.ok_or_else(no_target)?),
-            Output::Tar => unpacking.temporary(input, &mut |tree| tar(tree, target.as_deref())),
-            Output::Cpio => unpacking.temporary(input, &mut |tree| {
-                skeleton::archive(tree, target.as_deref())
+            Output::Tar => unpacking.temporary(input, &mut |tree, _| tar(tree, target.as_deref())),
+            Output::Cpio => unpacking.temporary(input, &mut |tree, command| {
+                skeleton::archive(tree, command, target.as_deref())
             }),
         }
     }

@@ -16,6 +16,7 @@ use isobox::tar::{Kind, Member, Reader, Writer};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Those that need nothing but the bytes.
+#[allow(dead_code, reason = "a fuzzer's program runs one of them")]
 pub const TARGETS: &[Target] = &[
     ("reference", reference),
     ("auth_header", auth_header),
@@ -205,4 +206,90 @@ pub fn tar_round(archive: &[u8]) {
             (member.device, &member.xattrs)
         );
     }
+}
+
+/// Where archives are unpacked: a file system of memory, mounted there for this alone, so that what got out of the
+/// tree is found, and found nowhere else. The corpus knows the name.
+pub const EXTRACT: &str = "/mnt";
+
+/// A layer of an image, over itself: whatever it holds, nothing but the tree below its root is touched.
+pub fn extract(archive: &[u8]) {
+    use isobox::rootfs::apply::{Applier, Limits, Sort};
+    use std::os::fd::AsFd;
+    use std::path::Path;
+
+    let outside = Path::new(EXTRACT);
+    if !outside.join("canary").exists() {
+        make_canary(outside);
+    }
+    let before = all_below(outside);
+    let tree = outside.join("tree");
+    std::fs::create_dir(&tree).expect("the last tree is gone");
+    let root = isobox::root::open(&tree).expect("it is a directory");
+    let limits = Limits {
+        entries: 1000,
+        bytes: 1 << 24,
+    };
+    let mut applier = Applier::new(root, limits);
+    for _ in 0..2 {
+        if applier.layer(archive, Sort::Layer).is_err() {
+            break;
+        }
+    }
+    let _ = applier.finish();
+    let above = isobox::root::open(outside).expect("it is a directory");
+    isobox::rootfs::remove::remove(above.as_fd(), OsStr::new("tree"), &tree)
+        .expect("a tree can be removed, whatever is in it");
+    assert_eq!(
+        before,
+        all_below(outside),
+        "something outside of the tree has changed"
+    );
+}
+
+fn make_canary(outside: &std::path::Path) {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let canary = outside.join("canary");
+    std::fs::create_dir(&canary).expect("/mnt is memory mounted for this");
+    std::fs::write(canary.join("file"), "untouched").expect("memory");
+    std::fs::create_dir(canary.join("dir")).expect("memory");
+    std::fs::set_permissions(canary.join("dir"), std::fs::Permissions::from_mode(0o711))
+        .expect("memory");
+    symlink("file", canary.join("link")).expect("memory");
+}
+
+/// Every place below a directory with all that can be seen of it. Directories of the root of the tree come and go, so
+/// the time of the uppermost does not count.
+fn all_below(dir: &std::path::Path) -> Vec<String> {
+    use std::os::unix::fs::MetadataExt;
+    let mut all = Vec::new();
+    let mut left = vec![dir.to_owned()];
+    while let Some(dir) = left.pop() {
+        for entry in std::fs::read_dir(&dir).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let seen = path.symlink_metadata().expect("it is there");
+            let content = if seen.is_file() {
+                std::fs::read(&path).unwrap_or_default()
+            } else {
+                Vec::new()
+            };
+            all.push(format!(
+                "{} {:o} {}:{} {} {}.{} {} {:?}",
+                path.display(),
+                seen.mode(),
+                seen.uid(),
+                seen.gid(),
+                seen.nlink(),
+                seen.mtime(),
+                seen.ctime_nsec(),
+                seen.ino(),
+                content
+            ));
+            if seen.is_dir() {
+                left.push(path);
+            }
+        }
+    }
+    all.sort();
+    all
 }

@@ -205,13 +205,10 @@ fn what_cannot_be_is_refused() {
         .write("bad", "\x7fELF\x02\x01\x01");
     let cases = [
         ("mkrootfs", "mkrootfs: no directory given"),
-        (
-            "mkrootfs full",
-            "mkrootfs: cannot make a tree in full: it is not empty",
-        ),
+        ("mkrootfs full", "mkrootfs: not empty: full"),
         (
             "mkrootfs nowhere/r",
-            "mkrootfs: cannot make nowhere/r: No such file or directory",
+            "mkrootfs: cannot open nowhere: No such file or directory",
         ),
         (
             "mkrootfs --add nosuchprogram r",
@@ -227,7 +224,7 @@ fn what_cannot_be_is_refused() {
         ),
         ("mkfifo f; mkrootfs --add $PWD/f r", "f: Invalid argument"),
         ("mkrootfs --add $PWD/bad r", "not a sound ELF file:"),
-        ("mkrootfs -o zip r", "cannot make 'zip': dir or cpio"),
+        ("mkrootfs -o zip r", "cannot make 'zip': dir, tar or cpio"),
         (
             "SOURCE_DATE_EPOCH=now mkrootfs r",
             "SOURCE_DATE_EPOCH is no number of seconds: now",

@@ -1,6 +1,7 @@
 //! mkrootfs with an input: an image, or the tar of a root.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal, stdin};
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,7 +15,7 @@ use isobox::image::{Descriptor, Platform};
 use isobox::rootfs::apply::Limits;
 use isobox::rootfs::report::Report;
 use isobox::rootfs::staging::Staging;
-use isobox::rootfs::{remove, unpack};
+use isobox::rootfs::{init_file, remove, unpack};
 use nix::fcntl::AtFlags;
 use nix::libc;
 use nix::sys::stat::fstatat;
@@ -106,21 +107,26 @@ impl Unpacking {
         }
     }
 
-    /// Makes the tree in a place of its own, hands it to `with`, and takes it away again.
+    /// Makes the tree in a place of its own, hands it to `with` together with the command that the image is for, and
+    /// takes it away again.
     pub(super) fn temporary(
         &self,
         input: &Path,
-        with: &mut dyn FnMut(&Path) -> Result<Exit>,
+        with: &mut dyn FnMut(&Path, &[OsString]) -> Result<Exit>,
     ) -> Result<Exit> {
         let teller = Teller {
             is_quiet: self.is_quiet,
         };
         let input = self.open(input, &teller)?;
+        let command = match &input {
+            Input::Image(source) => init_file::command(&source.image().config.config),
+            Input::Root(_) => Vec::new(),
+        };
         let path = spool().join(format!("mkrootfs-{}", std::process::id()));
         let staging = Staging::new(&path)?;
         let report = self.unpack(input, staging.root()?, &teller)?;
         tell(&report);
-        with(&staging.path_of(&path))
+        with(&staging.path_of(&path), &command)
     }
 }
 

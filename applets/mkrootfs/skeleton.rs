@@ -11,8 +11,9 @@ use isobox::error::{Doing, Error, Result};
 use isobox::root::{self, Root};
 use isobox::rootfs::host::Host;
 use isobox::rootfs::initramfs::{self, Init, Options};
-use isobox::rootfs::plant::{empty_directory, plant};
+use isobox::rootfs::plant::plant;
 use isobox::rootfs::skeleton::Skeleton;
+use isobox::rootfs::staging::Staging;
 use nix::unistd::{getegid, geteuid};
 
 use crate::cli::{Exit, say};
@@ -41,8 +42,9 @@ impl Wanted {
         let host = host()?;
         let host = Host::new(Root::new(host.as_fd()));
         let tree = self.skeleton()?.tree(host)?;
-        let into = empty_directory(target)?;
-        let planted = plant(&tree, host, into.as_fd(), latest()?)?;
+        let staging = Staging::new(target)?;
+        let planted = plant(&tree, host, staging.root()?.as_fd(), latest()?)?;
+        staging.finish(target, false)?;
         if planted.devices_refused > 0 {
             say(
                 "note: only root of the machine can make devices: /dev has none. Whoever gives the tree a /dev of its own (pivot --dev, container run) needs none\n",
@@ -79,18 +81,15 @@ impl Wanted {
     }
 }
 
-/// Writes a directory as an initramfs.
-pub(super) fn archive(tree: &Path, target: Option<&Path>) -> Result<Exit> {
+/// Writes a directory as an initramfs. Where it has no /init, it gets one that runs `command`.
+pub(super) fn archive(tree: &Path, command: &[OsString], target: Option<&Path>) -> Result<Exit> {
     let root = root::open(tree)?;
     let own = own_binary()?;
     let user = (geteuid().as_raw(), getegid().as_raw());
     let options = Options {
         latest: latest()?,
         owner: (user.0 != 0).then_some(user),
-        init: Some(Init {
-            own: &own,
-            command: &[],
-        }),
+        init: Some(Init { own: &own, command }),
     };
     let mut sockets = 0;
     write_to(target, |out| {

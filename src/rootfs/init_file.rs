@@ -7,6 +7,44 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::error::{Error, Result};
+use crate::image::config::Execution;
+
+/// Where programs are looked for in an image that does not say it.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What an image says that it is for, as a command of our applets: its words in its environment, directory and account.
+/// Nothing where it does not say it.
+pub fn command(image: &Execution) -> Vec<OsString> {
+    let words: Vec<&String> = image.entrypoint.iter().chain(&image.cmd).collect();
+    if words.is_empty() {
+        return Vec::new();
+    }
+    let mut command: Vec<OsString> = vec!["setpriv".into(), "--clear-env".into()];
+    let has = |name: &str| image.env.iter().any(|entry| entry.starts_with(name));
+    let usual = [
+        ("PATH=", PATH),
+        ("HOME=", "HOME=/root"),
+        ("TERM=", "TERM=linux"),
+    ];
+    let usual = usual
+        .iter()
+        .filter(|(name, _)| !has(name))
+        .map(|(_, entry)| *entry);
+    for entry in usual.chain(image.env.iter().map(String::as_str)) {
+        command.push(format!("--env={entry}").into());
+    }
+    if !image.working_dir.is_empty() {
+        command.push(format!("--workdir={}", image.working_dir).into());
+    }
+    command.push("--".into());
+    if !matches!(image.user.as_str(), "" | "0" | "root" | "0:0" | "root:root") {
+        command.extend(["chroot".into(), "--skip-chdir".into()]);
+        command.push(format!("--userspec={}", image.user).into());
+        command.push("/".into());
+    }
+    command.extend(words.into_iter().map(OsString::from));
+    command
+}
 
 /// The text of `/init`: `rdinit` is where that program stands in the tree. No words mean that it finds a shell.
 pub fn text(rdinit: &str, command: &[OsString]) -> Vec<u8> {
@@ -92,6 +130,24 @@ fn quoted_part(bytes: &mut impl Iterator<Item = u8>, quote: u8, word: &mut Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_says_its_command() {
+        let mut image = Execution {
+            env: vec!["PATH=/x".into(), "A=b c".into()],
+            entrypoint: vec!["/run".into()],
+            cmd: vec!["-v".into()],
+            working_dir: "/srv".into(),
+            user: "www:1".into(),
+            ..Execution::default()
+        };
+        let want = "setpriv|--clear-env|--env=HOME=/root|--env=TERM=linux|--env=PATH=/x|--env=A=b c|--workdir=/srv|--|chroot|--skip-chdir|--userspec=www:1|/|/run|-v";
+        let want: Vec<OsString> = want.split('|').map(OsString::from).collect();
+        assert_eq!(command(&image), want);
+        image.entrypoint.clear();
+        image.cmd.clear();
+        assert_eq!(command(&image), Vec::<OsString>::new());
+    }
 
     #[test]
     fn what_is_written_is_read() {

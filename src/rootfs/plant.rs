@@ -14,13 +14,12 @@ use nix::sys::stat::{
     Mode, SFlag, UtimensatFlags, fchmod, fstat, futimens, makedev, mkdirat, mknodat, utimensat,
 };
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, fchown, fchownat, geteuid, mkdir, symlinkat};
+use nix::unistd::{Gid, Uid, fchown, fchownat, geteuid, symlinkat};
 
 use super::host::Host;
 use super::tree::{Kind, Node, Source, Tree};
-use crate::error::{Doing, Error, Result};
-use crate::root::{self, without_umask};
-use crate::sys::directory;
+use crate::error::{Doing, Result};
+use crate::root::without_umask;
 use crate::sys::mount::{openat2, resolve};
 
 /// No link and no mount on the way, and nothing above.
@@ -62,35 +61,6 @@ pub fn plant(
         }
         Ok(planter.planted)
     })
-}
-
-/// Opens the directory that a tree is made in: made where it is missing, empty otherwise.
-///
-/// # Errors
-/// Where it is not empty.
-pub fn empty_directory(path: &Path) -> Result<OwnedFd> {
-    let mode = Mode::from_bits_truncate(0o755);
-    match without_umask(|| mkdir(path, mode)) {
-        Err(Errno::EEXIST) | Ok(()) => {}
-        Err(errno) => return Err(errno).doing_to("cannot make", path),
-    }
-    let dir = root::open(path)?;
-    let reader = openat2(
-        dir.as_fd(),
-        Path::new("."),
-        libc::O_RDONLY | libc::O_DIRECTORY,
-        0,
-        OURS,
-    )
-    .doing_to("cannot read", path)?;
-    let mut buffer = [0; 4096];
-    let first = directory::read(reader.as_fd(), &mut buffer).doing_to("cannot read", path)?;
-    if directory::names(first).any(|name| !matches!(name, b"." | b"..")) {
-        return Err(Error::new("cannot make a tree in")
-            .on(path)
-            .because("it is not empty"));
-    }
-    Ok(dir)
 }
 
 struct Planter<'a> {
