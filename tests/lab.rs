@@ -45,6 +45,9 @@ lessons! {
     together: "09-together";
     plan: "10-plan";
     one_file: "11-one-file";
+    own_root: "12-own-root";
+    layers: "13-layers";
+    initramfs: "14-initramfs";
 }
 
 fn held(lesson: &str, as_user: bool) {
