@@ -141,6 +141,19 @@ fn names_come_and_go() {
     .out("DOWN\n");
 }
 
+/// The monitor says at once who comes and goes.
+#[test]
+fn names_are_watched() {
+    needs!(root);
+    let t = Sandbox::new("ip");
+    t.run(&alone(
+        "mkdir /run/netns; ip netns monitor >seen & until ls -l /proc/$!/fd | grep -q inotify; do sleep 0.02; done
+         ip netns add x; ip netns del x; until grep -q delete seen; do sleep 0.02; done; kill $!; cat seen; rm seen",
+    ))
+    .ok()
+    .out("add x\ndelete x\n");
+}
+
 /// What iproute2 has and we have not says so.
 #[test]
 fn what_is_missing_says_so() {

@@ -236,7 +236,6 @@ route add 10.7.0.0/16 nexthop via 10.9.0.2 dev v0 weight 2 nexthop via 10.0.0.9 
 route add 10.8.0.0/16 via inet6 fd00::7 dev v0 table 77
 neigh replace 10.9.0.2 lladdr 02:00:00:00:00:77 dev v0
 neigh add proxy 10.9.0.3 dev v0
-neigh replace 10.9.0.5 lladdr 02:00:00:00:00:78 dev v0 nud stale
 END
 PATH=$1; eval "$2"' lab "$PATH" "$1"
 "#,

@@ -44,6 +44,9 @@ const VXLAN: [(u16, &str); 11] = [
     (25, "external"),
 ];
 
+/// `IFLA_VXLAN_LEARNING`.
+const LEARNING: u16 = 7;
+
 /// Reads the words behind `type KIND`.
 pub(super) fn read(kind: &str, words: &mut Words<'_>, into: &mut Making) -> Result<()> {
     match kind {
@@ -228,6 +231,10 @@ fn vxlan_switch(word: &str, into: &mut Making) -> bool {
     let found = VXLAN.iter().find(|row| row.1 == name);
     if let Some((attribute, _)) = found {
         into.request.attribute(*attribute, &[on]);
+    }
+    // Where another tells which tunnel a packet takes there is nothing to learn.
+    if word == "external" {
+        into.request.attribute(LEARNING, &[0]);
     }
     found.is_some()
 }

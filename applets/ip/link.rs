@@ -66,6 +66,8 @@ struct Said {
     flags: u32,
     change: u32,
     kind: Option<String>,
+    /// The numbers that were given.
+    seen: Vec<u16>,
 }
 
 impl Making {
@@ -242,7 +244,7 @@ fn parse(
 ) -> Result<Said> {
     let mut said = Said::default();
     while let Some(word) = words.next()? {
-        if switch(word, words, &mut said)? || attribute(word, words, making, options)? {
+        if switch(word, words, &mut said)? || attribute(word, words, making, options, &mut said)? {
             continue;
         }
         match word {
@@ -259,7 +261,7 @@ fn parse(
                 read_kind(words, making, options, creates, &mut said)?;
                 break;
             }
-            word if begins(word, "type") && creates => {
+            word if word.len() > 1 && begins(word, "type") && creates => {
                 read_kind(words, making, options, creates, &mut said)?;
                 break;
             }
@@ -337,10 +339,14 @@ fn attribute(
     words: &mut Words<'_>,
     making: &mut Making,
     options: &Options,
+    said: &mut Said,
 ) -> Result<bool> {
-    let number = |words: &mut Words<'_>, making: &mut Making, kind: u16, name: &str| {
+    let mut number = |words: &mut Words<'_>, making: &mut Making, kind: u16, name: &str| {
         let value: u32 = words.number(&format!("Invalid \"{name}\" value"))?;
-        single(making, kind, name, &value.to_string())?;
+        if said.seen.contains(&kind) {
+            return Err(twice(name, &value.to_string()));
+        }
+        said.seen.push(kind);
         making.request.number(kind, value);
         Ok::<(), Error>(())
     };
@@ -375,6 +381,7 @@ fn attribute(
         "gro_max_size" => number(words, making, ifla::GRO_MAX_SIZE, "gro_max_size")?,
         "brd" => link_address(words, making, ifla::BROADCAST)?,
         "qlen" => number(words, making, ifla::TXQLEN, "txqueuelen")?,
+        // A link may be called by one letter: ip(8) takes `a` for the beginning of `address`.
         word if word.len() < 2 => return Ok(false),
         word if begins(word, "address") => link_address(words, making, ifla::ADDRESS)?,
         word if begins(word, "broadcast") => link_address(words, making, ifla::BROADCAST)?,
@@ -391,14 +398,6 @@ fn attribute(
         _ => return Ok(false),
     }
     Ok(true)
-}
-
-/// An attribute that may be given once.
-fn single(making: &Making, kind: u16, name: &str, value: &str) -> Result<()> {
-    match making.request.attributes(16).get(kind) {
-        Some(_) => Err(twice(name, value)),
-        None => Ok(()),
-    }
 }
 
 fn link_address(words: &mut Words<'_>, making: &mut Making, kind: u16) -> Result<()> {
@@ -524,10 +523,9 @@ fn property(words: &mut Words<'_>, all: &[OsString], options: &Options) -> Resul
         }
         None => return Err(Error::new("Operation not specified").status(USAGE)),
     };
-    let flags = if kind == rtm::NEWLINKPROP {
-        CREATE | EXCL | 0x800
-    } else {
-        EXCL
+    let flags = match kind {
+        rtm::NEWLINKPROP => CREATE | EXCL | 0x800,
+        _ => 0,
     };
     let mut request = Request::new(kind, flags, &[0; 16]);
     let list = request.begin(ifla::PROP_LIST);

@@ -20,6 +20,8 @@ const MULTI_QUEUE: u16 = 0x0100;
 const NO_PI: u16 = 0x1000;
 const ONE_QUEUE: u16 = 0x2000;
 const VNET_HDR: u16 = 0x4000;
+/// `IFF_TUN_EXCL`: fail where it is there.
+const EXCLUSIVE: u16 = 0x8000;
 
 const VERBS: [&str; 6] = ["add", "delete", "show", "lst", "list", "help"];
 
@@ -84,7 +86,7 @@ fn persist(words: &mut Words<'_>, options: &Options, stays: bool) -> Result<Exit
     let mut plan = options.plan();
     plan.then(PersistTun {
         name: name.unwrap_or_default().to_owned(),
-        flags: flags | mode,
+        flags: flags | mode | if stays { EXCLUSIVE } else { 0 },
         owner,
         group,
         stays,

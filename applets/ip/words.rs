@@ -281,7 +281,7 @@ pub(super) fn hardware(word: &str) -> Result<Vec<u8>> {
             let read = (byte.len() <= 2)
                 .then(|| u8::from_str_radix(byte, 16).ok())
                 .flatten();
-            read.ok_or_else(|| Error::new(format!("\"{word}\" is invalid lladdr.")).status(USAGE))
+            read.ok_or_else(|| Error::new(format!("\"{word}\" is invalid lladdr.")))
         })
         .collect()
 }
