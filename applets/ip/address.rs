@@ -215,7 +215,7 @@ fn request(said: &Said, kind: u16, flags: u16) -> Result<Request> {
             request.attribute(ifa::ADDRESS, &octets(peer));
         }
         (None, Some(own)) if removes && own.family() == Family::V4.number() && !own.said => {
-            wildcard(own)
+            wildcard(own);
         }
         (None, _) => {
             if let Some(address) = local {
@@ -496,7 +496,7 @@ fn flush(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
                 request.attribute(kind, value);
             }
         }
-        plan.then(removal(request, show.links.name(address.index), &address));
+        plan.then(removal(request, &show.links.name(address.index), &address));
     }
     let done = perform(&plan, options.explain)?;
     if options.statistics > 0 {
@@ -515,13 +515,13 @@ pub(super) fn flushed(count: usize, what: &str) -> Result<Exit> {
     })
 }
 
-fn removal(request: Request, link: String, address: &Address<'_>) -> Change {
+fn removal(request: Request, link: &str, address: &Address<'_>) -> Change {
     let local = address
         .attributes
         .get(ifa::LOCAL)
         .or_else(|| address.attributes.get(ifa::ADDRESS));
     let shown = format!("{}/{}", names::ip(local.unwrap_or_default()), address.bits);
-    let words: Vec<OsString> = ["del", &shown, "dev", &link].map(OsString::from).to_vec();
+    let words: Vec<OsString> = ["del", &shown, "dev", link].map(OsString::from).to_vec();
     Change {
         told: told(rtm::DELADDR, 0, &words),
         purpose: (

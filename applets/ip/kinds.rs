@@ -262,12 +262,11 @@ impl Show<'_> {
             self.out.line();
             let [key, data_key, more] = keys;
             self.out.string(key, &format!("    {{}}{more} "), &name);
-            if let Some(data) = info.nested(data) {
-                if has_details(&name, more) {
-                    self.out.open_object(data_key);
-                    self.kind_details(&name, more, data);
-                    self.out.close_object();
-                }
+            let data = info.nested(data).filter(|_| has_details(&name, more));
+            if let Some(data) = data {
+                self.out.open_object(data_key);
+                self.kind_details(&name, more, data);
+                self.out.close_object();
             }
         }
         self.out.close_object();

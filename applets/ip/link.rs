@@ -389,10 +389,10 @@ fn attribute(
             number(words, making, ifla::TXQLEN, "txqueuelen")?;
         }
         word if begins(word, "numtxqueues") => {
-            number(words, making, ifla::NUM_TX_QUEUES, "numtxqueues")?
+            number(words, making, ifla::NUM_TX_QUEUES, "numtxqueues")?;
         }
         word if begins(word, "numrxqueues") => {
-            number(words, making, ifla::NUM_RX_QUEUES, "numrxqueues")?
+            number(words, making, ifla::NUM_RX_QUEUES, "numrxqueues")?;
         }
         word if begins(word, "addrgenmode") => address_generation(words, making)?,
         _ => return Ok(false),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use isobox::decimal::decimal;
@@ -64,7 +64,7 @@ fn checked(name: &OsStr) -> Result<&OsStr> {
 
 fn list(_: &mut Words<'_>, options: &Options) -> Result<Exit> {
     // Before the first name there is no directory, and then not even an empty list.
-    if !options.names.all().any(std::path::Path::exists) {
+    if !options.names.all().any(Path::exists) {
         return Ok(Exit::OK);
     }
     options.show(|show| {
@@ -206,7 +206,10 @@ fn delete(words: &[OsString], options: &Options) -> Result<Exit> {
         plan.then(Unname { file });
     }
     let leaving: Vec<Leaving> = match wait && options.explain.is_none() {
-        true => files.iter().filter_map(|file| Leaving::of(file)).collect(),
+        true => files
+            .iter()
+            .filter_map(|file: &PathBuf| Leaving::of(file))
+            .collect(),
         false => Vec::new(),
     };
     let done = perform(&plan, options.explain)?;
@@ -229,7 +232,7 @@ struct Leaving {
 
 impl Leaving {
     /// What is to be known before the name is taken away. `None` where the file is no namespace.
-    fn of(file: &PathBuf) -> Option<Self> {
+    fn of(file: &Path) -> Option<Self> {
         let namespace = open_file(file).ok()?;
         let mut connection = Connection::open().ok()?;
         // Without a number it could not be told from others; a number that it has stays.

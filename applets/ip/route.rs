@@ -290,11 +290,13 @@ fn metric(word: &str, words: &mut Words<'_>, said: &mut Said) -> Result<bool> {
 /// `[to] [TYPE] PREFIX`.
 fn destination(word: &str, words: &mut Words<'_>, said: &mut Said) -> Result<()> {
     let mut word = if word == "to" { words.value()? } else { word };
-    if !word.starts_with(|c: char| c.is_ascii_digit()) {
-        if let Some(kind) = names::type_word(word) {
-            said.kind = Some(kind);
-            word = words.value()?;
-        }
+    let kind = match word.starts_with(|c: char| c.is_ascii_digit()) {
+        true => None,
+        false => names::type_word(word),
+    };
+    if kind.is_some() {
+        said.kind = kind;
+        word = words.value()?;
     }
     if said.to.is_some() {
         return Err(garbage("to", word));

@@ -35,7 +35,7 @@ impl<'a> Link<'a> {
     /// Its name.
     pub(super) fn name(&self) -> String {
         let name = self.attributes.text(ifla::IFNAME);
-        name.map_or_else(|| format!("if{}", self.index), |name| name.into_owned())
+        name.map_or_else(|| format!("if{}", self.index), std::borrow::Cow::into_owned)
     }
 
     /// What kind it is (`veth`), or with [`ifla::INFO_SLAVE_KIND`] what it is a port of.
