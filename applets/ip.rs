@@ -7,12 +7,20 @@
 
 #[path = "ip/address.rs"]
 mod address;
+#[path = "ip/address_list.rs"]
+mod address_list;
 #[path = "ip/kinds.rs"]
 mod kinds;
 #[path = "ip/kinds_more.rs"]
 mod kinds_more;
+#[path = "ip/kinds_vxlan.rs"]
+mod kinds_vxlan;
 #[path = "ip/link.rs"]
 mod link;
+#[path = "ip/link_list.rs"]
+mod link_list;
+#[path = "ip/link_words.rs"]
+mod link_words;
 #[path = "ip/names.rs"]
 mod names;
 #[path = "ip/neighbour.rs"]
@@ -29,6 +37,8 @@ mod route_list;
 mod show;
 #[path = "ip/show_address.rs"]
 mod show_address;
+#[path = "ip/show_counters.rs"]
+mod show_counters;
 #[path = "ip/show_link.rs"]
 mod show_link;
 #[path = "ip/show_neighbour.rs"]

@@ -10,7 +10,8 @@ use isobox::plan::Quiet;
 use isobox::plan::steps::rtnetlink::{Change, LinkNumber, cannot_find, refused};
 
 use super::address::address;
-use super::link::{CREATE, EXCL, REPLACE, number_of, said_words, told};
+use super::link::{CREATE, EXCL, REPLACE, said_words, told};
+use super::link_list::number_of;
 use super::show::Show;
 use super::show_address::is_within;
 use super::show_neighbour::{HEADER, Neighbour, PROXY};
@@ -314,7 +315,7 @@ fn flush(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
     }
     let done = perform(&plan, options.explain)?;
     if options.statistics > 0 {
-        super::address::flushed(all.len(), "entries")?;
+        super::address_list::flushed(all.len(), "entries")?;
     }
     Ok(done)
 }

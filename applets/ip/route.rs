@@ -10,7 +10,8 @@ use isobox::plan::Quiet;
 use isobox::plan::steps::rtnetlink::{Change, cannot_find, refused};
 
 use super::address::address;
-use super::link::{self, CREATE, EXCL, Making, REPLACE, said_words, told};
+use super::link::{CREATE, EXCL, Making, REPLACE, said_words, told};
+use super::link_list;
 use super::route_list::{self, Choice};
 use super::show::Show;
 use super::show_route::{HEADER, MAIN, Route, Said as Known};
@@ -394,7 +395,7 @@ fn get(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
     }
     options.show(|show| {
         for wanted in &making.links {
-            let number = link::number_of(show, &wanted.name);
+            let number = link_list::number_of(show, &wanted.name);
             let number = number.map_err(|_| (wanted.missing)(&wanted.name))?;
             making.request.set(wanted.place, number);
         }
@@ -478,7 +479,7 @@ fn flush(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
     }
     let done = perform(&plan, options.explain)?;
     if options.statistics > 0 {
-        super::address::flushed(routes.len(), "entries")?;
+        super::address_list::flushed(routes.len(), "entries")?;
     }
     Ok(done)
 }

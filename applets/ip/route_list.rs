@@ -6,7 +6,7 @@ use isobox::net::number::{rta, rtm};
 use isobox::net::request::Request;
 use isobox::plan::steps::rtnetlink::cannot_find;
 
-use super::link::number_of;
+use super::link_list::number_of;
 use super::show::Show;
 use super::show_address::is_within;
 use super::show_route::{CLONED, HEADER, MAIN, Route, Said};
