@@ -12,11 +12,12 @@ use isobox::cgroup::group_path;
 use isobox::cgroup::limits::Limits;
 use isobox::credentials::{Identity, identity};
 use isobox::error::{Doing, Error, Result};
-use isobox::idmap::Range;
+use isobox::idmap::{self, Block, Range, Single, with_single};
 use isobox::oci::spec::Seccomp;
 use isobox::oci::{self, Mount, Resources, Root, Setting, Spec, User};
 use isobox::plan::Plan;
 use isobox::root;
+use isobox::subid;
 use nix::unistd::{getegid, geteuid};
 
 use crate::cli::plan::{Explain, perform};
@@ -121,6 +122,9 @@ struct Run {
     /// its view of control groups: private (its own is the root) or host
     #[argh(option, arg_name = "private|host")]
     cgroupns: Option<CgroupView>,
+    /// the ids inside of an ordinary user's container: single (its own alone) or subids (those of /etc/subuid too)
+    #[argh(option, arg_name = "single|subids")]
+    userns: Option<Ids>,
     /// leave it this capability too, or ALL
     #[argh(option, arg_name = "cap")]
     cap_add: Vec<Raw>,
@@ -168,6 +172,22 @@ impl argh::FromArgValue for CgroupView {
             "private" => Ok(Self::Private),
             "host" => Ok(Self::Host),
             _ => Err(gnu::bad(format!("neither private nor host: '{value}'"))),
+        }
+    }
+}
+
+/// Which ids exist in a user namespace.
+enum Ids {
+    Single,
+    Subids,
+}
+
+impl argh::FromArgValue for Ids {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        match value {
+            "single" => Ok(Self::Single),
+            "subids" => Ok(Self::Subids),
+            _ => Err(gnu::bad(format!("neither single nor subids: '{value}'"))),
         }
     }
 }
@@ -244,8 +264,9 @@ impl Run {
     fn spec(mut self, args: Vec<OsString>) -> Result<Spec> {
         let root = self.root()?;
         let who = self.identity(&root)?;
-        let maps = (!geteuid().is_root()).then(|| single_maps(&who));
-        let rootless = maps.is_some();
+        let maps = self.maps(&who)?;
+        // With one id each the kernel lets nobody choose groups.
+        let one_group = maps.as_ref().is_some_and(|[_, groups]| groups.len() == 1);
         let mut spec = Spec::new(args, root, maps);
         spec.hostname = self.name_inside()?;
         spec.root.readonly = self.read_only;
@@ -285,8 +306,7 @@ impl Run {
             uid: who.uid,
             gid: who.gid,
             umask: Some(0o022),
-            // One id each: the kernel lets nobody choose groups there.
-            additional_gids: match rootless {
+            additional_gids: match one_group {
                 true => Vec::new(),
                 false => [vec![who.gid], who.groups].concat(),
             },
@@ -325,6 +345,33 @@ impl Run {
             pids: self.pids.take(),
             io: std::mem::take(&mut self.io),
             ..Limits::default()
+        }
+    }
+
+    /// The ids of a user namespace of its own, which an ordinary user's container has.
+    fn maps(&self, who: &Identity) -> Result<Option<[Vec<Range>; 2]>> {
+        match (&self.userns, geteuid().is_root()) {
+            (None, true) => Ok(None),
+            (Some(_), true) => Err(Error::new("--userns is for ordinary users")
+                .because("root's container has the ids of the machine")),
+            (None | Some(Ids::Single), false) => Ok(Some(single_maps(who))),
+            (Some(Ids::Subids), false) => {
+                let map = |ids, own| -> Result<Vec<Range>> {
+                    let (outside, count) = subid::first_block(ids)?;
+                    let single = Single {
+                        inside: 0,
+                        outside: own,
+                    };
+                    Ok(with_single(
+                        &[Block::FromZero { outside, count }],
+                        Some(single),
+                    ))
+                };
+                Ok(Some([
+                    map(idmap::Ids::User, geteuid().as_raw())?,
+                    map(idmap::Ids::Group, getegid().as_raw())?,
+                ]))
+            }
         }
     }
 

@@ -49,6 +49,8 @@ mod mkrootfs_tree;
 #[cfg(feature = "net")]
 mod nat;
 mod nsenter;
+#[cfg(feature = "oci")]
+mod oci;
 mod parity;
 mod pid1;
 mod pivot;

@@ -130,6 +130,16 @@ pub fn host(program: &str) -> Need {
         .ok_or_else(|| format!("the host's {program}"))
 }
 
+/// A v1 hierarchy holds this controller.
+pub fn v1(name: &str) -> Need {
+    let tasks = PathBuf::from("/sys/fs/cgroup").join(name).join("tasks");
+    if tasks.exists() {
+        Ok(())
+    } else {
+        Err(format!("a v1 hierarchy with the controller {name}"))
+    }
+}
+
 /// The need that a data file names: `root`, `userns`, ..., `host:PROGRAM`.
 pub fn named(need: &str) -> Need {
     match need.split_once(':').unwrap_or((need, "")) {

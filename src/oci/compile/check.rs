@@ -33,7 +33,6 @@ pub(super) fn check(spec: &Spec) -> Result<()> {
             )));
         }
     }
-    needs("linux.netDevices", !linux.net_devices.is_empty(), Kind::Net)?;
     mappings(linux)?;
     if spec.root.path.as_os_str().is_empty() {
         return Err(Error::new("root.path: it is not there"));
@@ -63,6 +62,14 @@ fn namespaces(linux: &Linux) -> Result<()> {
         if !path.as_os_str().is_empty() && !path.is_absolute() {
             return Err(Error::new(format!("{field}.path: not an absolute path:")).on(path));
         }
+    }
+    let joins_user = linux.namespace(Kind::User).is_some() && !linux.makes(Kind::User);
+    let made = |one: &&Namespace| one.path.as_os_str().is_empty();
+    if let (true, Some(one)) = (joins_user, linux.namespaces.iter().find(made)) {
+        return Err(Error::new(
+            "linux.namespaces: not supported: to join a user namespace and to make another of type",
+        )
+        .on(&one.kind));
     }
     if linux.namespace(Kind::Mount).is_none() {
         return Err(
@@ -184,6 +191,10 @@ fn unsupported(spec: &Spec) -> Result<()> {
         return Err(Error::new("linux.intelRdt: not supported").hint(
             "write the first process to a group below /sys/fs/resctrl from a createRuntime hook",
         ));
+    }
+    if !spec.linux.net_devices.is_empty() {
+        return Err(Error::new("linux.netDevices: not supported")
+            .hint("move the interface from a createRuntime hook: ip link set DEV netns PID"));
     }
     if let Some(personality) = &spec.linux.personality
         && let Some(flag) = personality.flags.first()

@@ -196,14 +196,18 @@ const ACTIONS: [(&str, u32, Option<i32>); 9] = [
 
 fn number(field: &str, name: &str, given: Option<u32>) -> Result<u32> {
     let known = ACTIONS.iter().find(|(known, ..)| *known == name);
-    let (_, action, data) = known.ok_or_else(|| bad(field, name))?;
+    let (_, number, data) = known.ok_or_else(|| bad(field, name))?;
+    // Without a listener the kernel would say that there is no such call.
+    if *number == action::NOTIFY {
+        return Err(Error::new(format!("{field}: {name} is not supported")));
+    }
     match (data, given) {
-        (None, None) => Ok(*action),
+        (None, None) => Ok(*number),
         (None, Some(_)) => Err(Error::new(format!("{field}: {name} has no errno"))),
         (Some(without), given) => {
             let data = given.unwrap_or(without.cast_unsigned());
             match u16::try_from(data) {
-                Ok(data) => Ok(action | u32::from(data)),
+                Ok(data) => Ok(number | u32::from(data)),
                 Err(_) => Err(bad(field, data)),
             }
         }

@@ -57,6 +57,10 @@ impl Step for ClockOffset {
         })
     }
 
+    fn moves(&self) -> bool {
+        false
+    }
+
     fn explain(&self) -> Explanation {
         Explanation::new(
             format!(
