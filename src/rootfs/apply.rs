@@ -139,7 +139,7 @@ impl Applier {
             .map_err(|errno| refused(&path.all, errno))?;
         let is_new = self.dirs.here().doing("cannot look at a directory")?.is_new;
         if self.has_lower && !is_new {
-            self.dirs.mark(Mark::Touched, &path.all);
+            self.dirs.touch(&path.all);
         }
         let name = OsStr::from_bytes(path.name());
         match member.kind {

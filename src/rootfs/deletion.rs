@@ -99,7 +99,11 @@ impl Applier {
         if self.dirs.is_marked(Mark::New, path) {
             return Ok(());
         }
-        self.prune(&fd, path)
+        let before = Times::of(&fd).doing_to("cannot look at", shown(path))?;
+        self.prune(&fd, path)?;
+        before
+            .set(&fd)
+            .doing_to("cannot set the times of", shown(path))
     }
 
     /// Hides all that lower layers have in the directory that was entered.

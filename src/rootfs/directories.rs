@@ -124,6 +124,18 @@ impl Directories {
         self.touched.insert(hash)
     }
 
+    /// This layer puts something at `path`: so it is in every directory on the way, which a deletion must not take away
+    /// with it.
+    pub(super) fn touch(&mut self, path: &[u8]) {
+        let mut path = path;
+        while self.mark(Mark::Touched, path) {
+            match path.iter().rposition(|b| *b == b'/') {
+                Some(slash) => path = path.get(..slash).unwrap_or_default(),
+                None => return,
+            }
+        }
+    }
+
     /// Whether the place of `path` is marked.
     pub(super) fn is_marked(&self, mark: Mark, path: &[u8]) -> bool {
         self.touched.contains(&self.hasher.hash_one((mark, path)))
@@ -247,7 +259,7 @@ impl Directories {
     fn make_implied(&mut self, name: &[u8], times: Times) -> Result<(), Errno> {
         let path = self.child(name);
         if !self.here()?.is_new {
-            self.mark(Mark::Touched, &path);
+            self.touch(&path);
             self.mark(Mark::New, &path);
         }
         let above = self.change()?;
