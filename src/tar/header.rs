@@ -97,12 +97,6 @@ pub(super) fn checksum_is_right(block: &Block) -> bool {
     said == unsigned || said == signed
 }
 
-/// The checksum that belongs into this header.
-pub(super) fn checksum(block: &Block) -> u32 {
-    let sum = |bytes: &[u8]| bytes.iter().map(|b| u32::from(*b)).sum::<u32>();
-    sum(block) - sum(&block[field::CHECKSUM]) + 8 * u32::from(b' ')
-}
-
 /// An id, which may be any number of 32 bits but the last: that one means "leave it" to chown(2).
 pub(super) fn id(value: i64) -> Result<u32> {
     u32::try_from(value)

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::header::{BLOCK, Block, checksum, field, padding};
+use ::tar::{EntryType, Header, UstarHeader};
+
+use super::header::{BLOCK, padding};
 use super::{Kind, Member, Time};
 
 /// Writes members one after the other.
@@ -59,11 +61,11 @@ impl<W: Write> Writer<W> {
         self.end_member()?;
         let stored = stored_size(member);
         let mut records = Vec::new();
-        let block = header(member, stored, &mut records);
+        let header = header(member, stored, &mut records)?;
         if !records.is_empty() {
             self.extended(&records)?;
         }
-        self.out.write_all(&block)?;
+        self.out.write_all(header.as_bytes())?;
         self.left = stored;
         self.padding = padding(stored);
         Ok(())
@@ -95,11 +97,14 @@ impl<W: Write> Writer<W> {
 
     /// A header of extended records for the member that follows.
     fn extended(&mut self, records: &[u8]) -> io::Result<()> {
-        let mut block = empty(b"PaxHeader", b'x');
-        octal(&mut block[field::MODE], 0o644);
-        octal(&mut block[field::SIZE], records.len() as u64);
-        seal(&mut block);
-        self.out.write_all(&block)?;
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::XHeader);
+        header.set_path("PaxHeader")?;
+        header.set_mode(0o644);
+        (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+        header.set_size(records.len() as u64);
+        header.set_cksum();
+        self.out.write_all(header.as_bytes())?;
         self.out.write_all(records)?;
         self.padding = padding(records.len() as u64);
         self.pad()
@@ -127,86 +132,76 @@ fn stored_size(member: &Member) -> u64 {
     }
 }
 
-fn header(member: &Member, stored: u64, records: &mut Vec<u8>) -> Block {
-    let letter = match member.kind {
-        Kind::File => b'0',
-        Kind::HardLink => b'1',
-        Kind::Symlink => b'2',
-        Kind::Character => b'3',
-        Kind::Block => b'4',
-        Kind::Directory => b'5',
-        Kind::Fifo => b'6',
-    };
-    let mut block = empty(b"", letter);
-    name(&mut block, &member.path, records);
-    if !put(&mut block[field::LINK], &member.link) {
-        record(records, "linkpath", &member.link);
-    }
-    octal(&mut block[field::MODE], member.mode.into());
-    let numbers = [
-        ("uid", field::UID, u64::from(member.uid)),
-        ("gid", field::GID, u64::from(member.gid)),
-        ("size", field::SIZE, stored),
-        ("", field::MAJOR, member.device.0.into()),
-        ("", field::MINOR, member.device.1.into()),
-    ];
-    for (key, place, value) in numbers {
-        if !octal(&mut block[place], value) {
-            record(records, key, value.to_string().as_bytes());
+/// The block before a member's data; what does not fit into its fields is added to `records`.
+fn header(member: &Member, stored: u64, records: &mut Vec<u8>) -> io::Result<Header> {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(match member.kind {
+        Kind::File => EntryType::Regular,
+        Kind::HardLink => EntryType::Link,
+        Kind::Symlink => EntryType::Symlink,
+        Kind::Character => EntryType::Char,
+        Kind::Block => EntryType::Block,
+        Kind::Directory => EntryType::Directory,
+        Kind::Fifo => EntryType::Fifo,
+    });
+    if let Some(fields) = header.as_ustar_mut() {
+        name(fields, &member.path, records);
+        if !put(&mut fields.linkname, &member.link) {
+            record(records, "linkpath", &member.link);
         }
     }
-    let whole = u64::try_from(member.mtime.seconds).unwrap_or(u64::MAX);
-    if member.mtime.nanos != 0 || !octal(&mut block[field::MTIME], whole) {
+    header.set_mode(member.mode);
+    header.set_uid(number(records, "uid", 7, member.uid.into()));
+    header.set_gid(number(records, "gid", 7, member.gid.into()));
+    header.set_size(number(records, "size", 11, stored));
+    // Only devices have numbers, and pax has no record for larger ones: the crate writes them in base 256.
+    header.set_device_major(member.device.0)?;
+    header.set_device_minor(member.device.1)?;
+    let whole = u64::try_from(member.mtime.seconds).ok();
+    let fits = whole.filter(|seconds| fits(*seconds, 11));
+    header.set_mtime(fits.unwrap_or(0));
+    if member.mtime.nanos != 0 || fits.is_none() {
         record(records, "mtime", &decimal_time(member.mtime));
     }
     for (attribute, value) in &member.xattrs {
         let key = String::from_utf8_lossy(attribute);
         record(records, &format!("SCHILY.xattr.{key}"), value);
     }
-    seal(&mut block);
-    block
+    header.set_cksum();
+    Ok(header)
 }
 
-/// A header that holds nothing but what all have.
-fn empty(name: &[u8], letter: u8) -> Block {
-    let mut block = [0; BLOCK];
-    put(&mut block[field::NAME], name);
-    for place in [
-        field::MODE,
-        field::UID,
-        field::GID,
-        field::SIZE,
-        field::MTIME,
-    ] {
-        octal(&mut block[place], 0);
+/// Whether a number can be said in this many octal digits.
+fn fits(value: u64, digits: u32) -> bool {
+    value >> (3 * digits) == 0
+}
+
+/// What to put into a field of this many octal digits: the number, or zero and a record that says it.
+fn number(records: &mut Vec<u8>, key: &str, digits: u32, value: u64) -> u64 {
+    if fits(value, digits) {
+        return value;
     }
-    block[field::TYPE] = letter;
-    block[field::MAGIC].copy_from_slice(b"ustar\x0000");
-    block
-}
-
-fn seal(block: &mut Block) {
-    let sum = checksum(block);
-    let text = format!("{sum:06o}\0 ");
-    block[field::CHECKSUM].copy_from_slice(text.as_bytes());
+    record(records, key, value.to_string().as_bytes());
+    0
 }
 
 /// Puts a name into a header, in two parts where it does not fit into one.
-fn name(block: &mut Block, path: &[u8], records: &mut Vec<u8>) {
-    if put(&mut block[field::NAME], path) {
+fn name(fields: &mut UstarHeader, path: &[u8], records: &mut Vec<u8>) {
+    if put(&mut fields.name, path) {
         return;
     }
-    let split = (0..path.len())
-        .filter(|at| path[*at] == b'/' && *at <= field::PREFIX.len() && *at > 0)
-        .find(|at| (1..=field::NAME.len()).contains(&(path.len() - at - 1)));
+    let split = (1..path.len().min(fields.prefix.len() + 1))
+        .filter(|at| path[*at] == b'/')
+        .find(|at| (1..=fields.name.len()).contains(&(path.len() - at - 1)));
     match split {
         Some(at) => {
-            put(&mut block[field::PREFIX], &path[..at]);
-            put(&mut block[field::NAME], &path[at + 1..]);
+            put(&mut fields.prefix, &path[..at]);
+            put(&mut fields.name, &path[at + 1..]);
         }
         None => {
             // What an old reader shows.
-            put(&mut block[field::NAME], &path[..field::NAME.len()]);
+            let (shown, _) = path.split_at(fields.name.len());
+            fields.name.copy_from_slice(shown);
             record(records, "path", path);
         }
     }
@@ -219,21 +214,6 @@ fn put(place: &mut [u8], bytes: &[u8]) -> bool {
         None => return false,
     }
     true
-}
-
-/// Writes a number in octal digits and a NUL; `false`, and zero, where it does not fit.
-fn octal(place: &mut [u8], value: u64) -> bool {
-    let Some((end, digits)) = place.split_last_mut() else {
-        return false;
-    };
-    let fits = value >> (3 * digits.len()).min(63) == 0;
-    let mut rest = if fits { value } else { 0 };
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(rest & 7).unwrap_or(0);
-        rest >>= 3;
-    }
-    *end = 0;
-    fits
 }
 
 /// Adds `LENGTH KEY=VALUE\n`, whose length counts its own digits.
