@@ -150,6 +150,15 @@ impl Written {
         self.with(kind, &value.to_ne_bytes())
     }
 
+    /// Adds an IPv4 or IPv6 address.
+    #[must_use]
+    pub fn with_ip(self, kind: u16, value: IpAddr) -> Self {
+        match value {
+            IpAddr::V4(value) => self.with(kind, &value.octets()),
+            IpAddr::V6(value) => self.with(kind, &value.octets()),
+        }
+    }
+
     /// Adds attributes within one.
     #[must_use]
     pub fn with_nested(self, kind: u16, within: &Self) -> Self {

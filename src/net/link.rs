@@ -1,7 +1,8 @@
 //! Links (network interfaces): made, changed, removed, listed (rtnetlink(7), `RTM_NEWLINK`; linux/if_link.h).
 //!
-//! A message about a link is rtnetlink's [`LinkMessage`], which its builders make ([`LinkMessageBuilder`]); what the
-//! kernel tells about one is a [`Link`], which reads the kernel's bytes where it is asked.
+//! What the kernel is told about a link is a [`Draft`]; what it tells about one is a [`Link`], which reads the kernel's bytes
+//! where it is asked. rtnetlink's own message of a link can say everything of every kind of link, and takes 120 KB of
+//! binary for it; what `ip` passes on goes beyond that anyway (`request.rs`).
 
 use std::borrow::Cow;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -9,8 +10,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use libc::{
     IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_BROADCAST, IFLA_EXT_MASK, IFLA_GROUP, IFLA_IFALIAS,
     IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO,
-    IFLA_MASTER, IFLA_MTU, IFLA_OPERSTATE, IFLA_PROP_LIST, IFLA_QDISC, IFLA_TXQLEN, RTM_DELLINK,
-    RTM_GETLINK, RTM_NEWLINK,
+    IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_OPERSTATE, IFLA_PROP_LIST, IFLA_QDISC, IFLA_TXQLEN,
+    RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK,
 };
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use nix::errno::Errno;
@@ -18,18 +19,114 @@ use nix::errno::Errno;
 use super::attributes::{Attributes, Written, text};
 use super::{Answer, Connection, Message, Refusal};
 
-pub use netlink_packet_route::link::{InfoData, InfoKind, LinkAttribute, LinkMessage};
-pub use rtnetlink::{
-    LinkBridge, LinkDummy, LinkIpVlan, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth,
-    LinkVlan, LinkVxlan,
-};
-
 /// `RTM_NEWLINKPROP` (linux/rtnetlink.h).
 const RTM_NEWLINKPROP: u16 = 108;
 /// `struct ifinfomsg`.
 const STRUCTURE: usize = 16;
+/// `IFF_UP`.
+const UP: u32 = 1;
+/// `VETH_INFO_PEER` (linux/veth.h).
+const PEER: u16 = 1;
 /// `RTEXT_FILTER_SKIP_STATS`: without the counters an answer is half as long.
 const SKIP_STATS: u32 = 1 << 3;
+
+/// A link to be made, or what is to change of one.
+#[derive(Debug, Clone, Default)]
+pub struct Draft {
+    structure: [u8; STRUCTURE],
+    attributes: Written,
+}
+
+impl Draft {
+    /// Of the link of this name.
+    pub fn named(name: &str) -> Self {
+        let mut draft = Self::default();
+        draft.attributes = draft.attributes.with_text(IFLA_IFNAME, name);
+        draft
+    }
+
+    /// Of the link of this number.
+    pub fn numbered(index: u32) -> Self {
+        Self {
+            structure: structure(index),
+            attributes: Written::default(),
+        }
+    }
+
+    fn with(self, add: impl FnOnce(Written) -> Written) -> Self {
+        Self {
+            attributes: add(self.attributes),
+            ..self
+        }
+    }
+
+    /// Brings it up, or down.
+    #[must_use]
+    pub fn up(mut self, up: bool) -> Self {
+        let flags = if up { UP } else { 0 };
+        self.structure[8..12].copy_from_slice(&flags.to_ne_bytes());
+        self.structure[12..].copy_from_slice(&UP.to_ne_bytes());
+        self
+    }
+
+    /// Its largest packet.
+    #[must_use]
+    pub fn mtu(self, bytes: u32) -> Self {
+        self.with(|all| all.with_u32(IFLA_MTU, bytes))
+    }
+
+    /// Its hardware address.
+    #[must_use]
+    pub fn address(self, address: &[u8]) -> Self {
+        self.with(|all| all.with(IFLA_ADDRESS, address))
+    }
+
+    /// What is written about it.
+    #[must_use]
+    pub fn alias(self, alias: &str) -> Self {
+        self.with(|all| all.with(IFLA_IFALIAS, alias.as_bytes()))
+    }
+
+    /// Its group.
+    #[must_use]
+    pub fn group(self, group: u32) -> Self {
+        self.with(|all| all.with_u32(IFLA_GROUP, group))
+    }
+
+    /// The bridge that it goes into.
+    #[must_use]
+    pub fn master(self, index: u32) -> Self {
+        self.with(|all| all.with_u32(IFLA_MASTER, index))
+    }
+
+    /// Puts it into the network namespace `ns`, which must be open until this is sent.
+    #[must_use]
+    pub fn inside(self, ns: BorrowedFd<'_>) -> Self {
+        let fd = ns.as_raw_fd().to_ne_bytes();
+        self.with(|all| all.with(IFLA_NET_NS_FD, &fd))
+    }
+
+    /// Of this kind.
+    #[must_use]
+    pub fn kind(self, kind: &str) -> Self {
+        let info = Written::default().with_text(IFLA_INFO_KIND, kind);
+        self.with(|all| all.with_nested(IFLA_LINKINFO, &info))
+    }
+
+    /// A veth whose other end is this.
+    #[must_use]
+    pub fn paired_with(self, peer: Self) -> Self {
+        let data = Written::default().with(PEER, &peer.bytes());
+        let info = Written::default()
+            .with_text(IFLA_INFO_KIND, "veth")
+            .with_nested(IFLA_INFO_DATA, &data);
+        self.with(|all| all.with_nested(IFLA_LINKINFO, &info))
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        [self.structure.to_vec(), self.attributes.bytes()].concat()
+    }
+}
 
 /// What the kernel tells about a link.
 #[derive(Clone)]
@@ -207,17 +304,17 @@ fn asked(connection: &mut Connection, message: Written) -> Result<Link, Refusal>
 ///
 /// # Errors
 /// `EEXIST` where its name is taken, `EOPNOTSUPP` where the kernel has no such kind.
-pub fn add(connection: &mut Connection, link: LinkMessage) -> Result<(), Refusal> {
+pub fn add(connection: &mut Connection, link: Draft) -> Result<(), Refusal> {
     let flags = NLM_F_CREATE | NLM_F_EXCL;
-    connection.change(Message::Link(RTM_NEWLINK, link), flags)
+    connection.change(Message::Raw(RTM_NEWLINK, link.bytes()), flags)
 }
 
 /// Changes the link that `link` names or numbers.
 ///
 /// # Errors
 /// The kernel's answer.
-pub fn set(connection: &mut Connection, link: LinkMessage) -> Result<(), Refusal> {
-    connection.change(Message::Link(RTM_NEWLINK, link), 0)
+pub fn set(connection: &mut Connection, link: Draft) -> Result<(), Refusal> {
+    connection.change(Message::Raw(RTM_NEWLINK, link.bytes()), 0)
 }
 
 /// Removes the link of this number, where it still has this name: a number may be another link's by now.
@@ -250,11 +347,6 @@ pub fn add_name(connection: &mut Connection, index: u32, name: &str) -> Result<(
     let message = Written::behind(&structure(index)).with_nested(IFLA_PROP_LIST, &list);
     let flags = NLM_F_CREATE | NLM_F_EXCL;
     connection.change(Message::Raw(RTM_NEWLINKPROP, message.bytes()), flags)
-}
-
-/// The attribute that puts a link into the network namespace `ns`, which must be open until it is sent.
-pub fn in_namespace(ns: BorrowedFd<'_>) -> LinkAttribute {
-    LinkAttribute::NetNsFd(ns.as_raw_fd())
 }
 
 /// `struct ifinfomsg` with only a number.

@@ -7,17 +7,11 @@ use netlink_packet_core::{
     Emitable, NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::LinkMessage;
-use netlink_packet_route::route::RouteMessage;
 
 /// A message: its kind (`RTM_NEWLINK` and so on) and what it says.
 pub enum Message {
-    /// On a link.
-    Link(u16, LinkMessage),
     /// On an address.
     Address(u16, AddressMessage),
-    /// On a route.
-    Route(u16, RouteMessage),
     /// The bytes behind the header, as the kernel has them: what is asked for, and every answer.
     Raw(u16, Vec<u8>),
 }
@@ -34,27 +28,20 @@ pub struct Answer {
 impl NetlinkSerializable for Message {
     fn message_type(&self) -> u16 {
         match self {
-            Self::Link(kind, _)
-            | Self::Address(kind, _)
-            | Self::Route(kind, _)
-            | Self::Raw(kind, _) => *kind,
+            Self::Address(kind, _) | Self::Raw(kind, _) => *kind,
         }
     }
 
     fn buffer_len(&self) -> usize {
         match self {
-            Self::Link(_, message) => message.buffer_len(),
             Self::Address(_, message) => message.buffer_len(),
-            Self::Route(_, message) => message.buffer_len(),
             Self::Raw(_, bytes) => bytes.len(),
         }
     }
 
     fn serialize(&self, buffer: &mut [u8]) {
         match self {
-            Self::Link(_, message) => message.emit(buffer),
             Self::Address(_, message) => message.emit(buffer),
-            Self::Route(_, message) => message.emit(buffer),
             Self::Raw(_, bytes) => buffer.copy_from_slice(bytes),
         }
     }

@@ -2,9 +2,10 @@
 //!
 //! [`connection`] is the line to the kernel of one network namespace; everything else says something over it and
 //! returns when the kernel has answered: nothing in this room is asynchronous to its callers, and it starts no thread.
-//! Requests are built with rtnetlink's builders and sent by netlink-proto; answers stay the kernel's bytes, which
-//! [`attributes`] reads where they lie. Parsing all of them into types, as the crates can, costs 320 KB of binary, and
-//! a kernel that is newer than the types makes it fail.
+//! netlink-proto, on which rtnetlink stands, carries the messages. Answers stay the kernel's bytes, which [`attributes`]
+//! reads where they lie: parsing all of them into types, as rtnetlink does, takes 320 KB of binary, and a kernel that is
+//! newer than the types makes it fail. rtnetlink's builders serve for addresses; those of links and routes would take
+//! along every option of every kind of link and tunnel.
 
 pub mod address;
 pub mod attributes;

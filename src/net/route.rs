@@ -1,19 +1,16 @@
 //! Routes (rtnetlink(7), `RTM_NEWROUTE`; linux/rtnetlink.h).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use libc::{
-    RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTM_DELROUTE,
-    RTM_GETROUTE, RTM_NEWROUTE,
+    RT_TABLE_MAIN, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY,
+    RTA_TABLE, RTM_DELROUTE, RTM_GETROUTE, RTM_NEWROUTE, RTN_UNICAST, RTPROT_BOOT,
 };
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 
 use super::address::Cidr;
-use super::attributes::Attributes;
+use super::attributes::{Attributes, Written};
 use super::{Answer, Connection, Message, Refusal};
-
-pub use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteScope, RouteType};
-pub use rtnetlink::RouteMessageBuilder;
 
 /// `struct rtmsg`.
 const STRUCTURE: usize = 12;
@@ -105,40 +102,39 @@ pub fn all(connection: &mut Connection, family: u8) -> Result<Vec<Route>, Refusa
     Ok(answers.into_iter().filter_map(Route::of).collect())
 }
 
-/// The message for a route to `to` (the default route where there is none) over `gateway` and out of a link.
-pub fn message(to: Option<Cidr>, gateway: IpAddr, link: Option<u32>) -> RouteMessage {
-    match gateway {
-        IpAddr::V4(gateway) => {
-            let mut builder = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway);
-            if let Some(Cidr {
-                address: IpAddr::V4(address),
-                prefix,
-            }) = to
-            {
-                builder = builder.destination_prefix(address, prefix);
-            }
-            finished(builder, link)
-        }
-        IpAddr::V6(gateway) => {
-            let mut builder = RouteMessageBuilder::<Ipv6Addr>::new().gateway(gateway);
-            if let Some(Cidr {
-                address: IpAddr::V6(address),
-                prefix,
-            }) = to
-            {
-                builder = builder.destination_prefix(address, prefix);
-            }
-            finished(builder, link)
-        }
-    }
+/// A route to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// Where it leads; the default route where there is none.
+    pub to: Option<Cidr>,
+    /// Who passes packets on.
+    pub gateway: IpAddr,
+    /// The number of the link that they leave by.
+    pub link: u32,
 }
 
-/// Routes made on a command line have the protocol `boot`, as iproute2 gives it.
-fn finished<T>(builder: RouteMessageBuilder<T>, link: Option<u32>) -> RouteMessage {
-    let builder = builder.protocol(RouteProtocol::Boot);
-    match link {
-        Some(link) => builder.output_interface(link).build(),
-        None => builder.build(),
+impl Way {
+    /// An ordinary route of the main table, made by a command line (`RTPROT_BOOT`), as iproute2 makes it.
+    fn message(self, kind: u16) -> Message {
+        let family = match self.gateway {
+            IpAddr::V4(_) => libc::AF_INET,
+            IpAddr::V6(_) => libc::AF_INET6,
+        };
+        let prefix = self.to.map_or(0, |to| to.prefix);
+        let mut structure = [0; STRUCTURE];
+        structure[0] = u8::try_from(family).unwrap_or(0);
+        structure[1] = prefix;
+        structure[4] = RT_TABLE_MAIN;
+        structure[5] = RTPROT_BOOT;
+        structure[7] = RTN_UNICAST;
+        let mut message = Written::behind(&structure);
+        if let Some(to) = self.to {
+            message = message.with_ip(RTA_DST, to.network().address);
+        }
+        let message = message
+            .with_ip(RTA_GATEWAY, self.gateway)
+            .with_u32(RTA_OIF, self.link);
+        Message::Raw(kind, message.bytes())
     }
 }
 
@@ -146,24 +142,24 @@ fn finished<T>(builder: RouteMessageBuilder<T>, link: Option<u32>) -> RouteMessa
 ///
 /// # Errors
 /// `EEXIST` where there is one like it, `ENETUNREACH` where the gateway is on no network of ours.
-pub fn add(connection: &mut Connection, message: RouteMessage) -> Result<(), Refusal> {
+pub fn add(connection: &mut Connection, way: Way) -> Result<(), Refusal> {
     let flags = NLM_F_CREATE | NLM_F_EXCL;
-    connection.change(Message::Route(RTM_NEWROUTE, message), flags)
+    connection.change(way.message(RTM_NEWROUTE), flags)
 }
 
 /// Adds a route, or puts it in the place of one to the same network.
 ///
 /// # Errors
 /// The kernel's answer.
-pub fn replace(connection: &mut Connection, message: RouteMessage) -> Result<(), Refusal> {
+pub fn replace(connection: &mut Connection, way: Way) -> Result<(), Refusal> {
     let flags = NLM_F_CREATE | NLM_F_REPLACE;
-    connection.change(Message::Route(RTM_NEWROUTE, message), flags)
+    connection.change(way.message(RTM_NEWROUTE), flags)
 }
 
 /// Removes a route.
 ///
 /// # Errors
 /// `ESRCH` where there is none.
-pub fn delete(connection: &mut Connection, message: RouteMessage) -> Result<(), Refusal> {
-    connection.change(Message::Route(RTM_DELROUTE, message), 0)
+pub fn delete(connection: &mut Connection, way: Way) -> Result<(), Refusal> {
+    connection.change(way.message(RTM_DELROUTE), 0)
 }

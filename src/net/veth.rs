@@ -9,15 +9,10 @@ use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
-use super::link::{
-    self, InfoData, InfoKind, Link, LinkAttribute, LinkBridge, LinkMessage, LinkMessageBuilder,
-    LinkUnspec, LinkVeth,
-};
+use super::link::{self, Draft, Link};
 use super::name::hash;
 use super::{Connection, Refusal};
 use crate::error::{Error, Result};
-
-pub use netlink_packet_route::link::InfoVeth;
 
 /// What the alias of everything of ours starts with.
 const OURS: &str = "isobox ";
@@ -89,28 +84,24 @@ impl Pair {
         master: Option<u32>,
         mark: &Mark,
     ) -> Result<Link, Refusal> {
-        link::add(connection, self.message(ns, master))?;
+        link::add(connection, self.draft(ns, master))?;
         finish(connection, &self.host, mark)
     }
 
-    fn message(&self, ns: BorrowedFd<'_>, master: Option<u32>) -> LinkMessage {
-        let mut far =
-            LinkUnspec::new_with_name(&self.guest).append_extra_attribute(link::in_namespace(ns));
-        let mut near = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
-            .name(&self.host)
-            .link_group(UNFINISHED);
+    fn draft(&self, ns: BorrowedFd<'_>, master: Option<u32>) -> Draft {
+        let mut far = Draft::named(&self.guest).inside(ns);
+        let mut near = Draft::named(&self.host).group(UNFINISHED);
         if let Some(mtu) = self.mtu {
             far = far.mtu(mtu);
             near = near.mtu(mtu);
         }
         if let Some(Mac(bytes)) = self.mac {
-            far = far.address(bytes.to_vec());
+            far = far.address(&bytes);
         }
         if let Some(master) = master {
-            near = near.controller(master);
+            near = near.master(master);
         }
-        near.set_info_data(InfoData::Veth(InfoVeth::Peer(far.build())))
-            .build()
+        near.paired_with(far)
     }
 }
 
@@ -120,23 +111,21 @@ impl Pair {
 /// # Errors
 /// The kernel's answer.
 pub fn make_bridge(connection: &mut Connection, name: &str) -> Result<Link, Refusal> {
-    let message = LinkMessageBuilder::<LinkBridge>::new_with_info_kind(InfoKind::Bridge)
-        .name(name)
-        .link_group(UNFINISHED);
-    link::add(connection, message.build())?;
+    let bridge = Draft::named(name).group(UNFINISHED).kind("bridge");
+    link::add(connection, bridge)?;
     finish(connection, name, &Mark::Bridge)
 }
 
 /// Gives a link that has just been made its mark, or removes it; fixes the hardware address of a bridge.
 fn finish(connection: &mut Connection, name: &str, mark: &Mark) -> Result<Link, Refusal> {
     let finished = link::named(connection, name).and_then(|made| {
-        let mut message = LinkUnspec::new_with_index(made.index)
-            .alias(mark.to_string())
-            .link_group(0);
+        let mut change = Draft::numbered(made.index)
+            .alias(&mark.to_string())
+            .group(0);
         if let (Mark::Bridge, Some(address)) = (mark, made.address()) {
-            message = message.append_extra_attribute(LinkAttribute::Address(address.to_vec()));
+            change = change.address(address);
         }
-        link::set(connection, message.build())?;
+        link::set(connection, change)?;
         Ok(made)
     });
     finished.inspect_err(|_| {

@@ -8,8 +8,9 @@ use nix::errno::Errno;
 use super::links::{Where, explained};
 use crate::error::{Doing, Error, Result};
 use crate::net::address::{self, Cidr};
-use crate::net::link::{self, LinkUnspec};
-use crate::net::{Connection, Refusal, route};
+use crate::net::link::{self, Draft};
+use crate::net::route::{self, Way};
+use crate::net::{Connection, Refusal};
 use crate::plan::{Context, Explanation, Shell, Step};
 use crate::proc_write;
 
@@ -179,7 +180,7 @@ impl Step for BringUp {
             if self.link == "lo" {
                 self.addressed.set(has_ipv4(&mut connection, link.index)?);
             }
-            let message = LinkUnspec::new_with_index(link.index).up().build();
+            let message = Draft::numbered(link.index).up(true);
             link::set(&mut connection, message).map_err(|refusal| {
                 explained(refusal, format!("cannot bring {} up", self.link), None)
             })?;
@@ -194,7 +195,7 @@ impl Step for BringUp {
         }
         let taken = self.side.connect(cx).and_then(|mut connection| {
             let link = found(&mut connection, &self.link)?;
-            let message = LinkUnspec::new_with_index(link.index).down().build();
+            let message = Draft::numbered(link.index).up(false);
             link::set(&mut connection, message).doing("cannot bring it down")?;
             if self.addressed.get() {
                 return Ok(());
@@ -266,8 +267,12 @@ impl Step for DefaultRoute {
     fn perform(&self, cx: &mut Context) -> Result<()> {
         let mut connection = self.side.connect(cx)?;
         let link = found(&mut connection, &self.link)?;
-        let message = route::message(None, self.gateway, Some(link.index));
-        route::add(&mut connection, message).map_err(|refusal| self.refused(refusal))
+        let way = Way {
+            to: None,
+            gateway: self.gateway,
+            link: link.index,
+        };
+        route::add(&mut connection, way).map_err(|refusal| self.refused(refusal))
     }
 
     fn moves(&self) -> bool {
