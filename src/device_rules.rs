@@ -239,12 +239,13 @@ mod tests {
         loop {
             let [code, who, low, high, a, b, c, d] = program[at].to_ne_bytes();
             let (to, from) = (usize::from(who & 15), usize::from(who >> 4));
-            let offset = i16::from_ne_bytes([low, high]);
+            // Forward only, here.
+            let offset = usize::from(u16::from_ne_bytes([low, high]));
             let value = u32::from_ne_bytes([a, b, c, d]);
             at += 1;
             let jumps = match code {
                 code::LOAD_WORD => {
-                    registers[to] = context[offset as usize / 4];
+                    registers[to] = context[offset / 4];
                     false
                 }
                 code::MOVE => {
@@ -270,7 +271,7 @@ mod tests {
                 other => panic!("{other:#x}"),
             };
             if jumps {
-                at += offset as usize;
+                at += offset;
             }
         }
     }

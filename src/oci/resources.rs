@@ -327,6 +327,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn limits_in_the_words_of_the_kernel() {
         let cases = [
             (

@@ -82,10 +82,10 @@ impl Confinement {
             }
         }
         let settings = this.without_device_rules(all, settings)?;
-        if let (false, Some(v2)) = (this.device_rules.is_empty(), all.v2()) {
-            if this.groups().all(|group| !Rc::ptr_eq(&group.hierarchy, v2)) {
-                this.add(v2, &[], here);
-            }
+        if let (false, Some(v2)) = (this.device_rules.is_empty(), all.v2())
+            && this.groups().all(|group| !Rc::ptr_eq(&group.hierarchy, v2))
+        {
+            this.add(v2, &[], here);
         }
         for setting in &settings {
             let holder = this.holder(setting).map(|group| group.path.clone());

@@ -322,7 +322,7 @@ pub(super) fn interpret(
             if (place - ARGUMENTS) % 8 == 4 {
                 (argument >> 32) as u32
             } else {
-                argument as u32
+                (argument & 0xffff_ffff) as u32
             }
         }
     };

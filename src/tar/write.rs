@@ -101,7 +101,9 @@ impl<W: Write> Writer<W> {
         header.set_entry_type(EntryType::XHeader);
         header.set_path("PaxHeader")?;
         header.set_mode(0o644);
-        (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header.set_size(records.len() as u64);
         header.set_cksum();
         self.out.write_all(header.as_bytes())?;

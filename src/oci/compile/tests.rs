@@ -96,6 +96,7 @@ fn parts_come_in_the_order_that_the_kernel_wants() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn what_cannot_be_honoured_is_refused() {
     let cases = [
         (
