@@ -25,6 +25,7 @@ use crate::cli::{Applet, Exit, gnu, mapped, say};
     example = "pull alpine | mkrootfs ./root",
     example = "docker export box | mkrootfs ./root",
     example = "mkrootfs -i image.tar -o cpio initramfs",
+    example = "pull alpine | mkrootfs -o oci-bundle ./box",
     example = "mkrootfs --busybox ./root",
     example = "mkrootfs --shell --add ls --add python3 ./root",
     example = "mkrootfs --rm ./root",
@@ -39,11 +40,11 @@ pub(crate) struct Args {
     /// make the root of this: an image or a root as a file, - for standard input, or a directory
     #[argh(option, short = 'i', arg_name = "file")]
     input: Option<Raw>,
-    /// what to make: dir, tar, or cpio for an initramfs
+    /// what to make: dir, tar, cpio for an initramfs, or oci-bundle: a directory with rootfs and config.json
     #[argh(
         option,
         short = 'o',
-        arg_name = "dir|tar|cpio",
+        arg_name = "dir|tar|cpio|oci-bundle",
         default = "Output::Dir"
     )]
     output: Output,
@@ -91,6 +92,8 @@ enum Output {
     Dir,
     Tar,
     Cpio,
+    #[cfg(feature = "oci")]
+    Bundle,
 }
 
 impl argh::FromArgValue for Output {
@@ -99,7 +102,11 @@ impl argh::FromArgValue for Output {
             "dir" => Ok(Self::Dir),
             "tar" => Ok(Self::Tar),
             "cpio" => Ok(Self::Cpio),
-            _ => Err(gnu::bad(format!("cannot make '{value}': dir, tar or cpio"))),
+            #[cfg(feature = "oci")]
+            "oci-bundle" => Ok(Self::Bundle),
+            _ => Err(gnu::bad(format!(
+                "cannot make '{value}': dir, tar, cpio or oci-bundle"
+            ))),
         }
     }
 }
@@ -130,6 +137,8 @@ impl Applet for Args {
             }
             (None, Output::Cpio, target) => wanted.archive(target.as_deref()),
             (None, Output::Tar, _) => Err(Error::new("no input given to make a tar of")),
+            #[cfg(feature = "oci")]
+            (None, Output::Bundle, _) => Err(Error::new("no image given to make a bundle of")),
             (None, Output::Dir, Some(target)) => wanted.directory(&target),
             (None, Output::Dir, None) => Err(no_target()),
         }
@@ -170,6 +179,8 @@ impl Args {
         let unpacking = self.unpacking();
         match output {
             Output::Dir => unpacking.directory(input, &target.ok_or_else(no_target)?),
+            #[cfg(feature = "oci")]
+            Output::Bundle => unpacking.bundle(input, &target.ok_or_else(no_target)?),
             Output::Tar => unpacking.temporary(input, &mut |tree, _| tar(tree, target.as_deref())),
             Output::Cpio => unpacking.temporary(input, &mut |tree, command| {
                 skeleton::archive(tree, command, target.as_deref())

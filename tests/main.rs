@@ -27,6 +27,8 @@
 mod kit;
 
 mod attack_root;
+#[cfg(feature = "image")]
+mod attack_tar;
 #[cfg(feature = "cgroup")]
 mod cg;
 #[cfg(feature = "cgroup")]
@@ -44,6 +46,8 @@ mod lab;
 #[cfg(feature = "cgroup")]
 mod libcgroup;
 mod lsns;
+#[cfg(feature = "image")]
+mod mkrootfs_image;
 #[cfg(feature = "image")]
 mod mkrootfs_tree;
 #[cfg(feature = "net")]

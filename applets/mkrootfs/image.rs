@@ -1,5 +1,9 @@
 //! mkrootfs with an input: an image, or the tar of a root.
 
+#[cfg(feature = "oci")]
+#[path = "../mkrootfs/bundle.rs"]
+mod bundle;
+
 use std::env;
 use std::ffi::OsString;
 use std::fs::File;
@@ -93,6 +97,33 @@ impl Unpacking {
         let input = self.open(input, &teller)?;
         let staging = Staging::new(target)?;
         let report = self.unpack(input, staging.root()?, &teller)?;
+        staging.finish(target, self.sync)?;
+        tell(&report);
+        Ok(Exit::OK)
+    }
+
+    /// Makes a bundle: the tree in `rootfs`, and a config.json that runs it as the image wants.
+    #[cfg(feature = "oci")]
+    pub(super) fn bundle(&self, input: &Path, target: &Path) -> Result<Exit> {
+        let teller = Teller {
+            is_quiet: self.is_quiet,
+        };
+        let input = self.open(input, &teller)?;
+        let execution = match &input {
+            Input::Image(source) => source.image().config.config.clone(),
+            Input::Root(_) => {
+                return Err(Error::new("a bundle is made of an image")
+                    .because("this is the tar of a root, which does not say how to run it"));
+            }
+        };
+        let staging = Staging::new(target)?;
+        let (bundle, rootfs) = (staging.root()?, staging.directory("rootfs")?);
+        let report = self.unpack(
+            input,
+            rootfs.try_clone().doing("cannot duplicate a descriptor")?,
+            &teller,
+        )?;
+        bundle::write_config(&execution, bundle.as_fd(), rootfs)?;
         staging.finish(target, self.sync)?;
         tell(&report);
         Ok(Exit::OK)

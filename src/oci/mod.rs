@@ -10,6 +10,8 @@
 mod compile;
 pub mod lifecycle;
 pub mod making;
+#[cfg(feature = "image")]
+pub mod of_image;
 mod profile;
 mod resources;
 pub mod spec;

@@ -91,6 +91,18 @@ impl Staging {
         root.try_clone().doing("cannot duplicate a descriptor")
     }
 
+    /// A new directory in the tree, readable to all.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn directory(&self, name: &str) -> Result<OwnedFd> {
+        let root = self.root()?;
+        mkdirat(&root, name, Mode::from_bits_truncate(0o755)).doing_to("cannot make", name)?;
+        let dir = open(root.as_fd(), OsStr::new(name)).doing_to("cannot open", name)?;
+        fchmod(&dir, Mode::from_bits_truncate(0o755)).doing_to("cannot make", name)?;
+        Ok(dir)
+    }
+
     /// The path of the tree while it is made for `path`.
     pub fn path_of(&self, path: &Path) -> std::path::PathBuf {
         match &self.whole {

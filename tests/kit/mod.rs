@@ -28,6 +28,8 @@ pub mod registry;
 mod selftest;
 #[cfg(feature = "pull")]
 pub mod server;
+#[cfg(feature = "image")]
+pub mod tarball;
 
 pub use command::Cmd;
 pub use oracle::World;
