@@ -1,6 +1,9 @@
 //! container: run a program in a container. The flags of docker run make an OCI spec (`isobox::oci`), which is
 //! compiled to a plan.
 
+#[path = "container/network.rs"]
+mod network;
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -140,6 +143,21 @@ struct Run {
     /// take nothing from it, as docker does (refused: there is no such mode)
     #[argh(switch)]
     privileged: bool,
+    /// its network: private (lo alone), none, host, bridge[=NAME], pasta, slirp4netns, ns:PATH, container:ID
+    #[argh(option, arg_name = "kind")]
+    network: Option<network::Network>,
+    /// lead a port of this machine into it: [ADDRESS:]HOST:GUEST[/udp]; may be repeated
+    #[argh(option, short = 'p', arg_name = "host:guest")]
+    publish: Vec<network::Publish>,
+    /// the name server it asks; may be repeated
+    #[argh(option, arg_name = "address")]
+    dns: Vec<std::net::IpAddr>,
+    /// one more line of its /etc/hosts: NAME:ADDRESS, or NAME:host-gateway; may be repeated
+    #[argh(option, arg_name = "name:address")]
+    add_host: Vec<network::HostLine>,
+    /// its address in the network of the bridge
+    #[argh(option, arg_name = "address")]
+    ip: Option<std::net::Ipv4Addr>,
     /// print a shell script that runs the same container, and do nothing
     #[argh(switch)]
     script: bool,
@@ -258,7 +276,31 @@ impl Run {
                 .collect(),
             false => program,
         };
-        oci::compile(&self.spec(args)?, setting)
+        let asked = self.network_asked();
+        let mut spec = self.spec(args)?;
+        let additions = asked.apply(&mut spec)?;
+        let setting = Setting {
+            additions: Some(&additions),
+            ..setting
+        };
+        oci::compile(&spec, setting)
+    }
+
+    fn network_asked(&mut self) -> network::Asked {
+        let name = self
+            .name
+            .as_ref()
+            .map(|name| name.0.to_string_lossy().into_owned());
+        network::Asked {
+            network: self.network.take(),
+            publish: std::mem::take(&mut self.publish),
+            dns: std::mem::take(&mut self.dns),
+            hosts: std::mem::take(&mut self.add_host),
+            ip: self.ip.take(),
+            name,
+            script: self.script,
+            told_only: matches!(self.explain, Some(Explain::Text | Explain::Json)),
+        }
     }
 
     fn spec(mut self, args: Vec<OsString>) -> Result<Spec> {

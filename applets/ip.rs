@@ -49,6 +49,8 @@ mod show_route;
 mod tuntap;
 #[path = "ip/typed.rs"]
 mod typed;
+#[path = "ip/why.rs"]
+mod why;
 #[path = "ip/words.rs"]
 mod words;
 
@@ -139,6 +141,7 @@ enum Object {
     Neighbour(Neighbour),
     Netns(Netns),
     Tuntap(Tuntap),
+    Why(Why),
 }
 
 /// network links: add, set, delete, show, property
@@ -237,6 +240,20 @@ struct Tuntap {
     word: Vec<Raw>,
 }
 
+/// why a network namespace does not reach an address: NETNS|PID ADDRESS
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "why",
+    note = "NETNS|PID|FILE ADDRESS|NAME",
+    note = "Looks layer by layer, from lo to the router's tables and the name server, and ends with the first fault and the line that fixes it: status 1. Where there is an answer the status is 0. Nothing is changed."
+)]
+struct Why {
+    /// the namespace, and what it is to reach
+    #[argh(positional, greedy)]
+    word: Vec<Raw>,
+}
+
 /// What holds for a command, whatever it is.
 #[derive(Debug, Clone)]
 struct Options {
@@ -302,6 +319,7 @@ impl Object {
             Self::Neighbour(it) => ("neighbour", it.word),
             Self::Netns(it) => ("netns", it.word),
             Self::Tuntap(it) => ("tuntap", it.word),
+            Self::Why(it) => ("why", it.word),
         };
         (name, raw_words(words))
     }
@@ -399,6 +417,7 @@ fn run(object: &str, all: &[OsString], options: &Options) -> Result<Exit> {
         "route" => route::run(&mut words, options),
         "neighbour" => neighbour::run(&mut words, options),
         "netns" => netns::run(&mut words, options),
+        "why" => why::run(all, &options.names, options.style.json),
         _ => tuntap::run(&mut words, options),
     }
 }

@@ -15,6 +15,7 @@ use isobox::plan::steps::masks::{Mask, ReadOnlyPaths, RootReadOnly};
 use isobox::plan::steps::mounts::{Bind, Mount, Propagation, Source};
 use isobox::plan::steps::root::{BindRoot, Chdir, NotTheMachinesRoot, PivotInto};
 use isobox::plan::steps::terminal::{BindConsole, OpenTerminal, TakeTerminal, TakeUp};
+use isobox::plan::steps::texts::MountText;
 use isobox::plan::steps::tree::{RootNoDevices, ThrowAwayRoot};
 use isobox::plan::{Command, Plan, Slot};
 use isobox::root::{self, Root};
@@ -55,6 +56,9 @@ pub(crate) struct Args {
     /// show a directory or file of the host inside: SOURCE:TARGET[:OPTIONS]
     #[argh(option, short = 'v', arg_name = "spec")]
     volume: Vec<Raw>,
+    /// show a file with this text, whatever stands there: PATH=TEXT
+    #[argh(option, arg_name = "path=text")]
+    text: Vec<Raw>,
     /// make null, zero, full, random, urandom and tty in /dev
     #[argh(switch)]
     device_nodes: bool,
@@ -231,6 +235,9 @@ impl Args {
         for Raw(text) in &self.volume {
             plan.then(volume(root, text)?);
         }
+        for Raw(text) in &self.text {
+            plan.then(file_text(root, text)?);
+        }
         Ok(())
     }
 
@@ -277,6 +284,21 @@ fn outside(path: PathBuf) -> Result<Source> {
     Ok(Source::Path(
         std::path::absolute(&path).doing_to("cannot find the source of a bind,", path)?,
     ))
+}
+
+/// `PATH=TEXT`
+fn file_text(root: Slot, word: &OsStr) -> Result<MountText> {
+    let text = word.to_str().and_then(|word| word.split_once('='));
+    match text {
+        Some((path, text)) if path.starts_with('/') => Ok(MountText {
+            root,
+            target: path.into(),
+            text: text.into(),
+        }),
+        _ => Err(Error::new("invalid file")
+            .on(word)
+            .because("PATH=TEXT is expected, PATH absolute")),
+    }
 }
 
 /// `SOURCE:TARGET[:OPTIONS]`, with the mounts below the source unless the options say `bind`.

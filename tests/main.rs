@@ -37,6 +37,8 @@ mod chroot;
 mod complete;
 #[cfg(feature = "oci")]
 mod container;
+#[cfg(feature = "oci")]
+mod container_net;
 mod frame;
 #[cfg(feature = "image")]
 mod fuzz;
@@ -68,6 +70,8 @@ mod setpriv;
 mod switch_root;
 mod unshare;
 mod unshare_hints;
+#[cfg(feature = "net")]
+mod why;
 #[cfg(feature = "net")]
 mod veth;
 

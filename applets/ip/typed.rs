@@ -63,7 +63,7 @@ const OPTIONS: [(&str, Means); 24] = [
 ];
 
 /// The objects in the order in which ip(8) tries them, and what they are to us; empty for those we have not.
-const OBJECTS: [(&str, &str); 31] = [
+const OBJECTS: [(&str, &str); 32] = [
     ("address", "address"),
     ("addrlabel", ""),
     ("maddress", ""),
@@ -82,6 +82,7 @@ const OBJECTS: [(&str, &str); 31] = [
     ("tunl", ""),
     ("tuntap", "tuntap"),
     ("tap", "tuntap"),
+    ("why", "why"),
     ("token", ""),
     ("tcpmetrics", ""),
     ("monitor", ""),

@@ -7,6 +7,7 @@ mod idmap;
 mod options;
 mod refused;
 mod spec;
+mod text;
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
@@ -31,6 +32,7 @@ pub use idmap::IdMap;
 pub use options::{Attributes, Options};
 pub use refused::why_refused;
 pub use spec::{Spec, fstab_line};
+pub use text::mount_text;
 
 /// Longest value that fsconfig(2) takes, its NUL included.
 const LONGEST_VALUE: usize = 256;

@@ -33,6 +33,7 @@ mod tree;
 
 use nix::unistd::Pid;
 
+use super::additions::Additions;
 use super::making::Making;
 use super::resources;
 use super::spec::{self, Spec};
@@ -61,6 +62,8 @@ pub struct Setting<'a> {
     pub oom_score_at_least: bool,
     /// What is kept of it; without, nothing is, and it ends with its caller.
     pub making: Option<&'a Making>,
+    /// What the plan gets besides.
+    pub additions: Option<&'a Additions>,
 }
 
 /// The plan of a container.
@@ -73,6 +76,8 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
     let (exec, find) = program(spec, setting)?;
     let mut plan = Plan::new(exec);
     plan.reserve(64);
+    let additions = setting.additions;
+    Additions::add(additions.and_then(|all| all.before.as_ref()), &mut plan)?;
     if setting.own_binary {
         let slot = plan.slot();
         plan.then(KeepOwnBinary { slot });
@@ -101,11 +106,15 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
         terminal: terminal.and_then(|line| line.relay).filter(|_| !detached),
     });
     namespaces::enter(&mut plan, spec, setting, confinement, born_in)?;
+    Additions::add(additions.and_then(|all| all.networked.as_ref()), &mut plan)?;
     plan.then(NewSession);
     if !setting.input && terminal.is_none() {
         plan.then(NullInput);
     }
     let root = tree::build(&mut plan, spec, &copies)?;
+    if let Some(add) = additions.and_then(|all| all.rooted.as_ref()) {
+        add(&mut plan, root);
+    }
     hooks::before_pivot(&mut plan, spec, making);
     tree::finish(&mut plan, spec, root);
     go_in(&mut plan, spec, root, terminal)?;

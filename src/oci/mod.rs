@@ -7,6 +7,7 @@
 //!
 //! There is one engine: whoever wants a container makes a [`Spec`].
 
+mod additions;
 mod compile;
 pub mod lifecycle;
 pub mod making;
@@ -16,6 +17,7 @@ mod profile;
 mod resources;
 pub mod spec;
 
+pub use additions::Additions;
 pub use compile::{Setting, compile, run_hooks, seccomp_policy};
 pub use profile::{default_capabilities, environment, limits, random_name};
 pub use spec::{Capabilities, Linux, Mount, Process, Resources, Root, Spec, User};

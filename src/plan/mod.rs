@@ -301,6 +301,12 @@ impl Plan {
         self
     }
 
+    /// The same for a step whose effect is to last as long as the program.
+    pub fn outside_during(&mut self, step: impl Step + 'static) -> &mut Self {
+        self.temporary.push(self.entries.len());
+        self.outside(step)
+    }
+
     /// Makes the rest of the program side happen in a child. A plan forks once: a second call is ignored.
     pub fn fork(&mut self, fork: Fork) -> &mut Self {
         if !self.forks() {

@@ -85,7 +85,7 @@ pub(super) fn enter(
             kind: MsFlags::MS_PRIVATE,
         });
     }
-    names(plan, spec);
+    names(plan, spec, setting);
     Ok(())
 }
 
@@ -100,7 +100,7 @@ pub(super) fn oom_score(spec: &Spec, setting: Setting<'_>) -> Result<Option<OomS
     }))
 }
 
-fn names(plan: &mut Plan, spec: &Spec) {
+fn names(plan: &mut Plan, spec: &Spec, setting: Setting<'_>) {
     if !spec.hostname.is_empty() {
         let name = spec.hostname.clone();
         plan.then(SetHostname { name });
@@ -109,7 +109,8 @@ fn names(plan: &mut Plan, spec: &Spec) {
         let name = spec.domainname.clone();
         plan.then(SetDomainname { name });
     }
-    if spec.linux.makes(Kind::Net) {
+    let stays_down = setting.additions.is_some_and(|all| all.loopback_stays_down);
+    if spec.linux.makes(Kind::Net) && !stays_down {
         plan.then(LoopbackUp);
     }
     for (name, value) in spec.linux.sysctl.iter() {

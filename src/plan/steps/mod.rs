@@ -23,6 +23,8 @@ pub mod idmap;
 pub mod join_ids;
 pub mod landlock;
 #[cfg(feature = "net")]
+pub mod lease;
+#[cfg(feature = "net")]
 pub mod links;
 pub mod machine;
 pub mod masks;
@@ -50,9 +52,12 @@ pub mod start;
 pub mod switch_root;
 pub mod sysctl;
 pub mod terminal;
+pub mod texts;
 pub mod time;
 pub mod tree;
 #[cfg(feature = "net")]
 pub mod tun;
+#[cfg(feature = "net")]
+pub mod user_network;
 pub mod uts;
 pub mod worded;

@@ -1,0 +1,432 @@
+//! The network of a container: what `--network` and its companions mean, and what has to happen for it.
+//!
+//! ```text
+//! private (the default)     a namespace of its own, with lo
+//! none                      the same, with lo down
+//! host                      the machine's
+//! ns:PATH, container:ID     somebody else's
+//! bridge[=NAME]             a wire into a bridge of this machine, an address, translation, published ports, names:
+//!                           for an ordinary user pasta(1) or slirp4netns(1) does all of that
+//! ```
+
+use std::cell::RefCell;
+use std::env;
+use std::ffi::OsStr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use isobox::error::{Error, Result};
+use isobox::namespace::Kind;
+use isobox::net::address::Cidr;
+use isobox::net::lease::{Held, Lease, Request};
+use isobox::net::nat::{Protocol, Publication, fields, port};
+use isobox::net::resolv::{self, From};
+use isobox::net::user::{self, Carrier, Port};
+use isobox::oci::lifecycle::{Container, Refusal};
+use isobox::oci::state::Id;
+use isobox::oci::{Additions, Spec};
+use isobox::plan::Plan;
+use isobox::plan::steps::lease::HoldLease;
+use isobox::plan::steps::links::Place;
+use isobox::plan::steps::nat::AddNat;
+use isobox::plan::steps::texts::MountText;
+use isobox::plan::steps::user_network::CarryNetwork;
+use isobox::plan::wire::{End, When, Wire};
+use nix::unistd::geteuid;
+
+use crate::cli::{gnu, say};
+
+/// `--network`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Network {
+    Private,
+    None,
+    Host,
+    Bridge(Option<String>),
+    Carrier(user::Kind),
+    Path(PathBuf),
+    Container(String),
+}
+
+impl argh::FromArgValue for Network {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        let (word, rest) = match value.find([':', '=']) {
+            Some(at) => (value.get(..at).unwrap_or(value), value.get(at + 1..)),
+            None => (value, None),
+        };
+        Ok(match (word, rest) {
+            ("private", None) => Self::Private,
+            ("none", None) => Self::None,
+            ("host", None) => Self::Host,
+            ("bridge", None) => Self::Bridge(None),
+            ("bridge", Some(name)) => {
+                isobox::net::name::check(name).map_err(|error| gnu::bad(error.to_string()))?;
+                Self::Bridge(Some(name.into()))
+            }
+            ("pasta", None) => Self::Carrier(user::Kind::Pasta),
+            ("slirp4netns", None) => Self::Carrier(user::Kind::Slirp),
+            ("ns", Some(path)) if path.starts_with('/') => {
+                Self::Path(crate::cli::raw::decode(path).into())
+            }
+            ("ns", Some(_)) => return Err(gnu::bad("ns: an absolute path is expected")),
+            ("container", Some(id)) if !id.is_empty() => Self::Container(id.into()),
+            _ => {
+                return Err(gnu::bad(format!(
+                    "unknown network '{value}': private, none, host, bridge[=NAME], pasta, slirp4netns, ns:PATH or container:ID"
+                )));
+            }
+        })
+    }
+}
+
+/// `-p [ADDRESS:]HOST:GUEST[/udp]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Publish(Port);
+
+impl argh::FromArgValue for Publish {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        let bad = |why: &str| gnu::bad(format!("invalid port '{value}': {why}"));
+        let (ports, protocol) = match value.split_once('/') {
+            None | Some((_, "tcp")) => (value.strip_suffix("/tcp").unwrap_or(value), Protocol::Tcp),
+            Some((ports, "udp")) => (ports, Protocol::Udp),
+            Some(_) => return Err(bad("the protocol is tcp or udp")),
+        };
+        let parts = fields(ports).unwrap_or_default();
+        let (at, here, there) = match parts[..] {
+            [here, there] => (None, here, there),
+            [at, here, there] => (Some(at), here, there),
+            _ => return Err(bad("[ADDRESS:]PORT:PORT is expected, this machine's first")),
+        };
+        let at = at.map(str::parse::<IpAddr>).transpose();
+        let number = |text| port(text).ok_or_else(|| bad("a port is a number from 1 to 65535"));
+        Ok(Self(Port {
+            at: at.map_err(|_| bad("no address"))?,
+            here: number(here)?,
+            there: number(there)?,
+            protocol,
+        }))
+    }
+}
+
+/// `--add-host NAME:ADDRESS`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HostLine {
+    name: String,
+    /// The gateway, where none is given.
+    address: Option<IpAddr>,
+}
+
+impl argh::FromArgValue for HostLine {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        let bad = |why: &str| gnu::bad(format!("invalid host '{value}': {why}"));
+        let at = value
+            .find([':', '='])
+            .ok_or_else(|| bad("NAME:ADDRESS is expected"))?;
+        let (name, address) = (
+            value.get(..at).unwrap_or(""),
+            value.get(at + 1..).unwrap_or(""),
+        );
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        if name.is_empty() || !name.bytes().all(plain) {
+            return Err(bad("a name has letters, digits, - and dots"));
+        }
+        let address = address.trim_start_matches('[').trim_end_matches(']');
+        let address = match address {
+            "host-gateway" => None,
+            address => Some(address.parse().map_err(|_| bad("no address"))?),
+        };
+        Ok(Self {
+            name: name.into(),
+            address,
+        })
+    }
+}
+
+/// What was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) network: Option<Network>,
+    pub(super) publish: Vec<Publish>,
+    pub(super) dns: Vec<IpAddr>,
+    pub(super) hosts: Vec<HostLine>,
+    pub(super) ip: Option<Ipv4Addr>,
+    /// The container's name, by which its lease goes; its host name without.
+    pub(super) name: Option<String>,
+    /// The plan is only written down.
+    pub(super) script: bool,
+    /// Nothing is taken for a plan that is only told.
+    pub(super) told_only: bool,
+}
+
+impl Asked {
+    /// Makes the spec what it has to be for this network, and gives what the plan needs besides.
+    pub(super) fn apply(self, spec: &mut Spec) -> Result<Additions> {
+        let chosen = self.chosen();
+        self.check(&chosen)?;
+        match chosen {
+            Network::Private => {}
+            Network::None => {
+                return Ok(Additions {
+                    loopback_stays_down: true,
+                    ..self.files(spec, None)
+                });
+            }
+            Network::Host => spec
+                .linux
+                .namespaces
+                .retain(|one| one.kind() != Some(Kind::Net)),
+            Network::Path(path) => join(spec, &path),
+            Network::Container(id) => join(spec, &of_container(&id)?),
+            Network::Bridge(name) if geteuid().is_root() => return self.bridge(name, spec),
+            Network::Bridge(_) => {
+                return self.carrier(&[user::Kind::Pasta, user::Kind::Slirp], spec);
+            }
+            Network::Carrier(kind) => return self.carrier(&[kind], spec),
+        }
+        Ok(self.files(spec, None))
+    }
+
+    /// A port that is to lead in needs something to lead in by.
+    fn chosen(&self) -> Network {
+        match &self.network {
+            Some(network) => network.clone(),
+            None if !self.publish.is_empty() || self.ip.is_some() => Network::Bridge(None),
+            None => Network::Private,
+        }
+    }
+
+    fn check(&self, chosen: &Network) -> Result<()> {
+        let by_bridge = matches!(chosen, Network::Bridge(_));
+        let connected = by_bridge || matches!(chosen, Network::Carrier(_));
+        if !self.publish.is_empty() && !connected {
+            return Err(Error::new("-p leads into a network of the container's own")
+                .because("--network bridge, pasta or slirp4netns is needed"));
+        }
+        if self.ip.is_some() && !(by_bridge && geteuid().is_root()) {
+            return Err(Error::new("--ip is an address in the network of a bridge")
+                .because("--network bridge is needed, as root"));
+        }
+        if self.script && connected {
+            return Err(Error::new("--script cannot say this network")
+                .because("it is made from outside while the container is on its way")
+                .hint("by hand: ip netns add NAME; veth ... --ns NAME --nat; container run --network ns:/run/netns/NAME --script ..."));
+        }
+        match chosen {
+            Network::Carrier(kind) if geteuid().is_root() => Err(Error::new(format!(
+                "--network {} is for ordinary users",
+                kind.name()
+            ))
+            .hint("--network bridge is what root has")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Root's: a wire into a bridge of this machine.
+    fn bridge(self, name: Option<String>, spec: &mut Spec) -> Result<Additions> {
+        let request = Request {
+            name: self
+                .name
+                .clone()
+                .unwrap_or_else(|| spec.hostname.to_string_lossy().into_owned()),
+            bridge: name,
+            address: self.ip,
+        };
+        let ports: Vec<Port> = self.publish.iter().map(|one| one.0).collect();
+        let publish = |address: Cidr| {
+            ports
+                .iter()
+                .map(|port| publication(port, address))
+                .collect()
+        };
+        let directory = PathBuf::from(LEASES);
+        let (lease, held) = if self.told_only {
+            (Held::preview(&directory, &request, &publish)?, None)
+        } else {
+            let (held, cleared) = Held::take(&directory, &request, &publish)?;
+            cleared
+                .iter()
+                .for_each(|note| say(&format!("note: {note}\n")));
+            (held.lease.clone(), Some(held))
+        };
+        // Without CAP_NET_RAW it is this that lets programs ping.
+        let ping = ("net.ipv4.ping_group_range".into(), "0 2147483647".into());
+        if spec.linux.sysctl.iter().all(|(name, _)| *name != ping.0) {
+            spec.linux.sysctl.0.push(ping);
+        }
+        let mut additions = self.files(spec, Some(&lease));
+        let wire = wire(&lease);
+        let entries = lease.entries();
+        let hold = RefCell::new(Some(HoldLease {
+            lease,
+            directory,
+            held,
+        }));
+        additions.before = Some(Rc::new(move |plan: &mut Plan| {
+            if let Some(step) = hold.borrow_mut().take() {
+                plan.during(step);
+            }
+            Ok(())
+        }));
+        additions.networked = Some(Rc::new(move |plan: &mut Plan| {
+            wire.plan(plan, When::Outside)?;
+            plan.outside(AddNat::new(entries.clone()));
+            Ok(())
+        }));
+        Ok(additions)
+    }
+
+    /// An ordinary user's: a program carries the packets.
+    fn carrier(self, kinds: &[user::Kind], spec: &mut Spec) -> Result<Additions> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path: Vec<PathBuf> = env::split_paths(&path).collect();
+        let (kind, program) = user::find(kinds, &path)?;
+        let runtime = env::var_os("XDG_RUNTIME_DIR").filter(|dir| Path::new(dir).is_absolute());
+        let carrier = Carrier {
+            kind,
+            program,
+            ports: self.publish.iter().map(|one| one.0).collect(),
+            directory: runtime.map_or_else(env::temp_dir, PathBuf::from),
+        };
+        let mut additions = self.files(spec, None);
+        additions.networked = Some(Rc::new(move |plan: &mut Plan| {
+            plan.outside_during(CarryNetwork::new(carrier.clone()));
+            Ok(())
+        }));
+        Ok(additions)
+    }
+
+    /// The files that say names. Of a container that is alone and asked for nothing they stay as they are.
+    fn files(&self, spec: &Spec, lease: Option<&Lease>) -> Additions {
+        let chosen = self.chosen();
+        let connected = matches!(chosen, Network::Bridge(_) | Network::Carrier(_));
+        let mut files: Vec<(&'static str, String)> = Vec::new();
+        if connected || !self.hosts.is_empty() {
+            files.push(("/etc/hosts", self.hosts_text(&spec.hostname, lease)));
+        }
+        if connected {
+            files.push(("/etc/hostname", format!("{}\n", spec.hostname.display())));
+        }
+        if connected || !self.dns.is_empty() {
+            files.push(("/etc/resolv.conf", self.resolv_text()));
+        }
+        let mut additions = Additions::default();
+        if !files.is_empty() {
+            additions.rooted = Some(Rc::new(move |plan: &mut Plan, root| {
+                for (target, text) in &files {
+                    plan.then(MountText {
+                        root,
+                        target: (*target).into(),
+                        text: text.clone(),
+                    });
+                }
+            }));
+        }
+        additions
+    }
+
+    fn hosts_text(&self, hostname: &OsStr, lease: Option<&Lease>) -> String {
+        let mut text =
+            String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+        let own = lease.map_or_else(
+            || IpAddr::from([127, 0, 1, 1]),
+            |lease| lease.address.address,
+        );
+        text.push_str(&format!("{own}\t{}\n", hostname.display()));
+        if let Some(lease) = lease {
+            text.push_str(&format!(
+                "{}\thost.containers.internal host.docker.internal\n",
+                lease.gateway.address
+            ));
+        }
+        let gateway = lease.map(|lease| lease.gateway.address);
+        for HostLine { name, address } in &self.hosts {
+            if let Some(address) = address.or(gateway) {
+                text.push_str(&format!("{address}\t{name}\n"));
+            }
+        }
+        text
+    }
+
+    fn resolv_text(&self) -> String {
+        let read = |path: &str| std::fs::read_to_string(path).ok();
+        let machine = read("/etc/resolv.conf").unwrap_or_default();
+        let upstream = read(resolv::UPSTREAM);
+        let (found, from) = resolv::for_guest(&self.dns, &machine, upstream.as_deref());
+        if from == From::Public {
+            let servers: Vec<String> = found.servers.iter().map(IpAddr::to_string).collect();
+            say(&format!(
+                "note: /etc/resolv.conf of this machine names no server that a container could ask: it gets {} (--dns chooses others)\n",
+                servers.join(" and ")
+            ));
+        }
+        found.text()
+    }
+}
+
+/// Where leases are kept: below /run, so that none outlives the boot.
+const LEASES: &str = "/run/isobox/network";
+
+fn publication(port: &Port, address: Cidr) -> Publication {
+    Publication {
+        at: port.at,
+        port: port.here,
+        guest: address.address,
+        guest_port: port.there,
+        protocol: port.protocol,
+    }
+}
+
+fn wire(lease: &Lease) -> Wire {
+    Wire {
+        host: End {
+            link: lease.link.clone(),
+            addresses: Vec::new(),
+        },
+        guest: End {
+            link: "eth0".into(),
+            addresses: vec![lease.address],
+        },
+        place: Place::Program,
+        bridge: Some(End {
+            link: lease.bridge.clone(),
+            addresses: vec![lease.gateway],
+        }),
+        gateways: vec![lease.gateway.address],
+        mtu: None,
+        mac: None,
+        dns: Vec::new(),
+        rate: None,
+        replace: false,
+        nat: false,
+    }
+}
+
+/// The spec's network namespace is the one at this path.
+fn join(spec: &mut Spec, path: &Path) {
+    for one in &mut spec.linux.namespaces {
+        if one.kind() == Some(Kind::Net) {
+            one.path = path.to_owned();
+        }
+    }
+}
+
+/// The network namespace of the first process of a container that is kept, where `runc` keeps them.
+fn of_container(id: &str) -> Result<PathBuf> {
+    let own = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !geteuid().is_root() && !dir.is_empty());
+    let store = Path::new(&own.unwrap_or_else(|| "/run".into())).join("isobox/runc");
+    let none = || {
+        Error::new("no such container:")
+            .on(id)
+            .hint(format!("runc --root {} list", store.display()))
+    };
+    let found = match Id::new(id).map(|id| Container::find(&store, &id)) {
+        Some(Ok(found)) => found,
+        Some(Err(Refusal::Failed(error))) => return Err(error),
+        _ => return Err(none()),
+    };
+    match found.state()?.pid {
+        0 => Err(Error::new("the container is not running:").on(id)),
+        pid => Ok(format!("/proc/{pid}/ns/net").into()),
+    }
+}

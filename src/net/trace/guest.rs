@@ -1,0 +1,228 @@
+//! The namespace itself: from its interfaces to the door.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use super::{Case, Exit, Finding, Side};
+use crate::error::Result;
+use crate::net::link::Link;
+use crate::net::nat::{Entry, allowing};
+use crate::net::ruleset::{Hook, Packet};
+use crate::netnsid::Asker;
+
+/// `IFF_LOWER_UP`: there is a carrier.
+pub(super) const LOWER_UP: u32 = 1 << 16;
+/// `IFF_LOOPBACK`.
+const LOOPBACK: u32 = 1 << 3;
+
+/// Looks at everything up to the first packet; `None` where a fault was found.
+pub(super) fn to_the_door(
+    case: &Case,
+    side: &mut Side,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Exit>> {
+    let enter = &case.enter;
+    let lo = side.links.iter().find(|link| link.flags & LOOPBACK != 0);
+    let lo_up = lo.is_some_and(Link::is_up);
+    let local = case.address.is_loopback() || side.holder(case.address).is_some();
+    if !lo_up {
+        let fix = format!("{enter} ip link set lo up");
+        if local {
+            let says = "lo is down: nothing in there reaches the namespace itself";
+            findings.push(Finding::bad("lo", says).fixed_by(fix));
+            return Ok(None);
+        }
+        let says =
+            "lo is down: what talks to 127.0.0.1 in there fails, which is not the fault looked for";
+        findings.push(Finding::good("lo", says).fixed_by(fix));
+    }
+    let Some(route) = side.route(case.address) else {
+        findings.push(no_route(case, side));
+        return Ok(None);
+    };
+    let index = route.link().unwrap_or_default();
+    let Some(link) = side.link(index) else {
+        findings.push(
+            Finding::bad("route", "a route forbids it").fixed_by(format!("{enter} ip route")),
+        );
+        return Ok(None);
+    };
+    let name = link.name().into_owned();
+    let Some(source) = route.source() else {
+        findings.push(no_address(case, &name));
+        return Ok(None);
+    };
+    let gateway = route.gateway();
+    let over = gateway.map_or_else(String::new, |gateway| format!(" over {gateway}"));
+    findings.push(Finding::good(
+        "route",
+        format!("{source} leaves by {name}{over}"),
+    ));
+    let carrier = link.flags & LOWER_UP != 0;
+    if !link.is_up() || !carrier {
+        findings.push(no_carrier(case, side, index)?);
+        return Ok(None);
+    }
+    let own = side
+        .addresses
+        .iter()
+        .find(|one| one.local() == Some(source));
+    Ok(Some(Exit {
+        link: index,
+        name,
+        source,
+        prefix: own.map_or(32, |own| own.prefix),
+        gateway,
+        is_own: local,
+    }))
+}
+
+/// There is no way: no interface, none that is up, no address, or no route.
+fn no_route(case: &Case, side: &Side) -> Finding {
+    let enter = &case.enter;
+    let ipv4 = case.address.is_ipv4();
+    let links: Vec<&Link> = side
+        .links
+        .iter()
+        .filter(|link| link.flags & LOOPBACK == 0)
+        .collect();
+    let Some(first) = links.first() else {
+        let says = "there is no interface but lo";
+        return Finding::bad("link", says).fixed_by(format!(
+            "veth vh@10.9.0.1/24 vg@10.9.0.2/24 --gw 10.9.0.1 --nat --ns {}",
+            case.name
+        ));
+    };
+    if let Some(down) = links.iter().find(|link| !link.is_up()) {
+        let name = down.name();
+        return Finding::bad(
+            "link",
+            format!("{name} is down: its addresses and routes do not count"),
+        )
+        .fixed_by(format!("{enter} ip link set {name} up"));
+    }
+    let usable = |one: &&crate::net::address::Address| {
+        let local = one.local();
+        local.is_some_and(|local| {
+            local.is_ipv4() == ipv4 && !local.is_loopback() && !is_link_local(local)
+        })
+    };
+    let Some(own) = side.addresses.iter().find(usable) else {
+        return no_address(case, &first.name());
+    };
+    let network = own.cidr().map(crate::net::address::Cidr::network);
+    let network = network.map_or_else(String::new, |network| format!(" but to {network}"));
+    let guess = own
+        .cidr()
+        .map_or_else(|| "GATEWAY".into(), |cidr| first_of(cidr.network().address));
+    let six = if ipv4 { "" } else { "-6 " };
+    Finding::bad(
+        "route",
+        format!("there is no route to {}, nor any{network}", case.address),
+    )
+    .fixed_by(format!("{enter} ip {six}route add default via {guess}"))
+}
+
+/// The address that a gateway usually has: the first of the network.
+fn first_of(network: IpAddr) -> String {
+    match network {
+        IpAddr::V4(address) => std::net::Ipv4Addr::from(u32::from(address) | 1).to_string(),
+        IpAddr::V6(address) => std::net::Ipv6Addr::from(u128::from(address) | 1).to_string(),
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.segments()[0] & 0xffc0 == 0xfe80,
+    }
+}
+
+fn no_address(case: &Case, name: &str) -> Finding {
+    let (family, example) = match case.address {
+        IpAddr::V4(_) => ("IPv4", "10.9.0.2/24"),
+        IpAddr::V6(_) => ("IPv6", "fd00:9::2/64"),
+    };
+    Finding::bad("address", format!("{name} has no {family} address"))
+        .fixed_by(format!("{} ip addr add {example} dev {name}", case.enter))
+}
+
+/// Why a link carries nothing: it is down, or the other end is.
+fn no_carrier(case: &Case, side: &mut Side, index: u32) -> Result<Finding> {
+    let enter = &case.enter;
+    let name = side.name(index);
+    let Some(link) = side.link(index) else {
+        return Ok(Finding::bad("link", format!("{name} is gone")));
+    };
+    if !link.is_up() {
+        return Ok(Finding::bad("link", format!("{name} is down"))
+            .fixed_by(format!("{enter} ip link set {name} up")));
+    }
+    let kind = link.kind().map(std::borrow::Cow::into_owned);
+    if kind.as_deref() != Some("veth") {
+        let says = format!("{name} is up and has no carrier: nothing is plugged in");
+        return Ok(Finding::bad("carrier", says));
+    }
+    let (Some(peer), id) = (link.link(), link.link_namespace()) else {
+        let says = format!("the other end of {name} is gone");
+        return Ok(Finding::bad("peer", says).fixed_by(format!("{enter} ip link del {name}")));
+    };
+    let Some(id) = id else {
+        let peer = side.name(peer);
+        return Ok(
+            Finding::bad("peer", format!("{peer}, the other end of {name}, is down"))
+                .fixed_by(format!("{enter} ip link set {peer} up")),
+        );
+    };
+    let ours = super::inside(case.ns.as_fd(), || Ok(Asker::new().ok()))?.and_then(|asker| {
+        let own = std::fs::File::open("/proc/thread-self/ns/net").ok()?;
+        asker.id_of(own.as_fd()).flatten()
+    });
+    if ours != u32::try_from(id).ok() {
+        return Ok(Finding::bad(
+            "peer",
+            format!("the other end of {name}, in another namespace, is down"),
+        ));
+    }
+    let peer = Side::here()?.name(peer);
+    Ok(
+        Finding::bad("peer", format!("{peer}, the other end of {name}, is down"))
+            .fixed_by(format!("ip link set {peer} up")),
+    )
+}
+
+/// Whether a table of the namespace itself drops what leaves, or what is answered.
+pub(super) fn dropped(
+    case: &Case,
+    side: &mut Side,
+    exit: &Exit,
+    findings: &mut Vec<Finding>,
+) -> bool {
+    let Some(ruleset) = &side.ruleset else {
+        return false;
+    };
+    let mut out = Packet::new(exit.source, case.address);
+    out.protocol = Some(if case.address.is_ipv4() { 1 } else { 58 });
+    out.leaves_by = Some(exit.name.clone());
+    for (hook, packet) in [
+        (Hook::Output, out.clone()),
+        (Hook::Postrouting, out.clone()),
+        (Hook::Prerouting, out.answer()),
+        (Hook::Input, out.answer()),
+    ] {
+        let judgement = ruleset.judge(hook, &packet);
+        if let (Some(place), true) = (judgement.dropped, judgement.sure) {
+            let says = format!("in the namespace itself, {place} drops it");
+            let entry = crate::net::address::Cidr {
+                address: case.address,
+                prefix: if case.address.is_ipv4() { 32 } else { 128 },
+            };
+            let fix = allowing(&place, &Entry::Masquerade(entry), false);
+            findings.push(
+                Finding::bad("filter", says).fixed_by(format!("{} sh -c '{fix}'", case.enter)),
+            );
+            return true;
+        }
+    }
+    false
+}

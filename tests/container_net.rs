@@ -1,0 +1,209 @@
+//! container run --network and its companions. "The internet" is a namespace of the test's own.
+//!
+//! ```text
+//! wan 203.0.113.1 -- 203.0.113.2 w0 (the test's own namespace) isobox0 10.87.0.1 -- eth0 in each container
+//! ```
+
+use crate::kit::Sandbox;
+
+/// Lays the cables, and leaves nothing: leases are kept in a /run of the test's own.
+const LAB: &str = r#"
+ip=/sbin/ip
+unshare -n sleep 60 & wan=$!; pids=$wan
+trap 'kill -9 $pids 2>/dev/null; nat del --all 2>/dev/null; $ip link del isobox0 2>/dev/null; $ip link del w0; umount /run' EXIT
+while [ "$(readlink /proc/$wan/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.01; done
+mount -t tmpfs run /run; $ip link set lo up
+$ip link add w0 type veth peer name w1 netns $wan; $ip addr add 203.0.113.2/24 dev w0; $ip link set w0 up
+nsenter -t $wan -n $ip addr add 203.0.113.1/24 dev w1; nsenter -t $wan -n $ip link set w1 up
+left() { $ip -br link | grep -v '^lo\|^w0' | cut -d' ' -f1; nft list ruleset; ls /run/isobox/network; cat /proc/sys/net/ipv4/ip_forward; }
+heard() { while ! nsenter -t $1 -n busybox netstat -ltn 2>/dev/null | grep -q ":$2 "; do sleep 0.02; done; }
+fetch() { timeout 5 busybox wget -qO- $1; }
+"#;
+
+fn lab() -> Sandbox {
+    let t = Sandbox::new("net");
+    t.root("r");
+    t.write("r/f", "page of r\n")
+        .write("wan/f", "page of wan\n");
+    t.run("for a in wget httpd ip nslookup; do ln -s busybox r/bin/$a; done; chmod 755 r")
+        .ok();
+    t
+}
+
+fn run(what: &str) -> String {
+    format!("{LAB}\n{what}")
+}
+
+/// An address, a way out, names, and nothing left.
+#[test]
+fn a_bridge_connects_a_container() {
+    needs!(root, busybox, host("ip"), host("nft"));
+    let t = lab();
+    let line = run(r#"
+        nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
+        container run --rootfs r --network bridge --hostname box --dns 203.0.113.1 --add-host db:10.1.1.1 sh -c '
+            ip -o -4 addr show eth0 | grep -o "10.87.0.2/24"; ip route | grep default
+            cat /etc/hosts /etc/hostname /etc/resolv.conf; cat /proc/sys/net/ipv4/ping_group_range
+            wget -qO- http://203.0.113.1/f' 2>notes
+        grep -v ip_forward notes; left"#);
+    t.run(&line).ok().out(
+        "10.87.0.2/24\ndefault via 10.87.0.1 dev eth0 \n\
+         127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.87.0.2\tbox\n\
+         10.87.0.1\thost.containers.internal host.docker.internal\n10.1.1.1\tdb\nbox\nnameserver 203.0.113.1\n\
+         0\t2147483647\npage of wan\n0\n",
+    );
+}
+
+/// A port from outside, from the machine itself, and from another container; a port that is taken.
+#[test]
+fn ports_are_published() {
+    needs!(root, busybox, host("ip"), host("nft"));
+    let t = lab();
+    let line = run(r#"
+        container run --rootfs r --init --name web -p 8080:80 -p 127.0.0.1:81:80 httpd -f -p 80 -h / 2>/dev/null & web=$!; pids="$pids $!"
+        until fetch http://10.87.0.2/f >/dev/null 2>&1; do sleep 0.05; done
+        nsenter -t $wan -n busybox wget -qO- http://203.0.113.2:8080/f
+        nsenter -t $wan -n timeout 1 busybox wget -qO- http://203.0.113.2:81/f 2>/dev/null || echo 'not from outside'
+        fetch http://127.0.0.1:8080/f; fetch http://127.0.0.1:81/f; fetch http://203.0.113.2:8080/f
+        container run --rootfs r --network bridge wget -qO- http://10.87.0.2/f
+        container run --rootfs r -p 8080:80 true; echo $?
+        container run --rootfs r --network bridge --ip 10.87.0.2 true; echo $?
+        kill $web; wait $web; left"#);
+    let ran = t.run(&line);
+    ran.ok().out(
+        "page of r\nnot from outside\npage of r\npage of r\npage of r\npage of r\n125\n125\n0\n",
+    );
+    ran.err_has("port 8080/tcp is published already")
+        .err_has("the address 10.87.0.2 is taken");
+}
+
+/// Killed, it leaves its lease; the next one takes everything back. Many at once get an address each.
+#[test]
+fn what_a_killed_one_leaves_is_cleared_away() {
+    needs!(root, busybox, host("ip"), host("nft"));
+    let t = lab();
+    let line = run(r#"
+        container run --rootfs r --name web -p 8080:80 sleep 50 2>/dev/null & web=$!
+        until nat list | grep -q 8080; do sleep 0.05; done; kill -9 $web; wait $web 2>/dev/null
+        ls /run/isobox/network; cat /proc/sys/net/ipv4/ip_forward
+        container run --rootfs r --network bridge true 2>&1 | grep cleared; left
+        for i in 1 2 3 4 5 6; do
+            container run --rootfs r --network bridge sh -c 'ip -o -4 addr show eth0 | grep -o "10.87.0.[0-9]*/"; sleep 1' 2>/dev/null >out$i & all="$all $!"
+        done
+        wait $all; cat out* | sort | uniq | wc -l; left"#);
+    t.run(&line)
+        .ok()
+        .out("web\n1\nnote: cleared away what was left of the network of web\n0\n6\n0\n");
+}
+
+/// The other kinds, and the files of an image that are links to elsewhere: covered, never followed (T-FS-18).
+#[test]
+fn kinds_of_network_and_hostile_files() {
+    needs!(root, busybox, host("ip"));
+    let t = lab();
+    let line = run(r#"
+        links="grep -o '^ *[a-z0-9]*:' /proc/net/dev"
+        container run --rootfs r sh -c "$links; cat /sys/class/net/lo/operstate"
+        container run --rootfs r --network none sh -c "$links; cat /sys/class/net/lo/operstate"
+        container run --rootfs r --network host sh -c "$links" | sort | tr -d ' \n'; echo
+        container run --rootfs r --network ns:/proc/$wan/ns/net sh -c "$links" | sort | tr -d ' \n'; echo
+        mkdir canary; cp -r r evil; rm -rf evil/etc; ln -s "$PWD/canary" evil/etc
+        container run --rootfs evil --network bridge --dns 1.1.1.1 cat /etc/resolv.conf 2>&1 | grep -c nameserver; ls canary
+        cp -r r links; mkdir -p links/etc; for f in hosts hostname resolv.conf; do ln -sf "$PWD/canary/$f" links/etc/$f; done
+        ln -sf ../run/systemd/resolve/stub-resolv.conf links/etc/resolv.conf
+        container run --rootfs links --network bridge --hostname box --dns 1.1.1.1 cat /etc/resolv.conf /etc/hostname 2>/dev/null
+        ls canary; readlink links/etc/resolv.conf; left"#);
+    t.run(&line).ok().out(
+        "    lo:\nunknown\n    lo:\ndown\nlo:w0:\nlo:w1:\n0\nnameserver 1.1.1.1\nbox\n../run/systemd/resolve/stub-resolv.conf\n0\n",
+    );
+}
+
+/// An ordinary user's container, by pasta and by slirp4netns: out, in, and nothing left also after a kill -9.
+#[test]
+fn an_ordinary_users_container_is_carried() {
+    needs!(
+        root,
+        userns,
+        busybox,
+        host("ip"),
+        host("pasta"),
+        host("slirp4netns")
+    );
+    let t = lab();
+    let line = run(r#"
+        mount -t tmpfs dev /dev/net; mknod -m 666 /dev/net/tun c 10 200; trap 'umount /dev/net' 0
+        $ip route add default via 203.0.113.1
+        nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
+        chown -R 1000:1000 r
+        user="setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=$PWD"
+        for kind in pasta slirp4netns; do
+            $user container run --rootfs r --network $kind --dns 203.0.113.1 sh -c 'cat /etc/resolv.conf; wget -qO- http://203.0.113.1/f'
+            $user container run --rootfs r --network $kind -p 8080:8000 httpd -f -p 8000 -h / & box=$!
+            until fetch http://127.0.0.1:8080/f 2>/dev/null; do sleep 0.1; done
+            kill -9 $box; wait $box 2>/dev/null; while pgrep -u 1000 $kind >/dev/null; do sleep 0.05; done; echo gone
+        done; kill -9 $pids; umount /dev/net; trap - EXIT; $ip link del w0; umount /run"#);
+    t.run(&line).ok().out(
+        "nameserver 203.0.113.1\npage of wan\npage of r\ngone\nnameserver 203.0.113.1\npage of wan\npage of r\ngone\n",
+    );
+}
+
+/// What cannot be is refused before anything is done.
+#[test]
+fn refusals() {
+    needs!(root, userns, busybox);
+    let t = lab();
+    let cases: [(&str, &[&str]); 9] = [
+        ("--network nonsense", &["unknown network 'nonsense'"]),
+        ("--network bridge=sixteen-bytes-ab", &["sixteen-bytes-ab"]),
+        ("--network ns:relative", &["absolute path"]),
+        ("--network host -p 80:80", &["-p leads into a network"]),
+        ("--network host --ip 10.87.0.9", &["--ip is an address"]),
+        ("-p 80", &["[ADDRESS:]PORT:PORT"]),
+        ("-p 0:80", &["from 1 to 65535"]),
+        ("--add-host 'a b:1.2.3.4'", &["letters, digits"]),
+        ("--network pasta", &["for ordinary users"]),
+    ];
+    for (args, words) in cases {
+        t.run(&format!("container run --rootfs r {args} true"))
+            .fails(125, "container", words)
+            .untouched();
+    }
+    t.user()
+        .cmd("container run --rootfs r --network bridge true")
+        .env(
+            "PATH",
+            format!("{}:/nowhere", t.work().join("../bin").display()),
+        )
+        .run()
+        .status(125)
+        .err_has("a program that is not installed: pasta or slirp4netns")
+        .hint("apt install passt");
+}
+
+/// The network of a container that runs already.
+#[test]
+fn another_containers_network_is_shared() {
+    needs!(root, busybox, host("ip"));
+    let t = lab();
+    t.write(
+        "config.json",
+        r#"{"ociVersion": "1.0.2", "root": {"path": "r"}, "hostname": "one",
+        "process": {"cwd": "/", "args": ["sleep", "50"], "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "network"}, {"type": "uts"}]}}"#,
+    );
+    let line = run(r#"
+        runc run -d one >/dev/null; pid=$(runc state one | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')
+        there=$(readlink /proc/$pid/ns/net)
+        test $there = $(container run --rootfs r --network container:one readlink /proc/self/ns/net) && echo shared
+        container run --rootfs r --network container:two true; echo $?
+        runc delete -f one"#);
+    t.run(&line)
+        .ok()
+        .out(
+            "shared
+125
+",
+        )
+        .err_has("no such container: two");
+}

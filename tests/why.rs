@@ -1,0 +1,140 @@
+//! ip why: every fault that a network can have, one after the other, each found and each repaired by the very line that is
+//! told. "The internet" is a namespace of the test's own.
+//!
+//! ```text
+//! wan 203.0.113.1 -- 203.0.113.2 w0 (the test's own namespace, the router) br0 10.9.0.1 -- vh vg 10.9.0.2 web
+//! ```
+
+use crate::kit::Sandbox;
+
+const LAB: &str = r#"
+ip=/sbin/ip
+unshare -n sleep 60 & wan=$!
+unshare -n sleep 60 & web=$!
+trap 'kill -9 $wan $web; nat del --all 2>/dev/null; $ip link del br0 2>/dev/null; $ip link del w0; nft flush ruleset' EXIT
+for pid in $wan $web; do
+    while [ "$(readlink /proc/$pid/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.01; done
+done
+$ip link set lo up
+$ip link add w0 type veth peer name w1 netns $wan; $ip addr add 203.0.113.2/24 dev w0; $ip link set w0 up
+nsenter -t $wan -n $ip addr add 203.0.113.1/24 dev w1; nsenter -t $wan -n $ip link set w1 up
+# Says the fault, and does what is told to help.
+fault() {
+    ip why $web ${1-203.0.113.1} >told; status=$?
+    sed -n "s/\b$web\b/WEB/g; s/^FAULT //p" told | tail -1; echo "status $status"
+    sed -n '/^FAULT/,$s/^      try: //p' told | tail -1 >fix
+}
+mend() { sed -i 's/\biptables\b/iptables-nft/g' fix; sh ./fix 2>/dev/null; }
+web() { nsenter -t $web -n "$@"; }
+"#;
+
+fn run(what: &str, want: &str) {
+    let t = Sandbox::new("why");
+    t.run(&format!("{LAB}\n{what}")).ok().out(want);
+}
+
+/// From a namespace with nothing to one that reaches the world, by doing what is told.
+#[test]
+fn each_fault_is_found_and_the_line_told_repairs_it() {
+    needs!(root, host("ip"), host("nft"), host("iptables-nft"));
+    run(
+        r#"
+        $ip link add br0 type bridge; $ip link set br0 up; iptables-nft -P FORWARD DROP
+        fault
+        $ip link add vh type veth peer name vg netns $web
+        fault; mend; fault; mend; fault; mend; fault; mend
+        fault; $ip addr add 10.9.0.1/24 dev br0
+        fault; mend; fault; mend; fault; mend; fault"#,
+        "there is no interface but lo\nstatus 1\n\
+         vg is down: its addresses and routes do not count\nstatus 1\n\
+         vg has no IPv4 address\nstatus 1\n\
+         there is no route to 203.0.113.1, nor any but to 10.9.0.0/24\nstatus 1\n\
+         vh, the other end of vg, is down\nstatus 1\n\
+         the gateway 10.9.0.1 is silent: nobody here has that address\nstatus 1\n\
+         br0 has the gateway's address, and vh, the other end of vg, is no port of it\nstatus 1\n\
+         net.ipv4.ip_forward is 0: this namespace passes nothing on\nstatus 1\n\
+         it is dropped by the policy of chain FORWARD of table ip filter\nstatus 1\n\
+         status 0\n",
+    );
+}
+
+/// What stands in the way where all is connected.
+#[test]
+fn what_stands_in_the_way_is_named() {
+    needs!(root, host("ip"), host("nft"));
+    run(
+        r#"
+        veth -b br0@10.9.0.1/24 vg@10.9.0.2/24 --gw 10.9.0.1 --ns $web
+        echo 1 >/proc/sys/net/ipv4/ip_forward
+        fault; mend; fault
+        web nft add table inet own; web nft 'add chain inet own out { type filter hook output priority 0; policy drop; }'
+        fault; web nft flush ruleset
+        nft add table ip x; nft 'add chain ip x f { type filter hook forward priority 10; }'
+        nft add rule ip x f ip daddr 203.0.113.0/24 ip protocol icmp drop comment '"not to the wan"'
+        fault | sed 's/rule [0-9]*/rule N/'; nft delete table ip x
+        nsenter -t $wan -n $ip link set w1 down
+        fault; nsenter -t $wan -n $ip link set w1 up; $ip addr add 203.0.113.2/24 dev w0 2>/dev/null
+        fault 198.51.100.7; fault 203.0.113.77; fault 10.9.0.1; fault 127.0.0.1"#,
+        "it leaves w0 as 10.9.0.2, and nobody out there knows the way back to that: there is no address translation\nstatus 1\n\
+         status 0\n\
+         in the namespace itself, the policy of chain out of table inet own drops it\nstatus 1\n\
+         it is dropped by rule N (\"not to the wan\") of chain f of table ip x\nstatus 1\n\
+         the router would send it on by w0, which has no carrier: the other end is down\nstatus 1\n\
+         this namespace, the router, has no route to 198.51.100.7 itself\nstatus 1\n\
+         203.0.113.77, the next on the way, is silent\nstatus 1\n\
+         status 0\nstatus 0\n",
+    );
+}
+
+/// Names: no server, one that answers only elsewhere, one that is silent, one that answers.
+#[test]
+fn names_are_looked_into() {
+    needs!(root, host("ip"), host("perl"));
+    run(
+        r#"
+        veth -b br0@10.9.0.1/24 vg@10.9.0.2/24 --gw 10.9.0.1 --ns $web
+        nat add 10.9.0.0/24 2>/dev/null
+        ask() { echo "$1" >conf; nsenter -t $web -n unshare -m sh -c 'mount --bind conf /etc/resolv.conf; echo $$ >pid; exec sleep 60' &
+            while ! [ -s pid ] || ! grep -q sleep /proc/$(cat pid)/comm; do sleep 0.01; done
+            ip why $(cat pid) box.example | sed "s/$(cat pid)/PID/g" | grep -e FAULT -e answers -e says; kill $(cat pid); rm pid; }
+        ask ''; ask 'nameserver 127.0.0.53'; ask 'nameserver 203.0.113.9'
+        nsenter -t $wan -n perl -e 'use IO::Socket::INET; $s = IO::Socket::INET->new(Proto => "udp", LocalPort => 53);
+            while ($s->recv($q, 512)) { substr($q, 2, 6) = "\x81\x80\0\1\0\1";
+                $s->send($q . "\xc0\x0c\0\1\0\1\0\0\0\1\0\4\xcb\0\x71\1") }' & server=$!
+        while ! nsenter -t $wan -n grep -q ':0035 ' /proc/net/udp; do sleep 0.01; done
+        ask 'nameserver 203.0.113.1'; kill $server"#,
+        "FAULT /proc/PID/root/etc/resolv.conf names no name server\n\
+         FAULT /proc/PID/root/etc/resolv.conf names 127.0.0.53, which answers only in the namespace of the machine\n\
+         FAULT the name server 203.0.113.9 is silent\n\
+         ok    the gateway 10.9.0.1, br0 here, answers\n\
+         FAULT 203.0.113.9, the next on the way, is silent\n\
+         ok    203.0.113.1 says that box.example is 203.0.113.1\n\
+         ok    203.0.113.1 answers\n",
+    );
+}
+
+/// For programs, and what cannot be asked.
+#[test]
+fn json_and_refusals() {
+    needs!(root, userns, host("ip"));
+    let t = Sandbox::new("why");
+    t.run("unshare -n sleep 9 & sleep 0.2; ip -j why $! 10.0.0.1; echo $?; kill $!")
+        .ok()
+        .out_in_order(&[
+            "{\"reachable\": false, \"findings\": [\n",
+            "{\"about\": \"lo\", \"fault\": false, ",
+            "{\"about\": \"link\", \"fault\": true, \"says\": \"there is no interface but lo\", \"fix\": \"veth ",
+            "]}\n1\n",
+        ]);
+    for (line, status, words) in [
+        ("ip why", 255, "NETNS|PID ADDRESS"),
+        ("ip why nowhere-at-all 10.0.0.1", 1, "nowhere-at-all"),
+        ("ip why $$ 'no name'", 255, "neither an address nor a name"),
+        ("ip why 999999999 10.0.0.1", 1, "999999999"),
+    ] {
+        t.run(line).status(status).err_has(words).untouched();
+    }
+    t.run("unshare -n sleep 9 & sleep 0.2; setpriv --reuid 1000 --clear-groups ip why $! 10.0.0.1; echo $?; kill $!")
+        .ok()
+        .err_has("Permission denied");
+}
