@@ -1,14 +1,22 @@
 //! runc: the command line of runc(8) over our own engine (`isobox::oci`), for the programs that call it: podman, conmon,
 //! buildah, containerd, docker. Its options, log, statuses, sentences and files are runc's; what it does is ours.
 
+#[path = "runc/about.rs"]
+mod about;
 #[path = "runc/dialect.rs"]
 mod dialect;
+#[path = "runc/events.rs"]
+mod events;
+#[path = "runc/exec.rs"]
+mod exec;
 #[path = "runc/list.rs"]
 mod list;
 #[path = "runc/log.rs"]
 mod log;
 #[path = "runc/make.rs"]
 mod make;
+#[path = "runc/ps.rs"]
+mod ps;
 #[path = "runc/words.rs"]
 mod words;
 
@@ -68,15 +76,23 @@ pub(crate) struct Args {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Verb {
+    Checkpoint(about::Checkpoint),
     Create(make::Create),
     Delete(Delete),
+    Events(events::Events),
+    Exec(exec::Join),
+    Features(about::Features),
     Kill(Kill),
     List(list::List),
     Pause(Pause),
+    Ps(ps::Ps),
+    Restore(about::Restore),
     Resume(Resume),
     Run(make::Run),
+    Spec(about::WriteSpec),
     Start(Start),
     State(list::State),
+    Update(events::Update),
 }
 
 /// run the program of a container that was created
@@ -230,29 +246,39 @@ fn store(ordinary: bool) -> PathBuf {
 impl Verb {
     /// runc's status where it fails by itself.
     fn status_of_failure(&self) -> u8 {
-        1
+        match self {
+            Self::Exec(_) => 255,
+            _ => 1,
+        }
     }
 
     /// Whether a process of ours will be in a container, or wait in one: its binary must be safe there.
     fn goes_inside(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::Run(_))
+        matches!(self, Self::Create(_) | Self::Exec(_) | Self::Run(_))
     }
 
     fn run(self, caller: &Caller) -> Answer<Exit> {
         match self {
+            Self::Checkpoint(checkpoint) => checkpoint.run(),
             Self::Create(create) => create.run(caller),
             Self::Delete(delete) => delete.run(caller),
+            Self::Events(events) => events.run(caller),
+            Self::Exec(exec) => exec.run(caller),
+            Self::Features(features) => features.run(),
             Self::Kill(kill) => kill.run(caller),
             Self::List(list) => list.run(caller),
             Self::Pause(pause) => {
                 let container = caller.one("pause", &pause.container_id)?;
                 done(container.pause(), |_| NOT_RUNNING.into())
             }
+            Self::Ps(ps) => ps.run(caller),
+            Self::Restore(restore) => restore.run(),
             Self::Resume(resume) => {
                 let container = caller.one("resume", &resume.container_id)?;
                 done(container.resume(), |_| "container not paused".into())
             }
             Self::Run(run) => run.run(caller),
+            Self::Spec(spec) => spec.run(),
             Self::Start(start) => {
                 let container = caller.one("start", &start.container_id)?;
                 match container.start() {
@@ -263,6 +289,7 @@ impl Verb {
                 }
             }
             Self::State(state) => state.run(caller),
+            Self::Update(update) => update.run(caller),
         }
     }
 }

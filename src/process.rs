@@ -190,6 +190,14 @@ pub fn end_by(which: i32) -> Result<()> {
 /// # Errors
 /// Those of pipe2(2), clone(2) and waitid(2).
 pub fn run(argv: &[String], quiet: bool) -> Result<(Change, Vec<u8>)> {
+    run_to(argv, quiet, 64 * 1024)
+}
+
+/// The same for a program that may print more: `most` bytes.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_to(argv: &[String], quiet: bool, most: u64) -> Result<(Change, Vec<u8>)> {
     let (mut from, to) = io::pipe().doing("cannot make a pipe")?;
     let words: Vec<CString> = argv
         .iter()
@@ -209,7 +217,7 @@ pub fn run(argv: &[String], quiet: bool) -> Result<(Change, Vec<u8>)> {
     };
     drop(to);
     let mut said = Vec::new();
-    let _ = (&mut from).take(64 * 1024).read_to_end(&mut said);
+    let _ = (&mut from).take(most).read_to_end(&mut said);
     drop(from);
     loop {
         match wait(child, libc::WEXITED) {

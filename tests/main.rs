@@ -34,6 +34,8 @@ mod cg;
 #[cfg(feature = "cgroup")]
 mod cgexec;
 mod chroot;
+#[cfg(feature = "oci")]
+mod clients_podman;
 mod complete;
 #[cfg(feature = "oci")]
 mod container;

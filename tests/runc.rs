@@ -176,3 +176,223 @@ fn a_create_that_is_killed_is_taken_away() {
     .ok()
     .out("");
 }
+
+/// Case 142: exec's statuses, ids, directory, environment and refusals are those of Debian's runc.
+#[test]
+fn exec_answers_as_runc_does() {
+    needs!(
+        root,
+        busybox,
+        host("runc"),
+        controller("memory"),
+        controller("freezer")
+    );
+    let t = Sandbox::new("runc");
+    bundle(&t, r#"["sleep", "1000"]"#, "");
+    t.write(
+        "p.json",
+        r#"{"terminal": false, "user": {"uid": 5, "gid": 6, "additionalGids": [7]}, "args": ["sh", "-c", "id; pwd; env | sort"],
+            "cwd": "/tmp", "env": ["PATH=/bin", "X=y"]}"#,
+    );
+    let line = "
+        say() { echo \"- ${*#*exec}\"; \"$@\" >out 2>&1 </dev/null; echo $?; sed 's/.*msg=//; s/ hint=.*//' out; }
+        $R create -b b c; say $R exec c true; $R start c
+        say $R exec c sh -c 'exit 3'; say $R exec c sh -c 'kill -9 $$'; say $R exec c nosuch; say $R exec c /etc; say $R exec c
+        say $R exec -u 1 c id -u; say $R exec -u 1:2 c id; say $R exec -g 9 -u 1:2 c id -G; say $R exec -u foo c true
+        say $R exec --cwd /tmp -e A=b c sh -c 'pwd; echo $A $HOME'; say $R exec -e FOO c true; say $R exec -p p.json c
+        say $R exec -c CAP_NET_RAW c grep Cap /proc/self/status; say $R exec c grep -e Cap -e NoNew /proc/self/status
+        say $R exec c sh -c 'ls /proc/self/fd | wc -l; cat /proc/self/cgroup | grep -v systemd; hostname; readlink /proc/1/ns/pid'
+        say $R exec -d --pid-file pid c sleep 9; tr '\\0' ' ' </proc/$(cat pid)/cmdline; echo; $R ps -f json c | tr ',' '\\n' | wc -l
+        $R ps c | wc -l; $R ps c -o pid,comm | tail -n +2 | sed 's/.* //'
+        $R pause c; say $R exec c true; $R resume c
+        $R delete -f c; say $R exec c true";
+    let ours = with(&t, "runc", line);
+    let theirs = with(&t, "/usr/sbin/runc", &format!("{line}\n{}", sweep(&t)));
+    let same_namespace = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with("pid:["));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        same_namespace(&ours.stdout),
+        same_namespace(&theirs.stdout),
+        "{ours}{theirs}"
+    );
+}
+
+/// Takes away the groups above a container's, which runc leaves.
+fn sweep(t: &Sandbox) -> String {
+    format!(
+        "find /sys/fs/cgroup -mindepth 2 -depth -type d -path '*/{}' -not -path '*/memory/*' -exec rmdir {{}} + 2>/dev/null; true",
+        t.id()
+    )
+}
+
+/// Case 146: limits are changed while the program runs, and what is used is told in runc's keys.
+#[test]
+fn limits_change_and_use_is_told() {
+    needs!(
+        root,
+        busybox,
+        host("runc"),
+        controller("memory"),
+        controller("pids")
+    );
+    let t = Sandbox::new("runc");
+    bundle(&t, r#"["sleep", "1000"]"#, "");
+    let keys = "sed 's/:[^{}\\[]*\\([,}]\\)/\\1/g; s/\\[[^]]*\\]//g; s/\"raw\":{[^}]*}/RAW/; s/\"blkio\":{[^}]*}/IO/' | tr ',' '\\n' | grep -v -e max -e usage -e limit -e throttle";
+    let line = format!(
+        "$R create -b b c; $R start c; $R update --pids-limit 20 --memory 100M c; echo $?
+         $R events --stats c | {keys}; echo '{{\"memory\": {{\"limit\": 52428800}}}}' | $R update -r - c; echo $?
+         cd /sys/fs/cgroup; cat pids/{0}/c/pids.max memory/{0}/c/memory.limit_in_bytes; cd $W; $R delete -f c",
+        t.id()
+    );
+    let ours = with(&t, "runc", &line);
+    let theirs = with(&t, "/usr/sbin/runc", &format!("{line}\n{}", sweep(&t)));
+    assert_eq!(ours.stdout, theirs.stdout, "{ours}{theirs}");
+    ours.out_has("20\n52428800\n");
+}
+
+/// Case 134: what `runc spec` writes is Debian's, but for the version and capabilities that could not be ambient.
+#[test]
+fn the_spec_to_begin_with_is_that_of_runc() {
+    needs!(root, busybox, host("runc"));
+    let t = Sandbox::new("runc");
+    for option in ["", "--rootless"] {
+        t.run(&format!(
+            "rm -rf o t; mkdir o t; runc spec {option} -b o; /usr/sbin/runc spec {option} -b t; diff t/config.json o/config.json; runc spec -b o; echo $?"
+        ))
+        .err_has("File config.json exists. Remove it first")
+        .out_in_order(&["< \t\"ociVersion\": \"1.0.2-dev\"", "> \t\"ociVersion\": \"1.", "< \t\t\t\"ambient\": [", "1\n"]);
+    }
+    t.root("rootfs");
+    t.run("runc spec && sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"id\"/' config.json && runc --root $PWD/k run x")
+        .ok()
+        .out("uid=0 gid=0\n");
+}
+
+/// Case 135, 146: what there is is told; what is not there is refused.
+#[test]
+fn features_versions_and_what_is_not_there() {
+    needs!(root, busybox);
+    let t = Sandbox::new("runc");
+    t.run("runc features").ok().out_in_order(&[
+        "\"ociVersionMin\": \"1.0.0\"",
+        "\"prestart\"",
+        "\"rbind\"",
+        "\"namespaces\": [",
+        "\"CAP_CHOWN\"",
+        "\"SCMP_ACT_NOTIFY\"",
+    ]);
+    t.run("runc --version; runc -v | wc -l")
+        .ok()
+        .out_in_order(&["runc version 1.", "commit: ", "spec: 1.", "3\n"]);
+    for verb in ["checkpoint --image-path x c", "restore --bundle b c"] {
+        t.run(&format!("runc {verb}"))
+            .status(1)
+            .err_has("is not supported");
+    }
+    t.run("runc --systemd-cgroup state x")
+        .status(1)
+        .err_has("systemd cgroup manager is not supported");
+    t.run("runc --log log --log-format json state x; cat log")
+        .err("container does not exist\n")
+        .out_has("\"level\":\"error\",\"msg\":\"container does not exist\",\"time\":\"");
+    t.run("runc frobnicate")
+        .status(1)
+        .err_has("unknown command 'frobnicate'");
+    t.run("runc create")
+        .status(1)
+        .err_has(r#"runc: \"create\" requires exactly 1 argument(s)"#);
+    t.run("runc create ../x")
+        .status(1)
+        .err_has("runc create failed: ");
+}
+
+/// I5: what a process of ours in a container was executed from cannot be written to there, be it waiting or joining.
+#[test]
+fn our_binary_cannot_be_written_through_a_process_in_a_container() {
+    needs!(root, busybox, controller("memory"));
+    let t = Sandbox::new("runc");
+    bundle(&t, r#"["sleep", "1000"]"#, "");
+    // A copy, which nobody else runs: what runs is busy anyhow. Who has it open for reading can open it anew when it
+    // has ended.
+    t.run("cp $(readlink -f $(command -v runc)) own; cp own copy")
+        .ok();
+    let write = "(echo x >>/proc/self/fd/9) 2>&1 | sed 's/.*: //'";
+    with(
+        &t,
+        "./own runc",
+        &format!(
+            "$R create -b b --pid-file pid c; exec 9</proc/$(cat pid)/exe; $R delete -f c; {write}"
+        ),
+    )
+    .ok()
+    .out("Read-only file system\n");
+    // The control: who runs from the file itself can be written through.
+    t.run(&format!(
+        "./copy unshare --fork --kill-child sleep 5 & sleep 0.5; exec 9</proc/$!/exe; kill -9 $!; wait $! 2>/dev/null; sleep 0.2; {write}; tail -c 2 copy"
+    ))
+    .ok()
+    .out("x\n");
+}
+
+/// T-EX-02, T-EX-14: no descriptor and no group leads out.
+#[test]
+fn neither_descriptors_nor_groups_lead_out() {
+    needs!(root, busybox, controller("memory"));
+    let t = Sandbox::new("runc");
+    bundle(&t, r#"["sh", "-c", "ls /proc/self/fd | wc -l"]"#, "");
+    with(
+        &t,
+        "runc",
+        "exec 7</ 8</etc; $R run -b b c; $R run --preserve-fds 5 -b b c",
+    )
+    .ok()
+    .out("4\n5\n");
+    bundle(&t, r#"["sleep", "1000"]"#, "");
+    with(
+        &t,
+        "runc",
+        "exec 7</; $R create -b b c; $R start c
+         for d in /proc/self/fd/7 /proc/self/fd/7/etc; do $R exec --cwd $d c true; echo $?; done
+         for g in .. ../x a/../../x; do $R exec --cgroup $g c true 2>&1 | grep -c 'not a group below'; done; $R delete -f c",
+    )
+    .ok()
+    .out("255\n255\n1\n1\n1\n");
+}
+
+/// Cases 161, F-19: hooks run once each, in order, with the state of the moment; one that fails undoes all.
+#[test]
+fn hooks_see_the_state_of_their_moment() {
+    needs!(root, busybox, controller("memory"));
+    let t = Sandbox::new("runc");
+    let hook = |name: &str| {
+        format!(
+            r#""{name}": [{{"path": "/bin/sh", "args": ["sh", "-c", "echo {name} $(sed 's/.*\"status\":\"\\([a-z]*\\)\".*/\\1/') >> {}/log"]}}]"#,
+            t.work().display()
+        )
+    };
+    let names = ["prestart", "createRuntime", "poststart", "poststop"];
+    let hooks: Vec<String> = names.iter().map(|name| hook(name)).collect();
+    bundle(
+        &t,
+        r#"["sleep", "1000"]"#,
+        &format!(r#", "hooks": {{{}}}"#, hooks.join(", ")),
+    );
+    with(
+        &t,
+        "runc",
+        "$R create -b b c; cat log; echo -; $R start c; tail -n +3 log; echo -; $R delete -f c; tail -n +4 log",
+    )
+    .ok()
+    .out("prestart creating\ncreateRuntime creating\n-\npoststart running\n-\npoststop stopped\n");
+    bundle(
+        &t,
+        r#"["sleep", "1000"]"#,
+        r#", "hooks": {"createRuntime": [{"path": "/bin/false"}]}"#,
+    );
+    with(&t, "runc", "$R create -b b c; echo $?; ls k; $R list -q")
+        .ok()
+        .out("1\n")
+        .err_has("hook");
+}

@@ -24,6 +24,11 @@ pub(super) fn translate(args: &[OsString]) -> Vec<OsString> {
             Some(translated) => out.extend(translated),
             None => out.push(arg.clone()),
         }
+        if operands == 0 && matches!(bytes, b"checkpoint" | b"restore") {
+            // None of their options is looked at.
+            out.push("--".into());
+            break;
+        }
         if bytes.len() > 1 && bytes.starts_with(b"-") {
             out.extend(rest.by_ref().take(usize::from(wants_value(bytes))).cloned());
         } else {
@@ -110,7 +115,15 @@ pub(super) fn boolean(word: &str) -> Option<bool> {
 /// `--version`, which is read line by line.
 pub(super) fn version() -> String {
     let ours = env!("CARGO_PKG_VERSION");
-    format!("runc version {RUNC}+isobox.{ours}\ncommit: isobox {ours}\nspec: {VERSION}\n")
+    format!(
+        "runc version {}\ncommit: isobox {ours}\nspec: {VERSION}\n",
+        runc_version()
+    )
+}
+
+/// The version of the runc that this stands for, and our own behind it.
+pub(super) fn runc_version() -> String {
+    format!("{RUNC}+isobox.{}", env!("CARGO_PKG_VERSION"))
 }
 
 #[cfg(test)]

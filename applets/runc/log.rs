@@ -90,8 +90,13 @@ impl Observer for Log {
         }
     }
 
-    /// Never in the file: some read all of it as the one error.
+    /// For whoever typed the command. In a file it would be taken for the reason of a failure (some read all of it as the
+    /// one error), and with a file standard error is the container's.
     fn noted(&self, note: &str) {
-        say(&text("warning", note, None));
+        if self.file.is_none() {
+            say(&text("warning", note, None));
+        } else if self.debug {
+            self.record("warning", note, None);
+        }
     }
 }

@@ -1,15 +1,20 @@
 //! runc create, runc run: a container from a bundle.
 
 use std::env;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use argh::{ArgsInfo, FromArgs};
+use isobox::accounts::Accounts;
 use isobox::oci::lifecycle::{Container, New};
 use isobox::oci::making::Making;
-use isobox::oci::spec::Spec;
+use isobox::oci::spec::{Process, Spec};
 use isobox::oci::state::Id;
 use isobox::plan::Outcome;
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use nix::unistd::chdir;
 
 use super::words::{Answer, Failure, not_started, refused};
@@ -118,6 +123,8 @@ impl Create {
         let id = id.ok_or_else(|| Failure::new("invalid container ID format"))?;
         check_console(&spec, socket.is_some(), run.is_none() || detach)?;
         let passed = listeners(&mut spec);
+        let root = spec.root.path.clone();
+        home(&mut spec.process, &root);
         let new = New {
             store: &caller.store,
             id: &id,
@@ -176,7 +183,7 @@ impl Run {
     }
 }
 
-fn here(path: std::ffi::OsString) -> Answer<PathBuf> {
+pub(super) fn here(path: std::ffi::OsString) -> Answer<PathBuf> {
     std::path::absolute(path).map_err(|error| Failure::new(error.to_string()))
 }
 
@@ -225,7 +232,7 @@ pub(super) fn check_console(spec: &Spec, socket: bool, detached: bool) -> Answer
 }
 
 /// Hands on sockets that whoever started us has opened (sd_listen_fds(3)): how many.
-fn listeners(spec: &mut Spec) -> u32 {
+pub(super) fn listeners(spec: &mut Spec) -> u32 {
     let count = env::var("LISTEN_FDS")
         .ok()
         .and_then(|count| count.parse().ok());
@@ -237,12 +244,33 @@ fn listeners(spec: &mut Spec) -> u32 {
     env.push("LISTEN_PID=1".into());
     if let Some(names) = env::var_os("LISTEN_FDNAMES") {
         env.push(
-            [std::ffi::OsStr::new("LISTEN_FDNAMES="), &names]
+            [OsStr::new("LISTEN_FDNAMES="), &names]
                 .into_iter()
                 .collect(),
         );
     }
     count
+}
+
+/// The program finds its user's home in its environment, where nothing else is said: that of the accounts below `root`.
+pub(super) fn home(process: &mut Process, root: &Path) {
+    if process
+        .env
+        .iter()
+        .any(|entry| entry.as_bytes().starts_with(b"HOME="))
+    {
+        return;
+    }
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let user = open(root, flags, Mode::empty()).ok().and_then(|root| {
+        let user = Accounts::of_root(root).user_of(process.user.uid);
+        user.ok().flatten()
+    });
+    let home = user.map(|user| user.home).filter(|home| !home.is_empty());
+    let home = home.unwrap_or_else(|| "/".into());
+    process
+        .env
+        .push([OsStr::new("HOME="), &home].into_iter().collect());
 }
 
 /// What is run detached is created and started; where it cannot be started, nothing of it stays.

@@ -29,7 +29,7 @@ use crate::sys::mount::{
 };
 
 pub use idmap::IdMap;
-pub use options::{Attributes, Options};
+pub use options::{Attributes, Options, option_names};
 pub use refused::why_refused;
 pub use spec::{Spec, fstab_line};
 pub use text::mount_text;

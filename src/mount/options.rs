@@ -83,6 +83,17 @@ const OPTIONS: &[(&str, Means)] = &[
     ("tmpcopyup", Means::CopyUp),
 ];
 
+/// The names of all options that are understood here, but those of file systems.
+pub fn option_names() -> impl Iterator<Item = String> {
+    let plain = OPTIONS
+        .iter()
+        .filter(|(_, means)| !matches!(means, Means::Not(_)));
+    let recursive = OPTIONS.iter().take(RECURSIVE_OPTIONS);
+    plain
+        .map(|(name, _)| (*name).to_owned())
+        .chain(recursive.map(|(name, _)| format!("r{name}")))
+}
+
 /// How many of [`OPTIONS`] have a recursive form.
 const RECURSIVE_OPTIONS: usize = 18;
 

@@ -26,6 +26,7 @@
 
 mod check;
 mod hooks;
+mod join;
 mod namespaces;
 mod process;
 mod seccomp;
@@ -49,6 +50,7 @@ use crate::plan::{Command, Exec, Plan, Slot};
 use crate::process::{Signals, Terminal, Wait};
 
 pub use hooks::run as run_hooks;
+pub(super) use join::{Joining, join};
 pub use seccomp::policy as seccomp_policy;
 
 /// What a caller decides besides the spec.

@@ -12,23 +12,26 @@
 //! Nothing here knows the words of a command line: a refusal is a [`Refusal`], which who asked puts into words.
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::poll::PollTimeout;
 use nix::unistd::Pid;
 
-use super::compile::{Setting, compile};
+use super::compile::{Joining, Setting, compile, join, run_hooks};
 use super::making::{self, Making, Note};
 use super::resources;
-use super::spec::Spec;
+use super::spec::{Resources, Spec};
 use super::state::{Id, Kept, Lock, Record, Store};
 use super::status::{Status, status, wait_for_end};
-use crate::cgroup::{Group, Hierarchies, tree};
+use crate::cgroup::hierarchy::v2_word;
+use crate::cgroup::value::Limit;
+use crate::cgroup::{Group, Hierarchies, Version, tree};
+use crate::enter::{Name, Target};
 use crate::error::{Doing, Error, Result};
 use crate::plan::steps::start::tell_start;
-use crate::plan::{Observer, Outcome, Plan};
+use crate::plan::{Observer, Outcome, Plan, Running};
 use crate::sys::clone::pidfd_send_signal;
 
 /// Why an operation is not for this container.
@@ -184,7 +187,12 @@ impl New<'_> {
             let running = plan.launch(observer)?;
             note.write(running.pid())?;
             drop(lock);
-            running.wait(observer)
+            let after = hooks_after_start(self.spec, &note.kept, &note.record.borrow());
+            if after.is_err() {
+                let _ = pidfd_send_signal(running.pidfd(), libc::SIGKILL);
+            }
+            let outcome = running.wait(observer);
+            after.and(outcome)
         });
         if kept && outcome.is_ok() {
             return Ok(outcome?);
@@ -292,7 +300,14 @@ impl Container {
         let started = tell_start(&self.kept.socket());
         self.kept.remove_socket();
         // It went between our question and our word.
-        started?.ok_or(Refusal::In(Status::Stopped))
+        started?.ok_or(Refusal::In(Status::Stopped))?;
+        let spec = self.spec()?;
+        let after = hooks_after_start(&spec, &self.kept, &self.record);
+        if after.is_err() {
+            // A hook that fails is the end of the container (runtime.md, "Lifecycle").
+            let _ = self.kill(libc::SIGKILL);
+        }
+        Ok(after?)
     }
 
     /// Sends a signal to its first process.
@@ -323,7 +338,7 @@ impl Container {
             }
         }
         match self.record.first() {
-            Some(_) if self.record.cgroup_paths.is_empty() => self.kill(signal),
+            Some(_) if self.record.own_groups().is_empty() => self.kill(signal),
             _ => Ok(()),
         }
     }
@@ -333,8 +348,8 @@ impl Container {
     /// # Errors
     /// Where a group cannot be listed.
     pub fn processes(&self) -> Result<Vec<Pid>> {
-        let groups = self.groups();
-        if self.record.cgroup_paths.is_empty() {
+        let groups = self.record.own_groups();
+        if groups.is_empty() {
             return Ok(self
                 .record
                 .first()
@@ -368,7 +383,7 @@ impl Container {
     }
 
     fn freeze(&self, frozen: bool) -> Answer<()> {
-        match tree::freeze_groups(&self.groups(), frozen)? {
+        match tree::freeze_groups(&self.record.own_groups(), frozen)? {
             true => Ok(()),
             false => {
                 Err(Error::new("the container has no control group that can be frozen").into())
@@ -411,9 +426,27 @@ pub fn clear(store: &Path, id: &Id) -> Result<()> {
     }
 }
 
+/// Runs the hooks that follow the start.
+fn hooks_after_start(spec: &Spec, kept: &Kept, record: &Record) -> Result<()> {
+    let (id, bundle) = (kept.id().as_str(), record.bundle());
+    let state = ("running", record.init_process_pid);
+    run_hooks("poststart", spec, (id, bundle), state)
+}
+
+/// Runs the hooks that follow the end of a container. What they fail with is told, and stops nothing.
+fn hooks_after_end(kept: &Kept, record: &Record) -> Result<()> {
+    let text = kept.read("config.json")?;
+    let spec = text.map(|text| Spec::parse(&text)).transpose()?;
+    let Some(spec) = spec.filter(|_| record.isobox.poststop) else {
+        return Ok(());
+    };
+    let (id, bundle) = (kept.id().as_str(), record.bundle());
+    run_hooks("poststop", &spec, (id, bundle), ("stopped", 0))
+}
+
 /// Ends what lives of a container, removes its control groups and, last, what is written down of it.
 fn take_away(kept: &Kept, record: &Record) -> Result<()> {
-    let groups = record.groups();
+    let groups = record.own_groups();
     if let Some((_, pidfd)) = record.first() {
         // Frozen by v1 it could not end; one that ended meanwhile is what we want.
         let _ = tree::is_frozen(&groups).then(|| tree::freeze_groups(&groups, false));
@@ -429,7 +462,13 @@ fn take_away(kept: &Kept, record: &Record) -> Result<()> {
         tree::remove_one(group, true)?;
     }
     remove_above(&record.isobox.made_above);
-    kept.remove()
+    // Once the first process is there the container is; what was never made needs no hooks.
+    let hooks = match record.isobox.poststop && record.init_process_pid > 0 {
+        true => hooks_after_end(kept, record),
+        false => Ok(()),
+    };
+    kept.remove()?;
+    hooks
 }
 
 /// Removes the groups that were made above a container's own, deepest first, as far as nobody else uses them.
@@ -443,5 +482,150 @@ fn remove_above(paths: &[PathBuf]) {
             path,
             nix::unistd::UnlinkatFlags::RemoveDir,
         );
+    }
+}
+
+/// A program that is to join a container.
+#[derive(Debug)]
+pub struct Exec<'a> {
+    /// The container's spec, with the program as its `process`.
+    pub spec: &'a Spec,
+    /// What the caller decides.
+    pub making: Making,
+    /// A group below the container's own, by controller where one is named; several where they differ.
+    pub below: Vec<(Option<String>, PathBuf)>,
+    /// Also where the container is paused: the program waits until it is resumed.
+    pub ignore_paused: bool,
+    /// A file for the number of the program.
+    pub pid_file: Option<PathBuf>,
+    /// A socket for its pidfd.
+    pub pidfd_socket: Option<PathBuf>,
+}
+
+impl Container {
+    /// The plan by which a program joins, to be told.
+    ///
+    /// # Errors
+    /// Where the container has no process to join, and for a program that cannot be meant.
+    pub fn joining(&self, exec: &Exec<'_>) -> Answer<Plan> {
+        match self.status()? {
+            Status::Created | Status::Running => {}
+            Status::Paused if exec.ignore_paused => {}
+            other => return Err(Refusal::In(other)),
+        }
+        let target = Name {
+            pid: Pid::from_raw(self.record.init_process_pid),
+            inode: Some(self.record.isobox.pidfd).filter(|inode| *inode != 0),
+        };
+        let joining = Joining {
+            target: Target::hold(target, "ns")?,
+            spec: exec.spec,
+            groups: below(self.groups(), &exec.below)?,
+            making: &exec.making,
+        };
+        Ok(join(joining)?)
+    }
+
+    /// Runs a program in it and waits for its end; a detached one runs on.
+    ///
+    /// # Errors
+    /// As [`Container::joining`], and of the step that failed.
+    pub fn exec(&self, exec: &Exec<'_>, observer: &dyn Observer) -> Answer<Outcome> {
+        let plan = self.joining(exec)?;
+        let running = plan.launch(observer)?;
+        let noted = note_program(exec, &running);
+        if noted.is_err() {
+            let _ = pidfd_send_signal(running.pidfd(), libc::SIGKILL);
+        }
+        noted?;
+        match exec.making.detached {
+            true => Ok(Outcome::Exited(0)),
+            false => Ok(running.wait(observer)?),
+        }
+    }
+}
+
+fn note_program(exec: &Exec<'_>, running: &Running<'_>) -> Result<()> {
+    if let Some(path) = &exec.pidfd_socket {
+        making::send_pidfd(path, running.pidfd())?;
+    }
+    match &exec.pid_file {
+        Some(path) => making::write_pid_file(path, running.pid()),
+        None => Ok(()),
+    }
+}
+
+/// The groups below these that a program is to be in.
+fn below(mut groups: Vec<Group>, paths: &[(Option<String>, PathBuf)]) -> Result<Vec<Group>> {
+    for (controller, path) in paths {
+        let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+        let path = path.strip_prefix("/").unwrap_or(path);
+        if !path.components().all(inside) {
+            return Err(Error::new("not a group below the container's own").on(path));
+        }
+        let meant = |group: &Group| match controller.as_deref() {
+            None => true,
+            Some("") => group.hierarchy.version == Version::V2,
+            Some(name) => group.hierarchy.holds(v2_word(name)),
+        };
+        let mut found = false;
+        for group in groups.iter_mut().filter(|group| meant(group)) {
+            group.path.push(path);
+            found = true;
+            if !group.exists() {
+                return Err(Error::new("no such cgroup")
+                    .on(group.shown())
+                    .errno_is(Errno::ENOENT));
+            }
+        }
+        if !found {
+            let name = controller.clone().unwrap_or_default();
+            return Err(Error::new("the container has no control group of").on(name));
+        }
+    }
+    Ok(groups)
+}
+
+impl Container {
+    /// Changes its limits; what is not said stays as it is.
+    ///
+    /// # Errors
+    /// Where it has ended, for what cannot be set, and the kernel's answer.
+    pub fn update(&self, mut resources: Resources) -> Answer<()> {
+        if self.status()? == Status::Stopped {
+            return Err(Refusal::In(Status::Stopped));
+        }
+        let groups = self.groups();
+        let holder = |controller: &str| {
+            groups.iter().find(|group| match controller {
+                "cgroup" => group.hierarchy.version == Version::V2,
+                name => group.hierarchy.holds(name),
+            })
+        };
+        // Memory and swap are limited together: swap alone is meant beside the memory that there is.
+        let memory = &mut resources.memory;
+        if let (Some(_), None, Some(group)) = (memory.swap, memory.limit, holder("memory")) {
+            let now = group.get("memory.max")?;
+            memory.limit = Some(now.trim().parse().unwrap_or(-1));
+        }
+        let both = resources
+            .memory
+            .limit
+            .and_then(|limit| u64::try_from(limit).ok());
+        for setting in resources::settings(&resources)? {
+            let absent = || Error::new("the container has no control group for").on(&setting.name);
+            let group = holder(setting.controller()).ok_or_else(absent)?;
+            set(group, &setting, both.map(Limit::At))?;
+        }
+        Ok(())
+    }
+}
+
+/// Sets one; a file that this kernel does not have, and nobody asked for by name, is none.
+fn set(group: &Group, setting: &crate::cgroup::Setting, memory: Option<Limit>) -> Result<()> {
+    let done = group.set(setting, memory).map(drop);
+    match done {
+        Err(error) if setting.implied && error.errno() == Some(Errno::ENOENT) => Ok(()),
+        other => other,
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -16,7 +16,7 @@ use nix::unistd::{Pid, geteuid};
 use super::spec::{Spec, VERSION};
 use super::state::{Config, Id, Kept, Own, Record, write_beside};
 use super::time;
-use crate::cgroup::{Group, Hierarchies, Setting, Version, group_path};
+use crate::cgroup::{Group, Hierarchies, Setting, Version, group_path, tree};
 use crate::error::{Doing, Error, Result};
 use crate::plan::confine::{Confinement, Place};
 use crate::plan::steps::process::DeathSignal;
@@ -115,7 +115,7 @@ impl Note {
         self.kept.keep(&record)?;
         if let Some(path) = &self.pidfd_socket {
             let pidfd = pidfd_open(first).doing("cannot hold the first process")?;
-            send_pidfd(path, &pidfd)?;
+            send_pidfd(path, pidfd.as_fd())?;
         }
         match &self.pid_file {
             Some(path) => write_pid_file(path, first),
@@ -128,9 +128,9 @@ impl Note {
 ///
 /// # Errors
 /// Those of connect(2) and sendmsg(2).
-pub fn send_pidfd(path: &Path, pidfd: &OwnedFd) -> Result<()> {
+pub fn send_pidfd(path: &Path, pidfd: BorrowedFd<'_>) -> Result<()> {
     let line = crate::plan::steps::start::connect_to(path)?;
-    terminal::send(line.as_fd(), pidfd.as_fd())
+    terminal::send(line.as_fd(), pidfd)
 }
 
 /// Writes the number of a process to a file, which is there as a whole or not at all.
@@ -235,11 +235,15 @@ pub fn record(id: &Id, spec: &Spec, bundle: &Path, confinement: Option<&Confinem
         .collect();
     labels.push(format!("bundle={}", bundle.display()));
     let mut cgroup_paths = BTreeMap::new();
-    let mut made_above = Vec::new();
+    let (mut made_above, mut shared) = (Vec::new(), Vec::new());
     for group in confinement
         .iter()
         .flat_map(|confinement| confinement.groups())
     {
+        let here = std::slice::from_ref(group);
+        if group.exists() && tree::processes(here).is_ok_and(|all| !all.is_empty()) {
+            shared.push(group.shown());
+        }
         for name in names(group) {
             cgroup_paths.insert(name, group.shown());
         }
@@ -265,6 +269,7 @@ pub fn record(id: &Id, spec: &Spec, bundle: &Path, confinement: Option<&Confinem
         cgroup_paths,
         isobox: Own {
             made_above,
+            shared,
             poststop: !spec.hooks.poststop.is_empty(),
             ..Own::default()
         },

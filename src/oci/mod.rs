@@ -9,6 +9,7 @@
 
 mod additions;
 mod compile;
+pub mod events;
 pub mod lifecycle;
 pub mod making;
 #[cfg(feature = "image")]
@@ -16,6 +17,7 @@ pub mod of_image;
 mod profile;
 mod resources;
 pub mod spec;
+mod starter;
 
 pub use additions::Additions;
 pub use compile::{Setting, compile, run_hooks, seccomp_policy};

@@ -104,6 +104,8 @@ pub struct Own {
     pub pidfd: u64,
     /// The control groups that were made above its own.
     pub made_above: Vec<PathBuf>,
+    /// Those of its control groups that others were in before it: not its own to stop, to end or to remove.
+    pub shared: Vec<PathBuf>,
     /// Programs to be run when it is gone.
     pub poststop: bool,
 }

@@ -87,7 +87,15 @@ impl Record {
         (stat.start == self.init_process_start).then_some((pid, pidfd))
     }
 
-    /// Its control groups that are there. Those it shares with nobody: they are its own to stop and to remove.
+    /// Its control groups that are there and that nobody else was in before: its own to stop and to remove.
+    pub fn own_groups(&self) -> Vec<Group> {
+        let shared = |group: &Group| self.isobox.shared.contains(&group.shown());
+        let mut groups = self.groups();
+        groups.retain(|group| !shared(group));
+        groups
+    }
+
+    /// Its control groups that are there.
     pub fn groups(&self) -> Vec<Group> {
         if self.cgroup_paths.is_empty() {
             return Vec::new();
@@ -121,7 +129,7 @@ pub fn status(kept: &Kept, record: &Record) -> Result<Status> {
             Status::Stopped
         });
     }
-    if tree::is_frozen(&record.groups()) {
+    if tree::is_frozen(&record.own_groups()) {
         return Ok(Status::Paused);
     }
     Ok(match is_awaited(&kept.socket())? {

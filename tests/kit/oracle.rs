@@ -207,6 +207,15 @@ fn processes(sandbox: &Sandbox) -> Vec<(i32, String)> {
     found
 }
 
+/// Whether a group bears the name of another sandbox of this run, or lies in one that does.
+fn is_neighbours(path: &Path, sandbox: &Sandbox) -> bool {
+    let run = format!("-{}-", std::process::id());
+    path.iter().any(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("isobox-") && name.contains(&run) && *name != *sandbox.id
+    })
+}
+
 fn cgroups(sandbox: &Sandbox) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut left = vec![PathBuf::from("/sys/fs/cgroup")];
@@ -218,7 +227,7 @@ fn cgroups(sandbox: &Sandbox) -> BTreeSet<String> {
             let path = entry.path();
             let shown = path.to_string_lossy().into_owned();
             let ours = shown.contains("isobox") && !shown.contains("isobox-bench");
-            let named = ours || shown.contains(&sandbox.id);
+            let named = (ours || shown.contains(&sandbox.id)) && !is_neighbours(&path, sandbox);
             let empty = || {
                 fs::read_to_string(path.join("cgroup.procs")).is_ok_and(|procs| procs.is_empty())
             };

@@ -2,6 +2,7 @@
 
 use super::namespaces::{maps_of_self, oom_score};
 use super::{Line, Setting, bad};
+use crate::capability::Set;
 use crate::decimal::decimal;
 use crate::error::{Error, Result};
 use crate::namespace::Kind;
@@ -164,7 +165,8 @@ fn capabilities(plan: &mut Plan, process: &Process) {
             caps.bounding.set,
             caps.permitted.set,
             caps.inheritable.set,
-            caps.ambient.set,
+            // An ambient capability that is not inheritable cannot be; runc's own `spec` asks for such.
+            Set(caps.ambient.set.0 & caps.inheritable.set.0),
         )
     });
 }

@@ -98,6 +98,39 @@ impl Step for MakeGroup {
     }
 }
 
+/// Opens the directory of a group that is there, for a fork into it (v2).
+#[derive(Debug)]
+pub struct OpenGroup {
+    /// The group.
+    pub group: Group,
+    /// Where its directory is left.
+    pub slot: Slot,
+}
+
+impl Step for OpenGroup {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        cx.put(self.slot, self.group.open()?);
+        Ok(())
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("open({:?}, O_PATH|O_DIRECTORY)", self.group.shown()),
+            "the program will be born in this group, by its descriptor",
+            "moved there later, it would wait for an RCU grace period: about ten milliseconds",
+            man(&self.group),
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
+    }
+}
+
 /// Enables controllers for the groups below one.
 #[derive(Debug)]
 pub struct EnableControllers {

@@ -1,0 +1,154 @@
+//! A program that joins a container: in its groups, its namespaces and its root, with no more than it may do there.
+//!
+//! ```text
+//! parent   holds the first process, hides; joins the PID namespace, which is for its children alone
+//! child    joins the control groups (on v2 it is born there), then every other namespace
+//!          session, terminal, working directory, limits, groups, ids, capabilities, filter; exec
+//! ```
+//!
+//! The parent stays where it was in all else, so that it can write what it was told to write there.
+
+use nix::sched::CloneFlags;
+use nix::unistd::geteuid;
+
+use super::{Setting, line, load_filter, process, tree};
+use crate::cgroup::{Group, Version};
+use crate::enter::Target;
+use crate::error::{Error, Result};
+use crate::namespace::{CLONE_NEWTIME, flags};
+use crate::oci::making::Making;
+use crate::oci::spec::Spec;
+use crate::plan::steps::attributes::CloseOnExec;
+use crate::plan::steps::cgroup::{JoinGroup, OpenGroup};
+use crate::plan::steps::enter::{Hide, HoldTarget, Join, Pass};
+use crate::plan::steps::process::DeathSignal;
+use crate::plan::steps::root::Chdir;
+use crate::plan::steps::terminal::{NewSession, TakeTerminal};
+use crate::plan::{Command, Exec, Fork, Plan, Slot};
+use crate::process::{Signals, Wait};
+
+/// A program that is to join a container.
+#[derive(Debug)]
+pub(crate) struct Joining<'a> {
+    /// The container's first process.
+    pub target: Target,
+    /// The container, with the program as its `process`.
+    pub spec: &'a Spec,
+    /// The groups that it joins.
+    pub groups: Vec<Group>,
+    /// What the caller decides.
+    pub making: &'a Making,
+}
+
+/// The plan of a program that joins a container.
+///
+/// # Errors
+/// For a process that cannot be meant.
+pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
+    let Joining {
+        target,
+        spec,
+        groups,
+        making,
+    } = joining;
+    let args = spec.process.args.iter().cloned();
+    let command = Command::new(args).ok_or_else(|| Error::new("no program given"))?;
+    let exec = Exec::new(command, spec.process.env.clone())
+        .said_in_scripts()
+        .failing_with("cannot execute")
+        .binaries_only();
+    let setting = Setting {
+        input: true,
+        making: Some(making),
+        ..Setting::default()
+    };
+    let mut plan = Plan::new(exec);
+    let terminal = spec.process.terminal.then(|| line(&mut plan, setting));
+    plan.wait(Wait {
+        signals: match making.detached {
+            true => Signals::Natural,
+            false => Signals::Proxy,
+        },
+        terminal: terminal.and_then(|line| line.relay),
+    });
+    enter(&mut plan, target, groups, making)?;
+    plan.then(NewSession);
+    if let Some(line) = terminal {
+        let multiplexer = match tree::has_own_terminals(spec) {
+            true => "/dev/pts/ptmx",
+            false => "/dev/ptmx",
+        };
+        process::open_terminal(&mut plan, spec, line, multiplexer);
+        plan.then(TakeTerminal {
+            peer: line.peer,
+            session: false,
+        });
+    }
+    plan.then(Chdir {
+        dir: spec.process.cwd.clone(),
+        create: false,
+    });
+    process::privileges(&mut plan, spec, setting)?;
+    plan.then(CloseOnExec {
+        but: making.preserve,
+    });
+    if spec.process.no_new_privileges {
+        load_filter(&mut plan, spec)?;
+    }
+    Ok(plan)
+}
+
+/// Into the groups and the namespaces.
+fn enter(plan: &mut Plan, target: Target, groups: Vec<Group>, making: &Making) -> Result<()> {
+    let pid = target.pid();
+    let kinds = flags(&target.all_kinds()?);
+    // What is for children alone, and what a process that shares memory may not join; an ordinary user gets the
+    // privilege for it by joining the user namespace.
+    let mut first = kinds & (CloneFlags::CLONE_NEWPID | CLONE_NEWTIME);
+    if !geteuid().is_root() {
+        first |= kinds & CloneFlags::CLONE_NEWUSER;
+    }
+    let pidfd = plan.slot();
+    plan.then(HoldTarget {
+        target,
+        slot: pidfd,
+    });
+    let (v2, v1): (Vec<Group>, Vec<Group>) = groups
+        .into_iter()
+        .partition(|group| group.hierarchy.version == Version::V2);
+    let born_in = v2.into_iter().next().map(|group| {
+        let slot = plan.slot();
+        plan.then(OpenGroup {
+            group: group.seat(),
+            slot,
+        });
+        slot
+    });
+    plan.then(Hide);
+    plan.then(pass(Pass::Last, pid, pidfd, first));
+    plan.fork(Fork {
+        namespaces: CloneFlags::empty(),
+        cgroup: born_in,
+        why: "a PID namespace takes in only those who are born there".into(),
+        without: "the program would go on under a number of our own PID namespace".into(),
+    });
+    if making.dies_with_maker() {
+        plan.then(DeathSignal {
+            signal: libc::SIGKILL,
+        });
+    }
+    for group in v1 {
+        plan.then(JoinGroup::new(group, true));
+    }
+    plan.then(pass(Pass::Outside, pid, pidfd, kinds - first));
+    plan.then(pass(Pass::Last, pid, pidfd, kinds - first));
+    Ok(())
+}
+
+fn pass(pass: Pass, pid: nix::unistd::Pid, pidfd: Slot, kinds: CloneFlags) -> Join {
+    Join {
+        pass,
+        target: Some((pid, pidfd, kinds)),
+        opened: Vec::new(),
+    }
+}
