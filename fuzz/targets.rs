@@ -139,6 +139,10 @@ pub fn spec(input: &[u8]) {
 /// The members of an archive, or why it is refused. Every member comes with all its data.
 pub fn members(archive: &[u8]) -> Result<Vec<Member>, String> {
     let mut input = archive;
+    #[allow(
+        clippy::needless_borrows_for_generic_args,
+        reason = "what is left of it is looked at"
+    )]
     let mut reader = Reader::new(&mut input);
     let mut member = Member::default();
     let mut all = Vec::new();

@@ -170,6 +170,7 @@ fn nothing_gets_out_of_the_tree() {
 
 /// Members that are refused, each with its reason, and nothing is left.
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of archives")]
 fn what_is_odd_is_refused() {
     needs!(root);
     let t = sandbox();
@@ -406,7 +407,7 @@ fn what_is_damaged_is_refused() {
         ("no-end", whole[..whole.len() - 1024].to_vec()),
         ("in-data", whole[..whole.len() - 1024 - 300].to_vec()),
         ("in-header", whole[..1024 + 100].to_vec()),
-        ("sum", [&whole[..1024], &[b'x'], &whole[1025..]].concat()),
+        ("sum", [&whole[..1024], b"x", &whole[1025..]].concat()),
         (
             "twice",
             tar(&[

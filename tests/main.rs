@@ -73,9 +73,9 @@ mod switch_root;
 mod unshare;
 mod unshare_hints;
 #[cfg(feature = "net")]
-mod why;
-#[cfg(feature = "net")]
 mod veth;
+#[cfg(feature = "net")]
+mod why;
 
 #[test]
 fn every_file_is_in_the_suite() {

@@ -84,6 +84,7 @@ fn refused(ran: &Ran, why: &str) {
 }
 
 /// Runs a script in a container that differs by what `with` says; gives what it printed.
+#[allow(clippy::needless_pass_by_value, reason = "a literal at every call")]
 fn inside(t: &Sandbox, script: &str, with: Config<'_>) -> String {
     let config = Config { script, ..with };
     let ran = config.run(t);

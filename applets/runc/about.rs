@@ -13,8 +13,8 @@ use isobox::namespace::Kind;
 use isobox::oci::spec::{Namespace, Spec, VERSION};
 use nix::unistd::{chdir, getegid, geteuid};
 
-use super::words::{Answer, Failure};
 use super::exactly;
+use super::words::{Answer, Failure};
 use crate::cli::raw::Raw;
 use crate::cli::{Exit, help};
 

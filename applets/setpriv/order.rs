@@ -327,6 +327,18 @@ impl Args {
     }
 }
 
+/// A filter of rules in JSON.
+#[cfg(feature = "oci")]
+fn profile(file: &std::path::Path) -> Result<Filter> {
+    let (policy, flags) = isobox::oci::seccomp_policy(&isobox::oci::spec::Seccomp::of_file(file)?)?;
+    policy.filter(flags)
+}
+
+#[cfg(not(feature = "oci"))]
+fn profile(_: &std::path::Path) -> Result<Filter> {
+    Err(Error::new("this build of isobox reads no profiles in JSON"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,16 +415,4 @@ mod tests {
             assert_eq!(format!("{again:?}"), format!("{first:?}"), "{script}");
         }
     }
-}
-
-/// A filter of rules in JSON.
-#[cfg(feature = "oci")]
-fn profile(file: &std::path::Path) -> Result<Filter> {
-    let (policy, flags) = isobox::oci::seccomp_policy(&isobox::oci::spec::Seccomp::of_file(file)?)?;
-    policy.filter(flags)
-}
-
-#[cfg(not(feature = "oci"))]
-fn profile(_: &std::path::Path) -> Result<Filter> {
-    Err(Error::new("this build of isobox reads no profiles in JSON"))
 }

@@ -207,7 +207,7 @@ fn ours(archive: &[u8]) -> Result<Vec<Line>, String> {
 }
 
 /// Where another one gives up it says so, and nobody takes what it told until then for the whole.
-fn judge(ours: &[Line], theirs: &[Line], complaint: Option<String>, who: &str) {
+fn judge(ours: &[Line], theirs: &[Line], complaint: Option<&str>, who: &str) {
     let same = match complaint {
         Some(_) => ours.starts_with(theirs),
         None => ours == theirs,
@@ -230,14 +230,13 @@ fn others_find_the_same_members_or_we_refuse() {
         };
         compared += 1;
         let (python, complaint) = python.members(archive);
-        judge(&ours, &python, complaint, "Python");
+        judge(&ours, &python, complaint.as_deref(), "Python");
         let (gnu, complaint) = gnu(archive);
-        judge(&ours, &gnu, complaint, "GNU tar");
+        judge(&ours, &gnu, complaint.as_deref(), "GNU tar");
     });
-    println!("{compared} archives compared, {refused} refused");
     assert!(
         compared > 10,
-        "nearly everything is refused: nothing was compared"
+        "{refused} archives are refused, and {compared} compared"
     );
 }
 

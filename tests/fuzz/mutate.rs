@@ -116,6 +116,10 @@ impl<'a> Mutator<'a> {
 }
 
 /// Sets the checksum of every header of a tar archive, as far as headers can be followed.
+#[allow(
+    clippy::ptr_arg,
+    reason = "one of the functions that may also change the length"
+)]
 pub fn fix_tar(archive: &mut Vec<u8>) {
     let mut at = 0;
     while let Some(block) = archive.get_mut(at..at + 512) {
