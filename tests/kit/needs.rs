@@ -131,6 +131,7 @@ pub fn host(program: &str) -> Need {
 }
 
 /// A v1 hierarchy holds this controller.
+#[cfg(feature = "cgroup")]
 pub fn v1(name: &str) -> Need {
     let tasks = PathBuf::from("/sys/fs/cgroup").join(name).join("tasks");
     if tasks.exists() {
