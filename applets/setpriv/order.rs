@@ -8,7 +8,7 @@
 //! 6. Landlock, and last the filter, which may forbid anything that comes before it.
 
 use isobox::accounts::{Accounts, User};
-use isobox::capability::{self, Change, Set};
+use isobox::capability::{Change, Set};
 use isobox::error::{Error, Result};
 use isobox::landlock::{self, Domain};
 use isobox::plan::steps::attributes::{
@@ -21,7 +21,7 @@ use isobox::plan::steps::landlock::{MakeRuleset, RestrictSelf};
 use isobox::plan::steps::seccomp::{LoadFilter, Origin};
 use isobox::plan::{Command, Plan};
 use isobox::rlimit::Limit;
-use isobox::seccomp::{Filter, SPEC_ALLOW, default_policy};
+use isobox::seccomp::Filter;
 use nix::unistd::Uid;
 
 use super::{Args, CANNOT_SET, values};
@@ -210,11 +210,20 @@ impl Args {
     }
 
     /// The default profile for what the bounding set will be.
+    #[cfg(feature = "oci")]
     fn default_filter(&self) -> Result<Filter> {
         let caps = self.capabilities()?.and_then(|caps| caps.bounding);
-        let bounding = capability::bounding();
+        let bounding = isobox::capability::bounding();
         let bounding = caps.map_or(bounding, |change| change.of(bounding));
-        default_policy(bounding).filter(SPEC_ALLOW)
+        isobox::seccomp::default_policy(bounding).filter(isobox::seccomp::SPEC_ALLOW)
+    }
+
+    #[cfg(not(feature = "oci"))]
+    #[allow(clippy::unused_self, reason = "as in a build that has profiles")]
+    fn default_filter(&self) -> Result<Filter> {
+        Err(Error::new(
+            "this build of isobox has no profile of system calls",
+        ))
     }
 
     fn label(&self, plan: &mut Plan) -> Result<()> {

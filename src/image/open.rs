@@ -159,7 +159,11 @@ mod tests {
         for (path, want) in cases {
             let mut writer = Writer::new(Vec::new());
             writer.directory(b"./").unwrap();
-            writer.file(path.as_bytes(), b"").unwrap();
+            if path.ends_with('/') {
+                writer.directory(path.as_bytes()).unwrap();
+            } else {
+                writer.file(path.as_bytes(), b"").unwrap();
+            }
             let tar = writer.finish().unwrap();
             assert_eq!(what_is(&tar).unwrap(), want, "{path}");
         }

@@ -312,7 +312,7 @@ mod tests {
             ("localhost:5000/x", "localhost:5000/x:latest"),
             ("127.0.0.1:5000/lab:1", "127.0.0.1:5000/lab:1"),
             ("[::1]:5000/x", "[::1]:5000/x:latest"),
-            ("MyHost/x", "myhost/x:latest"),
+            ("MyHost/x", "MyHost/x:latest"),
             ("REG.io:443/x", "reg.io:443/x:latest"),
             ("x:5000", "docker.io/library/x:5000"),
             ("a__b/c-----d.e", "docker.io/a__b/c-----d.e:latest"),

@@ -477,7 +477,7 @@ mod tests {
         assert!(kept.record().is_err());
         assert_eq!(store.ids().unwrap(), std::slice::from_ref(&id));
         kept.remove().unwrap();
-        kept.remove().unwrap_err();
+        kept.remove().unwrap();
         assert!(store.find(&id).unwrap().is_none() && store.ids().unwrap().is_empty());
         std::fs::remove_dir_all(&path).unwrap();
     }
