@@ -183,22 +183,25 @@ fn what_is_missing_says_so() {
 fn names_of_an_ordinary_user() {
     needs!(userns);
     let t = Sandbox::new("ip");
+    // It is the user's only where it belongs to the user.
+    let runtime = t.work().join("run");
+    t.user().cmd("mkdir -m 700 run").run().ok();
     let run = t
         .user()
         .cmd("ip netns add blue")
-        .env("XDG_RUNTIME_DIR", t.work())
+        .env("XDG_RUNTIME_DIR", &runtime)
         .run();
     run.status(1)
         .err_has("mount --make-shared")
         .hint("unshare -rm");
-    std::fs::remove_dir_all(t.work().join("netns")).unwrap();
+    std::fs::remove_dir_all(runtime.join("netns")).unwrap();
     t.user()
         .cmd(
             "unshare -rmn sh -c 'ip netns add blue && ip netns && ip -n blue link set lo up && ip -n blue -br link show lo | cut -c 1-2
              ip link add a type veth peer name b netns blue && ip netns exec blue ip -br link show b | cut -c 1
-             nsenter --net=$XDG_RUNTIME_DIR/netns/blue ip -o link | wc -l; ip netns del --wait blue; ip -o link | wc -l'; rmdir netns",
+             nsenter --net=$XDG_RUNTIME_DIR/netns/blue ip -o link | wc -l; ip netns del --wait blue; ip -o link | wc -l'; rmdir run/netns run",
         )
-        .env("XDG_RUNTIME_DIR", t.work())
+        .env("XDG_RUNTIME_DIR", &runtime)
         .run()
         .ok()
         .out("blue\nlo\nb\n2\n1\n");
