@@ -143,8 +143,12 @@ impl<'a> Archive<'a> {
             gid: own(stat.st_gid, self.options.owner.map(|owner| owner.1)),
             modified: stat.st_mtime,
             device: (number(major(stat.st_rdev)), number(minor(stat.st_rdev))),
-            shared: (stat.st_nlink > 1)
-                .then(|| ((stat.st_dev, stat.st_ino), number(stat.st_nlink))),
+            shared: (stat.st_nlink > 1).then(|| {
+                (
+                    (stat.st_dev, stat.st_ino),
+                    u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
+                )
+            }),
         };
         match stat.st_mode & libc::S_IFMT {
             libc::S_IFDIR => {
