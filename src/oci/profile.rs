@@ -20,8 +20,8 @@ impl Spec {
     /// The default profile around a program in a root. With `maps` (of user and group ids) it gets a user
     /// namespace of its own.
     pub fn new(args: Vec<OsString>, root: Root, maps: Option<[Vec<Range>; 2]>) -> Self {
-        let rootless = maps.is_some();
         let [uids, gids] = maps.unwrap_or_default();
+        let rootless = !uids.is_empty();
         let kinds = Kind::ALL.into_iter().filter(|kind| match kind {
             Kind::User => rootless,
             Kind::Time => false,
