@@ -224,7 +224,10 @@ fn what_cannot_be_is_refused() {
         ),
         ("mkfifo f; mkrootfs --add $PWD/f r", "f: Invalid argument"),
         ("mkrootfs --add $PWD/bad r", "not a sound ELF file:"),
-        ("mkrootfs -o zip r", "cannot make 'zip': dir, tar, cpio or oci-bundle"),
+        (
+            "mkrootfs -o zip r",
+            "cannot make 'zip': dir, tar, cpio or oci-bundle",
+        ),
         (
             "SOURCE_DATE_EPOCH=now mkrootfs r",
             "SOURCE_DATE_EPOCH is no number of seconds: now",
