@@ -1,0 +1,377 @@
+//! container run: the flags of docker run make an OCI spec (`isobox::oci`), which is compiled to a plan.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use argh::{ArgsInfo, FromArgs};
+use isobox::accounts::Accounts;
+use isobox::cgroup::limits::Limits;
+use isobox::credentials::{Identity, identity};
+use isobox::error::{Doing, Error, Result};
+use isobox::idmap::{self, Block, Range, Single, with_single};
+use isobox::oci::spec::Seccomp;
+use isobox::oci::{self, Resources, Root, Setting, Spec, User};
+use isobox::plan::Plan;
+use isobox::root;
+use isobox::subid;
+use nix::unistd::{getegid, geteuid};
+
+use super::network;
+use super::values::{
+    CgroupPath, CgroupView, Ids, absolute_inside, bind, capabilities, check_name, set_variable,
+    single_maps,
+};
+use crate::cli::plan::{Explain, perform};
+use crate::cli::raw::{Raw, words};
+use crate::cli::{Exit, help};
+
+/// run a program in a new container, and end as it ends
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "run",
+    example = "container run --rootfs ./alpine -it -v ./src:/src:ro -w /src sh",
+    example = "container run --rootfs host --memory 256M --cpus 1.5 --pids 100 make",
+    note = "An ordinary user's container has a user namespace of its own. Nothing is kept of a container: files written on the host's root, and on anything not given with --rootfs DIR or -v, are gone with it."
+)]
+pub(super) struct Run {
+    /// the directory to be the root, or host for the machine's own root, below a layer that is thrown away
+    #[argh(option, arg_name = "dir|host")]
+    rootfs: Option<Raw>,
+    /// run the container that config.json in this directory describes, as it stands there
+    #[argh(option, short = 'b', arg_name = "dir")]
+    bundle: Option<Raw>,
+    /// the host name inside
+    #[argh(option, arg_name = "name")]
+    hostname: Option<Raw>,
+    /// the container's name, which is its host name too unless --hostname says another
+    #[argh(option, arg_name = "name")]
+    name: Option<Raw>,
+    /// run as this user and group, by name (of the root's own /etc/passwd) or number
+    #[argh(option, short = 'u', arg_name = "user[:group]")]
+    user: Option<Raw>,
+    /// set this variable; NAME alone takes it from our environment
+    #[argh(option, short = 'e', arg_name = "name=value")]
+    env: Vec<Raw>,
+    /// start in this directory, which is made where it is missing
+    #[argh(option, short = 'w', arg_name = "dir")]
+    workdir: Option<Raw>,
+    /// make the root read-only
+    #[argh(switch)]
+    read_only: bool,
+    /// show a directory or file of the host inside: SRC:DST[:ro]
+    #[argh(option, short = 'v', arg_name = "src:dst[:ro]")]
+    volume: Vec<Raw>,
+    /// give it a terminal of its own
+    #[argh(switch, short = 't')]
+    tty: bool,
+    /// connect our standard input; without it the program's is empty
+    #[argh(switch, short = 'i')]
+    interactive: bool,
+    /// put a first process above the program that passes signals on and collects what ends
+    #[argh(switch)]
+    init: bool,
+    /// remove the container when it ends, as is always done
+    #[argh(switch)]
+    #[allow(
+        dead_code,
+        reason = "nothing of a container is kept: this asks for what is so anyhow"
+    )]
+    rm: bool,
+    /// limit memory to this many bytes (100M)
+    #[argh(option, short = 'm', arg_name = "size")]
+    memory: Option<String>,
+    /// let it have this much swap, or max; without this a memory limit means no swap
+    #[argh(option, arg_name = "size")]
+    swap: Option<String>,
+    /// limit CPU time to this many CPUs (1.5), or to a part of one (20%)
+    #[argh(option, arg_name = "cpus")]
+    cpus: Option<String>,
+    /// the CPUs it may run on (0-1,4)
+    #[argh(option, arg_name = "list")]
+    cpuset: Option<String>,
+    /// how many processes and threads it may have
+    #[argh(option, arg_name = "count")]
+    pids: Option<String>,
+    /// limit io, as DEVICE:rbps=1M,wiops=100 (a path stands for the disk it is on)
+    #[argh(option, arg_name = "device:limits")]
+    io: Vec<String>,
+    /// put it into this control group, which is made if it is not there, and removed again then
+    #[argh(option, arg_name = "path")]
+    cgroup: Option<CgroupPath>,
+    /// its view of control groups: private (its own is the root) or host
+    #[argh(option, arg_name = "private|host")]
+    cgroupns: Option<CgroupView>,
+    /// the ids inside of an ordinary user's container: single (its own alone) or subids (those of /etc/subuid too)
+    #[argh(option, arg_name = "single|subids")]
+    userns: Option<Ids>,
+    /// leave it this capability too, or ALL
+    #[argh(option, arg_name = "cap")]
+    cap_add: Vec<Raw>,
+    /// take this capability from it, or ALL
+    #[argh(option, arg_name = "cap")]
+    cap_drop: Vec<Raw>,
+    /// relax what it may do: seccomp=unconfined, seccomp=FILE (rules in JSON), no-new-privileges=false
+    #[argh(option, arg_name = "what")]
+    security_opt: Vec<String>,
+    /// let its programs gain privileges by set-user-id files and file capabilities
+    #[argh(switch)]
+    allow_new_privileges: bool,
+    /// take nothing from it, as docker does (refused: there is no such mode)
+    #[argh(switch)]
+    privileged: bool,
+    /// its network: private (lo alone), none, host, bridge[=NAME], pasta, slirp4netns, ns:PATH, container:ID
+    #[argh(option, arg_name = "kind")]
+    network: Option<network::Network>,
+    /// lead a port of this machine into it: [ADDRESS:]HOST:GUEST[/udp]; may be repeated
+    #[argh(option, short = 'p', arg_name = "host:guest")]
+    publish: Vec<network::Publish>,
+    /// the name server it asks; may be repeated
+    #[argh(option, arg_name = "address")]
+    dns: Vec<std::net::IpAddr>,
+    /// one more line of its /etc/hosts: NAME:ADDRESS, or NAME:host-gateway; may be repeated
+    #[argh(option, arg_name = "name:address")]
+    add_host: Vec<network::HostLine>,
+    /// its address in the network of the bridge
+    #[argh(option, arg_name = "address")]
+    ip: Option<std::net::Ipv4Addr>,
+    /// print a shell script that runs the same container, and do nothing
+    #[argh(switch)]
+    script: bool,
+    /// tell what would be done and do nothing; json for programs, run to tell while doing
+    #[argh(option, arg_name = "[=how]")]
+    explain: Option<Explain>,
+    /// the program and its arguments
+    #[argh(positional, greedy)]
+    program: Vec<Raw>,
+}
+impl Run {
+    pub(super) fn run(self) -> Result<Exit> {
+        let (script, explain) = (self.script, self.explain);
+        let plan = match &self.bundle {
+            Some(Raw(dir)) => self.plan_of_bundle(Path::new(dir))?,
+            None => self.plan()?,
+        };
+        if script {
+            return help::print_all(&plan.script());
+        }
+        match perform(&plan, explain)? {
+            // The status says it: the signal was not for us.
+            Exit::Signal(signal) => Ok(Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX))),
+            exit => Ok(exit),
+        }
+    }
+
+    /// The container of a bundle, which no other option can change.
+    fn plan_of_bundle(&self, dir: &Path) -> Result<Plan> {
+        if self.rootfs.is_some() || !self.program.is_empty() {
+            return Err(Error::new("--bundle stands alone")
+                .because("the root and the program are those of its config.json"));
+        }
+        let bundle = std::path::absolute(dir).doing_to("cannot find", dir)?;
+        let setting = Setting {
+            input: true,
+            ..Setting::default()
+        };
+        let mut spec = Spec::of_bundle(&bundle)?;
+        spec.start_from(&bundle);
+        oci::compile(&spec, setting)
+    }
+
+    fn plan(mut self) -> Result<Plan> {
+        let program = words(std::mem::take(&mut self.program));
+        let first = program.first().ok_or_else(|| {
+            Error::new("no program given")
+                .hint("container run --rootfs DIR|host [OPTION]... PROGRAM [ARGUMENT]...")
+        })?;
+        let is_applet = first
+            .to_str()
+            .is_some_and(|name| crate::table::find(name).is_some());
+        let setting = Setting {
+            input: self.interactive,
+            own_binary: is_applet || self.init,
+            oom_score_at_least: true,
+            ..Setting::default()
+        };
+        let args = match self.init {
+            true => ["pid1", "--"]
+                .map(OsString::from)
+                .into_iter()
+                .chain(program)
+                .collect(),
+            false => program,
+        };
+        let asked = self.network_asked();
+        let mut spec = self.spec(args)?;
+        let additions = asked.apply(&mut spec)?;
+        let setting = Setting {
+            additions: Some(&additions),
+            ..setting
+        };
+        oci::compile(&spec, setting)
+    }
+
+    fn network_asked(&mut self) -> network::Asked {
+        let name = self
+            .name
+            .as_ref()
+            .map(|name| name.0.to_string_lossy().into_owned());
+        network::Asked {
+            network: self.network.take(),
+            publish: std::mem::take(&mut self.publish),
+            dns: std::mem::take(&mut self.dns),
+            hosts: std::mem::take(&mut self.add_host),
+            ip: self.ip.take(),
+            name,
+            script: self.script,
+            told_only: matches!(self.explain, Some(Explain::Text | Explain::Json)),
+        }
+    }
+
+    fn spec(mut self, args: Vec<OsString>) -> Result<Spec> {
+        let root = self.root()?;
+        let who = self.identity(&root)?;
+        let maps = self.maps(&who)?;
+        // With one id each the kernel lets nobody choose groups.
+        let one_group = maps.as_ref().is_some_and(|[_, groups]| groups.len() == 1);
+        let mut spec = Spec::new(args, root, maps);
+        spec.hostname = self.name_inside()?;
+        spec.root.readonly = self.read_only;
+        if matches!(self.cgroupns, Some(CgroupView::Host)) {
+            spec.share_cgroups();
+        }
+        if let Some(path) = self.cgroup.take() {
+            spec.linux.cgroups_path = Path::new("/").join(path.0);
+        }
+        spec.linux.resources = Resources::of_settings(self.limits().settings([])?);
+        let process = &mut spec.process;
+        process.terminal = self.tty;
+        process.no_new_privileges = !self.allow_new_privileges;
+        process.capabilities = capabilities(&self.cap_add, &self.cap_drop)?;
+        process.rlimits = oci::limits();
+        let home = who
+            .user
+            .as_ref()
+            .map(|user| user.home.clone())
+            .filter(|home| !home.is_empty());
+        process.env = oci::environment(
+            &spec.hostname,
+            &home.unwrap_or_else(|| "/".into()),
+            self.tty,
+        );
+        for Raw(entry) in &self.env {
+            set_variable(&mut process.env, entry)?;
+        }
+        if let Some(dir) = &self.workdir {
+            process.cwd = absolute_inside("working directory", &dir.0)?;
+        }
+        for Raw(volume) in &self.volume {
+            spec.mounts.push(bind(volume)?);
+        }
+        self.relax(&mut spec)?;
+        spec.run_as(User {
+            uid: who.uid,
+            gid: who.gid,
+            umask: Some(0o022),
+            additional_gids: match one_group {
+                true => Vec::new(),
+                false => [vec![who.gid], who.groups].concat(),
+            },
+        });
+        Ok(spec)
+    }
+
+    /// What of the default profile is taken back, each by its name.
+    fn relax(&self, spec: &mut Spec) -> Result<()> {
+        if self.privileged {
+            return Err(Error::new("--privileged is not there")
+                .because("it would take all protection away at once")
+                .hint("name what is needed: --cap-add, --security-opt seccomp=unconfined, -v /dev/..."));
+        }
+        for option in &self.security_opt {
+            match option.split_once(['=', ':']).unwrap_or((option, "true")) {
+                ("seccomp", "unconfined") => spec.linux.seccomp = None,
+                ("seccomp", file) => {
+                    let file = std::path::absolute(file).doing_to("cannot find", file)?;
+                    spec.linux.seccomp = Some(Seccomp::of_file(&file)?);
+                }
+                ("no-new-privileges", "true") => spec.process.no_new_privileges = true,
+                ("no-new-privileges", "false") => spec.process.no_new_privileges = false,
+                _ => return Err(Error::new("unknown security option").on(option)),
+            }
+        }
+        Ok(())
+    }
+
+    fn limits(&mut self) -> Limits {
+        Limits {
+            memory: self.memory.take(),
+            swap: self.swap.take(),
+            cpus: self.cpus.take(),
+            cpuset: self.cpuset.take(),
+            pids: self.pids.take(),
+            io: std::mem::take(&mut self.io),
+            ..Limits::default()
+        }
+    }
+
+    /// The ids of a user namespace of its own, which an ordinary user's container has.
+    fn maps(&self, who: &Identity) -> Result<Option<[Vec<Range>; 2]>> {
+        match (&self.userns, geteuid().is_root()) {
+            (None, true) => Ok(None),
+            (Some(_), true) => Err(Error::new("--userns is for ordinary users")
+                .because("root's container has the ids of the machine")),
+            (None | Some(Ids::Single), false) => Ok(Some(single_maps(who))),
+            (Some(Ids::Subids), false) => {
+                let map = |ids, own| -> Result<Vec<Range>> {
+                    let (outside, count) = subid::first_block(ids)?;
+                    let single = Single {
+                        inside: 0,
+                        outside: own,
+                    };
+                    Ok(with_single(
+                        &[Block::FromZero { outside, count }],
+                        Some(single),
+                    ))
+                };
+                Ok(Some([
+                    map(idmap::Ids::User, geteuid().as_raw())?,
+                    map(idmap::Ids::Group, getegid().as_raw())?,
+                ]))
+            }
+        }
+    }
+
+    fn root(&self) -> Result<Root> {
+        match &self.rootfs {
+            None => Err(Error::new("no root given").hint(
+                "--rootfs DIR, or --rootfs host for the machine's own; there are no images yet",
+            )),
+            Some(Raw(dir)) if dir == "host" => Ok(Root::of_host()),
+            Some(Raw(dir)) => std::path::absolute(dir)
+                .map(Root::directory)
+                .doing_to("cannot find", dir),
+        }
+    }
+
+    /// Who runs the program, by the accounts of the root it will run in.
+    fn identity(&self, root: &Root) -> Result<Identity> {
+        let mut accounts = Accounts::of_root(root::open(&root.path)?);
+        let user = self.user.as_ref().map_or(OsStr::new(""), |user| &user.0);
+        identity(user, &mut accounts)
+    }
+
+    fn name_inside(&self) -> Result<OsString> {
+        if let Some(Raw(name)) = &self.name {
+            check_name(name)?;
+        }
+        match self.hostname.as_ref().or(self.name.as_ref()) {
+            Some(Raw(name)) if name.as_bytes().iter().any(u8::is_ascii_control) => {
+                Err(Error::new("invalid host name").on(name))
+            }
+            Some(Raw(name)) => Ok(name.clone()),
+            None => oci::random_name(),
+        }
+    }
+}
