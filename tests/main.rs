@@ -35,6 +35,10 @@ mod cg;
 mod cgexec;
 mod chroot;
 #[cfg(feature = "oci")]
+mod clients_containerd;
+#[cfg(feature = "oci")]
+mod clients_docker;
+#[cfg(feature = "oci")]
 mod clients_podman;
 mod complete;
 #[cfg(feature = "oci")]

@@ -118,11 +118,10 @@ pub(super) fn build(plan: &mut Plan, spec: &Spec, copies: &Copies) -> Result<Slo
             links: Symlinks::standard(),
         });
     }
-    let nodes = spec
-        .linux
-        .devices
-        .iter()
-        .enumerate()
+    // Who asks for all devices of the host names its /dev/ptmx too; a container has that of its own devpts.
+    let nodes = spec.linux.devices.iter().enumerate();
+    let nodes = nodes
+        .filter(|(_, device)| device.path != Path::new("/dev/ptmx"))
         .map(|(at, device)| node(at, device));
     let nodes = nodes.collect::<Result<Vec<_>>>()?;
     if !nodes.is_empty() {
