@@ -28,11 +28,13 @@ use crate::cli::{Applet, Exit, gnu, mapped, say};
     example = "pull alpine | mkrootfs -o oci-bundle ./box",
     example = "mkrootfs --busybox ./root",
     example = "mkrootfs --shell --add ls --add python3 ./root",
+    example = "pull alpine | mkrootfs --verify ./root",
     example = "mkrootfs --rm ./root",
     note = "An input is an image (an OCI layout, in a directory or a tar, or what docker save writes) or the tar of a root; tars may be packed with gzip, zstd or xz. A pipe on standard input is an input without being named.",
     note = "Layers are verified as they come, and the tree is put in its place when it is whole: an interrupted run leaves at most a directory .NAME.incomplete, which the next run takes away.",
     note = "As an ordinary user it runs in a user namespace with the ids of /etc/subuid and /etc/subgid, so that files keep their owners; without such ids they are all yours.",
     note = "Without an input it makes a minimal root: this binary with a link for each applet, and what programs take for granted. Of names that busybox has too, ours are kept; but a busybox that was built to prefer its own applets runs those from its shell, unless they are called by path.",
+    note = "--verify exits with 1 where something differs and with 2 where it cannot tell. It unpacks the input beside, in TMPDIR or /var/tmp, and compares kinds, contents, modes, owners, times of change, attributes and links; of what is mounted in the tree it only says that something is.",
     note = "What a program opens by itself while it runs (plugins, locales, configuration) is not known from its file: add it too.",
     note = "In an initramfs there are the devices that programs take for granted, whoever makes it, and no extended attributes. SOURCE_DATE_EPOCH is the latest time of any file."
 )]
@@ -60,6 +62,9 @@ pub(crate) struct Args {
     /// take so many bytes in all files together, instead of 64 GiB
     #[argh(option, arg_name = "number")]
     max_bytes: Option<u64>,
+    /// take so many MiB to look back while something is unpacked, instead of 8
+    #[argh(option, arg_name = "number")]
+    max_window: Option<u32>,
     /// do not use the ids of /etc/subuid and /etc/subgid: all files belong to the caller
     #[argh(switch)]
     single_id: bool,
@@ -69,6 +74,9 @@ pub(crate) struct Args {
     /// say nothing about layers
     #[argh(switch, short = 'q')]
     quiet: bool,
+    /// tell what in the directory is not as the input has it, one difference a line, and make nothing
+    #[argh(switch)]
+    verify: bool,
     /// remove the tree at this directory, whoever its files belong to, but nothing that is mounted in it
     #[argh(switch)]
     rm: bool,
@@ -122,6 +130,12 @@ impl Applet for Args {
             shell: self.shell,
         };
         let target = self.target.take().map(Raw::into_path);
+        if self.rm || self.verify {
+            wanted.goes_with_no_input()?;
+            if self.rm && self.verify {
+                return Err(Error::new("either --verify or --rm, not both"));
+            }
+        }
         if self.rm {
             return self.remove(target);
         }
@@ -131,6 +145,14 @@ impl Applet for Args {
             input => input,
         };
         match (input, self.output, target) {
+            (Some(input), Output::Dir, Some(target)) if self.verify => {
+                self.compare(&input, &target).map_err(|e| e.or_status(2))
+            }
+            _ if self.verify => Err(Error::new(
+                "--verify is of a directory, and an input that it was made of",
+            )
+            .hint("mkrootfs --verify -i IMAGE.tar DIR")
+            .status(2)),
             (Some(input), _, target) => {
                 wanted.goes_with_no_input()?;
                 self.with_input(&input, target)
@@ -143,6 +165,11 @@ impl Applet for Args {
             (None, Output::Dir, None) => Err(no_target()),
         }
     }
+}
+
+/// Whether it is a tree by itself, and no image.
+fn is_tree(input: &Path) -> bool {
+    input.is_dir() && !input.join("oci-layout").exists()
 }
 
 fn no_target() -> Error {
@@ -161,7 +188,7 @@ impl Args {
     }
 
     fn with_input(self, input: &Path, target: Option<PathBuf>) -> Result<Exit> {
-        let is_tree = input.is_dir() && !input.join("oci-layout").exists();
+        let is_tree = is_tree(input);
         match self.output {
             Output::Cpio if is_tree => return skeleton::archive(input, &[], target.as_deref()),
             Output::Tar if is_tree => return tar(input, target.as_deref()),
@@ -188,6 +215,22 @@ impl Args {
         }
     }
 
+    /// Compares a directory with what the input would be.
+    fn compare(self, input: &Path, target: &Path) -> Result<Exit> {
+        let have = root::open(target)?;
+        if is_tree(input) {
+            return image::compare_trees(input, have.as_fd());
+        }
+        if !self.single_id
+            && let Some(exit) = mapped::with_subordinate_ids("mkrootfs")?
+        {
+            return Ok(exit);
+        }
+        self.unpacking().temporary(input, &mut |tree, _| {
+            image::compare_trees(tree, have.as_fd())
+        })
+    }
+
     fn unpacking(self) -> image::Unpacking {
         let usual = Limits::default();
         image::Unpacking {
@@ -196,6 +239,9 @@ impl Args {
             limits: Limits {
                 entries: self.max_entries.unwrap_or(usual.entries),
                 bytes: self.max_bytes.unwrap_or(usual.bytes),
+                window: self
+                    .max_window
+                    .map_or(usual.window, |mib| u64::from(mib) << 20),
             },
             sync: !self.no_sync,
             is_quiet: self.quiet,

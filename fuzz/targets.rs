@@ -233,6 +233,7 @@ pub fn extract(archive: &[u8]) {
     let limits = Limits {
         entries: 1000,
         bytes: 1 << 24,
+        ..Limits::default()
     };
     let mut applier = Applier::new(root, limits);
     for _ in 0..2 {

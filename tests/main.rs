@@ -58,6 +58,8 @@ mod lsns;
 mod mkrootfs_image;
 #[cfg(feature = "image")]
 mod mkrootfs_tree;
+#[cfg(feature = "image")]
+mod mkrootfs_verify;
 #[cfg(feature = "net")]
 mod nat;
 mod nsenter;

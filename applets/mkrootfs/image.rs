@@ -7,16 +7,17 @@ mod bundle;
 use std::env;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{IsTerminal, stdin};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{BufWriter, IsTerminal, Write, stdin, stdout};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use isobox::error::{Doing, Error, Result};
+use isobox::error::{Doing, Error, Result, printable};
 use isobox::image::observer::{Event, Observer};
 use isobox::image::open::{self, Choice, Input, Opening};
 use isobox::image::{Descriptor, Platform};
 use isobox::rootfs::apply::Limits;
+use isobox::rootfs::compare::compare;
 use isobox::rootfs::report::Report;
 use isobox::rootfs::staging::Staging;
 use isobox::rootfs::{init_file, remove, unpack};
@@ -85,6 +86,7 @@ impl Unpacking {
             },
             spool: spool(),
             observer: teller,
+            window: self.limits.window,
         };
         open::file(file(input)?, opening)
     }
@@ -186,6 +188,19 @@ fn spool() -> PathBuf {
         _ if Path::new("/var/tmp").is_dir() => "/var/tmp".into(),
         _ => "/tmp".into(),
     }
+}
+
+/// Tells what in `have` is not as in `want`.
+pub(super) fn compare_trees(want: &Path, have: BorrowedFd<'_>) -> Result<Exit> {
+    let want = isobox::root::open(want)?;
+    let mut out = BufWriter::new(stdout().lock());
+    let mut differences = 0;
+    compare(want.as_fd(), have, &mut |path, what| {
+        differences += 1;
+        writeln!(out, "{}: {what}", printable(path.as_os_str())).doing("write error")
+    })?;
+    out.flush().doing("write error")?;
+    Ok(Exit::Status((differences > 0).into()))
 }
 
 /// Removes a tree.

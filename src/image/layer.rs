@@ -12,10 +12,9 @@ use crate::error::{Doing, Error, Result};
 
 /// How much of a blob is read at once.
 const PIECE: usize = 128 * 1024;
-/// The largest window of zstd, as a power of two: what the zstd program takes without being told.
-const ZSTD_WINDOW: u32 = 27;
-/// The most memory that xz may take, in KiB: the dictionary of its highest level, and some.
-const XZ_MEMORY: u32 = 68 * 1024;
+/// How many bytes a decoder may look back, unless told: what every decoder of zstd has to take (RFC 8878, 3.1.1.1.2),
+/// and the dictionary of xz's usual level. It is what decides on how much memory an image needs.
+pub const WINDOW: u64 = 8 << 20;
 /// From this size on, data may have at most [`RATIO`] times the size of its packing.
 const RATIO_FROM: u64 = 256 << 20;
 /// No data that somebody wants packs better.
@@ -41,6 +40,7 @@ impl Read for Counted<'_> {
 pub struct Unpacked<'r> {
     decoder: Decoder<'r>,
     count: u64,
+    window: u64,
 }
 
 enum Decoder<'r> {
@@ -51,11 +51,16 @@ enum Decoder<'r> {
 }
 
 impl<'r> Unpacked<'r> {
-    /// Looks at the first bytes of a blob. `said` is what its media type says, where it has any.
+    /// Looks at the first bytes of a blob. `said` is what its media type says, where it has any; `window` is how many
+    /// bytes the decoder may look back.
     ///
     /// # Errors
     /// Where it cannot be read, is packed with something that is not known, or with something else than was said.
-    pub fn new(blob: Box<dyn Read + Send + 'r>, said: Option<Packing>) -> Result<Self> {
+    pub fn new(
+        blob: Box<dyn Read + Send + 'r>,
+        said: Option<Packing>,
+        window: u64,
+    ) -> Result<Self> {
         let counted = Counted {
             inner: blob,
             count: 0,
@@ -65,13 +70,21 @@ impl<'r> Unpacked<'r> {
         let decoder = match packed_with(start, said)? {
             Found::Plain => Decoder::Plain(packed),
             Found::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(packed))),
-            Found::Zstd => Decoder::Zstd(Box::new(zstd(packed).doing("cannot unpack zstd")?)),
+            Found::Zstd => {
+                Decoder::Zstd(Box::new(zstd(packed, window).doing("cannot unpack zstd")?))
+            }
             Found::Xz => {
-                let reader = lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY);
+                // Beside its dictionary it takes some.
+                let memory = u32::try_from(window / 1024 + 1024).unwrap_or(u32::MAX);
+                let reader = lzma_rust2::XzReader::new_mem_limit(packed, true, memory);
                 Decoder::Xz(Box::new(reader))
             }
         };
-        Ok(Self { decoder, count: 0 })
+        Ok(Self {
+            decoder,
+            count: 0,
+            window,
+        })
     }
 
     fn packed(&mut self) -> &mut Packed<'r> {
@@ -99,7 +112,8 @@ impl Read for Unpacked<'_> {
             Decoder::Gzip(decoder) => decoder.read(buffer),
             Decoder::Zstd(decoder) => decoder.read(buffer),
             Decoder::Xz(decoder) => decoder.read(buffer),
-        }?;
+        }
+        .map_err(|error| larger(error, self.window))?;
         if count == 0 && !buffer.is_empty() {
             return self.end();
         }
@@ -177,10 +191,27 @@ pub(super) fn suffix(start: &[u8]) -> &'static str {
     packed_with(start, None).map_or("", Found::name)
 }
 
-fn zstd(packed: Packed<'_>) -> io::Result<zstd::Decoder<'static, Packed<'_>>> {
+fn zstd(packed: Packed<'_>, window: u64) -> io::Result<zstd::Decoder<'static, Packed<'_>>> {
     let mut decoder = zstd::Decoder::with_buffer(packed)?;
-    decoder.window_log_max(ZSTD_WINDOW)?;
+    // Its own bounds (ZSTD_WINDOWLOG_ABSOLUTEMIN, ZSTD_WINDOWLOG_MAX).
+    decoder.window_log_max(window.max(1).ilog2().clamp(10, 30))?;
     Ok(decoder)
+}
+
+/// What a decoder says that wants to look back farther than it may.
+fn larger(error: io::Error, window: u64) -> io::Error {
+    let is_larger = error.kind() == io::ErrorKind::OutOfMemory
+        || error.kind() == io::ErrorKind::Other && error.to_string().contains("too much memory");
+    if !is_larger {
+        return error;
+    }
+    let refusal = Error::new("cannot unpack")
+        .because(format!(
+            "its packing wants a window of more than {} MiB of memory",
+            window >> 20
+        ))
+        .hint("mkrootfs --max-window 128 takes what the highest levels of zstd and xz make");
+    io::Error::new(io::ErrorKind::InvalidData, refusal)
 }
 
 /// The first bytes, at least as many as tell packings apart where there are so many. A pipe may give one at a time, but
@@ -215,7 +246,7 @@ mod tests {
 
     fn unpack(bytes: &[u8], said: Option<Packing>) -> std::result::Result<Vec<u8>, String> {
         let mut unpacked = Vec::new();
-        let mut reader = Unpacked::new(Box::new(bytes), said).map_err(|e| e.to_string())?;
+        let mut reader = Unpacked::new(Box::new(bytes), said, WINDOW).map_err(|e| e.to_string())?;
         reader
             .read_to_end(&mut unpacked)
             .map_err(|e| e.to_string())?;
@@ -281,7 +312,7 @@ mod tests {
             encoder.write_all(&zeros).unwrap();
         }
         let bomb = encoder.finish().unwrap();
-        let mut reader = Unpacked::new(Box::new(&bomb[..]), None).unwrap();
+        let mut reader = Unpacked::new(Box::new(&bomb[..]), None, WINDOW).unwrap();
         let error = io::copy(&mut reader, &mut io::sink()).unwrap_err();
         assert!(error.to_string().contains("thousand"), "{error}");
     }

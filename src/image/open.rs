@@ -36,6 +36,8 @@ pub struct Opening<'a> {
     pub spool: PathBuf,
     /// Is told where that happens.
     pub observer: &'a dyn Observer,
+    /// How many bytes a decoder of it may look back.
+    pub window: u64,
 }
 
 /// The image in a layout directory.
@@ -70,7 +72,7 @@ pub fn file<'a>(mut file: File, opening: Opening<'a>) -> Result<Input<'a>> {
             };
         }
     }
-    let mut unpacked = Unpacked::new(Box::new(file), None)?;
+    let mut unpacked = Unpacked::new(Box::new(file), None, opening.window)?;
     let mut head = Vec::with_capacity(START);
     Read::by_ref(&mut unpacked)
         .take(START as u64)

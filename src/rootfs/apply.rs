@@ -22,6 +22,7 @@ use super::owner::Owner;
 use super::remove;
 use super::report::{Reason, Report};
 use crate::error::{Doing, Error, Result};
+use crate::image::layer::WINDOW;
 use crate::tar::{Bytes, Kind, Member, Reader};
 
 /// How much an image may be.
@@ -31,6 +32,8 @@ pub struct Limits {
     pub entries: u64,
     /// Bytes of all files of all layers, holes included.
     pub bytes: u64,
+    /// How many bytes a decoder may look back: what memory depends on.
+    pub window: u64,
 }
 
 impl Default for Limits {
@@ -38,6 +41,7 @@ impl Default for Limits {
         Self {
             entries: 2_000_000,
             bytes: 64 << 30,
+            window: WINDOW,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Root file systems: a tree put together from what the host has ([`skeleton`]), made in a directory ([`plant`]), or of
-//! an image's layers ([`unpack`]), written as an initramfs ([`initramfs`], [`cpio`]), and taken away again ([`remove`]).
+//! an image's layers ([`unpack`]), written as an initramfs ([`initramfs`], [`cpio`]), compared with another
+//! ([`compare`]), and taken away again ([`remove`]).
 
 pub mod apply;
+pub mod compare;
 pub mod cpio;
 mod deletion;
 mod directories;

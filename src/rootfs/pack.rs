@@ -12,6 +12,7 @@ use std::path::Path;
 use nix::libc;
 use nix::sys::stat::{FileStat, fstat, major, minor};
 
+use super::owner::is_allowed;
 use super::walk::{Found, walk};
 use crate::error::{Doing, Error, Result};
 use crate::sys::xattr;
@@ -34,7 +35,7 @@ pub fn pack(root: BorrowedFd<'_>, out: &mut dyn Write) -> Result<u64> {
     };
     let stat = fstat(root).doing("cannot look at the root")?;
     let mut top = member(b"./".to_vec(), Kind::Directory, &stat);
-    attributes(root, &mut top)?;
+    top.xattrs = attributes(root, is_allowed);
     packing.tar.start(&top).doing(WRITING)?;
     walk(root, &mut |path, found| packing.place(path, found))?;
     packing.tar.finish().doing(WRITING)?;
@@ -90,7 +91,7 @@ impl Packing<'_> {
             }
             Kind::Directory => {
                 let dir = found.open_directory().doing_to("cannot open", path)?;
-                attributes(dir.as_fd(), &mut member)?;
+                member.xattrs = attributes(dir.as_fd(), is_allowed);
             }
             _ => {}
         }
@@ -99,7 +100,7 @@ impl Packing<'_> {
 
     fn file(&mut self, path: &Path, found: &Found<'_>, mut member: Member) -> Result<()> {
         let mut file: File = found.open().doing_to("cannot open", path)?;
-        attributes(file.as_fd(), &mut member)?;
+        member.xattrs = attributes(file.as_fd(), is_allowed);
         self.tar.start(&member).doing(WRITING)?;
         let mut left = member.size;
         while left > 0 {
@@ -145,22 +146,20 @@ fn member(path: Vec<u8>, kind: Kind, stat: &FileStat) -> Member {
     }
 }
 
-/// The attributes that an image may have.
-fn attributes(fd: BorrowedFd<'_>, member: &mut Member) -> Result<()> {
-    let Ok(names) = xattr::list(fd) else {
-        return Ok(());
-    };
-    for name in names.split_inclusive(|b| *b == 0) {
-        let Ok(name) = CStr::from_bytes_with_nul(name) else {
-            continue;
-        };
-        let Ok(value) = xattr::get(fd, name) else {
-            continue;
-        };
-        if super::owner::is_allowed(name.to_bytes(), &value) {
-            member.xattrs.push((name.to_bytes().to_vec(), value));
-        }
-    }
-    member.xattrs.sort();
-    Ok(())
+/// The attributes of a file that are wanted, names and values, in the order of their names.
+pub(super) fn attributes(
+    fd: BorrowedFd<'_>,
+    is_wanted: fn(&[u8], &[u8]) -> bool,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let names = xattr::list(fd).unwrap_or_default();
+    let names = names.split_inclusive(|b| *b == 0);
+    let mut all: Vec<_> = names
+        .filter_map(|name| {
+            let name = CStr::from_bytes_with_nul(name).ok()?;
+            let value = xattr::get(fd, name).ok()?;
+            is_wanted(name.to_bytes(), &value).then(|| (name.to_bytes().to_vec(), value))
+        })
+        .collect();
+    all.sort();
+    all
 }

@@ -42,7 +42,7 @@ pub struct Stream {
 }
 
 /// Starts the two threads that unpack and hash a blob. `said` is what its media type says of its packing; without
-/// `diff_id` nothing is hashed.
+/// `diff_id` nothing is hashed; `window` is how far its decoder may look back.
 ///
 /// # Errors
 /// Where there can be no more threads.
@@ -50,6 +50,7 @@ pub fn start<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     diff_id: Option<Digest>,
     said: Option<Packing>,
+    window: u64,
     blob: Box<dyn Read + Send + 'env>,
 ) -> Result<Stream> {
     let (to_hash, unpacked) = sync_channel(PIECES);
@@ -58,7 +59,7 @@ pub fn start<'scope, 'env>(
     let thread = |name: &str| Builder::new().name(name.into()).stack_size(STACK);
     thread("unpack")
         .spawn_scoped(scope, move || {
-            let opened = Unpacked::new(blob, said);
+            let opened = Unpacked::new(blob, said, window);
             let end = opened.and_then(|mut tar| unpack(&mut tar, &free, &to_hash));
             // Whoever has gone away knows why.
             let _ = to_hash.send(Item::End(end));

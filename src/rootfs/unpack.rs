@@ -70,7 +70,7 @@ pub fn image(
         for (layer, diff_id) in layers {
             // Here and not in the thread, so that an archive that is read once is read in order.
             let blob = source.blob(layer)?;
-            let stream = pipeline::start(scope, Some(*diff_id), packing(layer), blob)?;
+            let stream = pipeline::start(scope, Some(*diff_id), packing(layer), limits.window, blob)?;
             if to_apply.send(stream).is_err() {
                 break;
             }
@@ -88,7 +88,7 @@ pub fn root_tar(tar: Box<dyn Read + Send + '_>, root: OwnedFd, limits: Limits) -
     let applier = Applier::new(root, limits);
     scope(|scope| {
         let (to_apply, streams) = sync_channel::<Stream>(1);
-        let stream = pipeline::start(scope, None, None, tar)?;
+        let stream = pipeline::start(scope, None, None, limits.window, tar)?;
         let _ = to_apply.send(stream);
         drop(to_apply);
         let applying = Builder::new()

@@ -31,7 +31,16 @@ pub struct Found<'a> {
     name: &'a OsStr,
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
+    /// What stands under `name` in this directory.
+    ///
+    /// # Errors
+    /// Those of fstatat(2).
+    pub(super) fn at(dir: BorrowedFd<'a>, name: &'a OsStr) -> Result<Self, Errno> {
+        let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        Ok(Self { stat, dir, name })
+    }
+
     /// Whether it is of this type: `S_IFDIR`, `S_IFREG` ...
     pub fn is(&self, kind: u32) -> bool {
         self.stat.st_mode & libc::S_IFMT == kind
@@ -101,13 +110,8 @@ pub fn walk(
         };
         let path = level.path.join(&name);
         let shown = || Path::new("/").join(&path);
-        let stat = fstatat(&level.fd, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
-            .doing_to("cannot look at", shown())?;
-        let found = Found {
-            stat,
-            dir: level.fd.as_fd(),
-            name: &name,
-        };
+        let found =
+            Found::at(level.fd.as_fd(), &name).doing_to("cannot look at", shown())?;
         each(&path, &found)?;
         if !found.is(libc::S_IFDIR) {
             continue;
@@ -127,10 +131,16 @@ pub fn walk(
 fn open(dir: BorrowedFd<'_>, name: &Path, path: PathBuf) -> Result<Level, Errno> {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
     let fd = openat2(dir, name, flags, 0, OURS)?;
+    let left = names(fd.as_fd())?.into();
+    Ok(Level { fd, path, left })
+}
+
+/// The names in a directory that nobody has read from yet, in the order of their bytes.
+pub(super) fn names(dir: BorrowedFd<'_>) -> Result<Vec<OsString>, Errno> {
     let mut names = Vec::new();
     let mut buffer = [0; 8192];
     loop {
-        let part = directory::read(fd.as_fd(), &mut buffer)?;
+        let part = directory::read(dir, &mut buffer)?;
         if part.is_empty() {
             break;
         }
@@ -138,9 +148,5 @@ fn open(dir: BorrowedFd<'_>, name: &Path, path: PathBuf) -> Result<Level, Errno>
         names.extend(real.map(|name| OsStr::from_bytes(name).to_owned()));
     }
     names.sort_unstable();
-    Ok(Level {
-        fd,
-        path,
-        left: names.into(),
-    })
+    Ok(names)
 }
