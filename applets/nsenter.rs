@@ -4,6 +4,7 @@
 mod compile;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use argh::{ArgsInfo, FromArgs};
 use isobox::decimal::decimal;
@@ -24,7 +25,7 @@ use compile::{Directory, Meant, Wanted};
     subcommand,
     name = "nsenter",
     example = "nsenter -t $(pidof server) -a sh",
-    example = "nsenter --net=/run/netns/blue ip addr",
+    example = "nsenter --net=blue ip addr",
     note = "A file whose name starts with a colon is written ./:NAME.",
     error_code(1, "a failure of nsenter itself"),
     error_code(126, "the program cannot be executed"),
@@ -46,8 +47,8 @@ pub(crate) struct Args {
     /// enter the IPC namespace
     #[argh(option, short = 'i', arg_name = "[file|:nsid]")]
     ipc: Option<Raw>,
-    /// enter the network namespace
-    #[argh(option, short = 'n', arg_name = "[file|:nsid]")]
+    /// enter the network namespace: the target's, a file's, that of a name (ip netns), or that of an id
+    #[argh(option, short = 'n', arg_name = "[file|name|:nsid]")]
     net: Option<Raw>,
     /// enter the network namespace of this socket of the target
     #[argh(option, short = 'N', arg_name = "fd")]
@@ -146,7 +147,7 @@ impl Args {
             match self.asked(kind) {
                 None => {}
                 Some(Raw(value)) if value.is_empty() => of_target |= kind.flag(),
-                Some(Raw(value)) => given.push((kind, origin(value)?)),
+                Some(Raw(value)) => given.push((kind, origin(kind, value)?)),
             }
         }
         let directory = |value: Option<Raw>| {
@@ -196,13 +197,27 @@ impl Args {
 }
 
 /// The value of a namespace option.
-fn origin(value: OsString) -> Result<Origin> {
+fn origin(kind: Kind, value: OsString) -> Result<Origin> {
     match value.to_str().and_then(|value| value.strip_prefix(':')) {
+        None if kind == Kind::Net => Ok(Origin::File(network(value))),
         None => Ok(Origin::File(value.into())),
         Some(id) => decimal(id)
             .map(Origin::Id)
             .ok_or_else(|| Error::new(format!("failed to parse nsid: '{id}'"))),
     }
+}
+
+/// The file of a network namespace: that file, or where there is none, the one that has this name for ip-netns(8).
+fn network(value: OsString) -> PathBuf {
+    #[cfg(feature = "net")]
+    if isobox::net::netns::is_name(&value) && std::fs::symlink_metadata(&value).is_err() {
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR");
+        let named = isobox::net::netns::Directories::new(runtime.as_deref()).file(&value);
+        if named.exists() {
+            return named;
+        }
+    }
+    value.into()
 }
 
 fn descriptor(Raw(text): &Raw) -> Result<i32> {

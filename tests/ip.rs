@@ -141,6 +141,21 @@ fn names_come_and_go() {
     .out("DOWN\n");
 }
 
+/// nsenter takes a name where there is no file of that name.
+#[test]
+fn nsenter_knows_names() {
+    needs!(root);
+    let t = Sandbox::new("ip");
+    t.run(&alone(
+        "ip netns add blue; ip -n blue link set lo up; look() { nsenter --net=blue ip -br link show lo | cut -c 1-20; }
+         look; touch blue; look; rm blue; ln -s /proc/self/ns/net blue; look; rm blue; nsenter -n./blue true; nsenter --net=.. true",
+    ))
+    .status(1)
+    .out("lo               UNK\nlo               DOW\n")
+    .err_has("reassociate to namespace 'ns/net' failed: Invalid argument")
+    .err_has("./blue: No such file");
+}
+
 /// The monitor says at once who comes and goes.
 #[test]
 fn names_are_watched() {

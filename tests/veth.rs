@@ -383,17 +383,87 @@ fn translation_lets_the_other_side_out() {
 
 #[test]
 fn replace_takes_the_place_of_the_old_one() {
-    needs!(root, host("ping"));
+    needs!(root, host("ping"), host("strace"));
     let net = Net::new();
     net.names("blue red");
-    net.run("veth hh@10.6.0.1/24 gg@10.6.0.2/24 --ns blue").ok();
-    net.run("veth --replace hh@10.7.0.1/24 gg@10.7.0.2/24 --ns red")
-        .ok();
+    let old = "veth hh@10.6.0.1/24 gg@10.6.0.2/24 --ns blue --gw 10.6.0.1";
+    net.run(old).ok();
+    let good = "veth --replace hh@10.7.0.1/24 gg@10.7.0.2/24 --ns red --gw 10.7.0.1 --rate 1gbit";
+    net.run(good).ok();
     assert!(net.reaches("red", "10.7.0.1"));
     assert!(!net.ip("-n blue link").contains("gg"));
-    net.run("veth --replace lo@10.8.0.1/24 gg@10.8.0.2/24 --ns blue")
-        .fails(1, "veth", &["lo is no end of a veth pair"]);
+    // The same again, in the same namespace, and with the address in a bridge now.
+    net.run(good).ok();
+    assert!(net.reaches("red", "10.7.0.1"));
+    net.run("veth --replace -b br7@10.7.0.1/24 hh gg@10.7.0.2/24 --ns red --gw 10.7.0.1")
+        .ok();
+    assert!(net.reaches("red", "10.7.0.1"));
+    net.run("veth ls")
+        .ok()
+        .out_in_order(&["hh", "10.7.0.1/24", "br7", "gg", "10.7.0.2/24", "red"]);
     net.run("veth del hh").ok();
+    // What cannot be made leaves the old one as it was.
+    net.run(old).ok();
+    net.run("veth other@10.8.0.1/24 eth0@10.8.0.2/24 --ns red --gw 10.8.0.1")
+        .ok();
+    let before = net.state();
+    for (line, want) in [
+        (
+            "lo@10.9.0.1/24 gg@10.9.0.2/24 --ns blue",
+            "lo is no end of a veth pair",
+        ),
+        (
+            "hh@10.9.0.1/24 gg@10.8.0.2/24 --ns red",
+            "the address 10.8.0.2 is taken",
+        ),
+        (
+            "hh@10.8.0.9/24 gg@10.9.0.2/24 --ns red",
+            "overlaps that of other",
+        ),
+        (
+            "hh@10.9.0.1/24 eth0@10.9.0.2/24 --ns red",
+            "there is a link eth0 already",
+        ),
+        (
+            "hh@10.9.0.1/24 gg@10.9.0.2/24 --ns red --gw 10.9.0.1",
+            "a default route already",
+        ),
+        ("hh@10.9.0.1/24 gg@10.9.0.2/24 --ns nosuch", "nosuch"),
+    ] {
+        net.run(&format!("veth --replace {line}"))
+            .fails(1, "veth", &[want]);
+        assert_eq!(net.state(), before, "{line}");
+        assert!(net.reaches("blue", "10.6.0.1"), "{line}");
+    }
+    // Wherever it fails, the old one is there, or is said to be gone.
+    let next = good.replace(" --gw 10.7.0.1", "");
+    let mut links = net.ip("-br link");
+    let (mut kept, mut lost) = (0, 0);
+    for at in 1..45 {
+        let ran = net.run(&format!(
+            "strace -qq -o /dev/null -e inject=sendto:error=ENOBUFS:when={at} {next}"
+        ));
+        if ran.status == 0 {
+            // Nothing was sent so often, or it was a look for a second name of the link.
+            net.run(&format!("veth del hh && {old}")).ok();
+        } else if net.reaches("blue", "10.6.0.1") {
+            assert_eq!(net.ip("-br link"), links, "{at}");
+            kept += 1;
+            // Killed at this moment, what it leaves is in nobody's way.
+            net.run(&format!(
+                "strace -qq -o /dev/null -e inject=sendto:signal=KILL:when={at} {next}"
+            ))
+            .status(137);
+        } else {
+            assert!(ran.stderr.contains("the old link hh is gone"), "{ran}");
+            net.run(old).ok();
+            lost += 1;
+        }
+        links = net.ip("-br link");
+        assert!(!net.ip("-n red link").contains("gg"), "{at}");
+    }
+    assert!(kept > 10 && lost > 5, "{kept} {lost}");
+    net.run("veth del --all").ok();
     net.end();
 }
 
@@ -618,10 +688,10 @@ fn explaining_does_nothing() {
         "open(\"/run/netns/blue\"",
         "RTM_NEWLINK(type=bridge",
         "RTM_NEWLINK(type=veth, name=\"h7\", master=\"br7\", peer={name=\"e7\", netns=\"blue\"})",
-        "RTM_NEWADDR(dev=\"e7\", address=fd07::2/64)",
-        "RTM_NEWROUTE(default, gateway=10.7.0.1",
         "kind=tbf, rate=1mbit",
         "/etc/netns/blue/resolv.conf",
+        "RTM_NEWADDR(dev=\"e7\", address=fd07::2/64)",
+        "RTM_NEWROUTE(default, gateway=10.7.0.1",
     ]);
     net.as_before();
     net.run(&format!("{FULL} --explain=json"))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use isobox::net::attributes::Attributes;
 use isobox::net::netns::{inode_of, is_name, of_process, open_file, processes};
 use isobox::net::number::{ifla, netnsa, rtm};
 use isobox::net::request::{INDEX, Request};
+use isobox::netnsid::Asker;
 use isobox::plan::steps::namespaces::Unshare;
 use isobox::plan::steps::netns::{Name, Origin, OwnEtc, OwnSysfs, SetId, ShareDirectory, Unname};
 use isobox::plan::steps::rtnetlink::refused;
@@ -68,10 +69,10 @@ fn list(_: &mut Words<'_>, options: &Options) -> Result<Exit> {
         return Ok(Exit::OK);
     }
     options.show(|show| {
-        let names = options.names.names();
-        for name in names {
+        let asker = Asker::new().ok();
+        for name in options.names.names() {
             let file = open_file(&options.names.file(&name)).ok();
-            let id = file.and_then(|fd| show.links.id_of(fd.as_raw_fd()));
+            let id = file.and_then(|fd| asker.as_ref()?.id_of(fd.as_fd())?);
             show.out.open_object("");
             show.out.string("name", "{}", &name.to_string_lossy());
             if let Some(id) = id {
@@ -240,11 +241,7 @@ impl Leaving {
         give.attribute(netnsa::FD, &namespace.as_raw_fd().to_ne_bytes());
         give.attribute(netnsa::NSID, &(-1i32).to_ne_bytes());
         let _ = connection.change(give.message(), 0);
-        let mut ask = Request::new(rtm::GETNSID, 0, &[0; 4]);
-        ask.attribute(netnsa::FD, &namespace.as_raw_fd().to_ne_bytes());
-        let answer = connection.get(ask.message()).ok()?;
-        let id = Attributes::new(answer.body.get(4..)?).i32(netnsa::NSID)?;
-        let id = u32::try_from(id).ok()?;
+        let id = Asker::new().ok()?.id_of(namespace.as_fd()).flatten()?;
         let all = connection
             .dump(Request::new(rtm::GETLINK, 0, &[0; 16]).message())
             .ok()?;

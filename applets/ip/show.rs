@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 
 use isobox::error::Result;
 use isobox::net::netns::open_file;
-use isobox::net::number::{ifla, netnsa, rtm};
+use isobox::net::number::{ifla, rtm};
 use isobox::net::request::{INDEX, Request};
 use isobox::net::{Answer, Connection};
+use isobox::netnsid::Asker;
 use isobox::plan::steps::rtnetlink::refused;
 
 use super::Options;
@@ -66,9 +67,10 @@ impl<'a> Show<'a> {
     pub(super) fn names_by_id(&mut self) -> &HashMap<u32, OsString> {
         let names = self.names.take().unwrap_or_else(|| {
             let mut names = HashMap::new();
+            let asker = Asker::new().ok();
             for name in self.options.names.names() {
                 let file = open_file(&self.options.names.file(&name));
-                let id = file.ok().and_then(|fd| self.links.id_of(fd.as_raw_fd()));
+                let id = file.ok().and_then(|fd| asker.as_ref()?.id_of(fd.as_fd())?);
                 names.extend(id.map(|id| (id, name)));
             }
             names
@@ -78,15 +80,6 @@ impl<'a> Show<'a> {
 }
 
 impl Links {
-    /// The number under which this namespace knows the one behind a descriptor.
-    pub(super) fn id_of(&mut self, fd: i32) -> Option<u32> {
-        let mut request = Request::new(rtm::GETNSID, 0, &[0; 4]);
-        request.attribute(netnsa::FD, &fd.to_ne_bytes());
-        let answer = self.connection.get(request.message()).ok()?;
-        let attributes = isobox::net::attributes::Attributes::new(answer.body.get(4..)?);
-        u32::try_from(attributes.i32(netnsa::NSID)?).ok()
-    }
-
     /// Remembers links, for their names.
     pub(super) fn remember(&mut self, answers: &[Answer]) {
         for link in answers.iter().filter_map(Link::of) {

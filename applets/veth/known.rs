@@ -7,7 +7,9 @@ use isobox::net::link::{self, Link};
 use isobox::net::veth::Mark;
 use isobox::net::{Connection, address};
 use isobox::plan::Plan;
-use isobox::plan::steps::links::{OpenNetwork, Place, RemoveBridge, RemovePair, Where};
+use isobox::plan::steps::bridges::RemoveBridge;
+use isobox::plan::steps::links::{OpenNetwork, Place, Where};
+use isobox::plan::steps::pairs::RemovePair;
 use isobox::plan::steps::shaping::LimitRate;
 
 use super::{directories, usage};

@@ -81,6 +81,12 @@ impl Draft {
         self.with(|all| all.with(IFLA_ADDRESS, address))
     }
 
+    /// Another name than the one it has.
+    #[must_use]
+    pub fn name(self, name: &str) -> Self {
+        self.with(|all| all.with_text(IFLA_IFNAME, name))
+    }
+
     /// What is written about it.
     #[must_use]
     pub fn alias(self, alias: &str) -> Self {

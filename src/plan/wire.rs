@@ -4,10 +4,11 @@
 //! open the namespace                    it means the same one from here on
 //! bridge: made, address, up             where the near end goes into one
 //! the pair                              the far end straight in its namespace
+//! both: rate                            each limits what it sends
+//! translation, names                    where asked for
+//! the old wire goes, the new one gets its names            where it replaces one
 //! near end: no IPv6 unasked, address, up
 //! far end: address, up; lo up; way out
-//! both: rate                            each limits what it sends
-//! names, translation                    where asked for
 //! ```
 //!
 //! `veth` asks for it, and `container run --network bridge`.
@@ -16,8 +17,10 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 
 use super::steps::addresses::{BringUp, DefaultRoute, GiveAddress, NoIpv6};
-use super::steps::links::{MakeBridge, MakePair, OpenNetwork, Place, RemovePair, Where};
+use super::steps::bridges::MakeBridge;
+use super::steps::links::{OpenNetwork, Place, Where};
 use super::steps::nat::AddNat;
+use super::steps::pairs::{MakePair, RemovePair, RenameLink, Successor, mark};
 use super::steps::resolver::NameServers;
 use super::steps::shaping::LimitRate;
 use super::{Plan, Slot, Step};
@@ -26,7 +29,7 @@ use crate::net::address::Cidr;
 use crate::net::name;
 use crate::net::nat::{Entry, subnet};
 use crate::net::shaping::Rate;
-use crate::net::veth::{Mac, Pair};
+use crate::net::veth::{Mac, Pair, near_name};
 
 /// One end: a link and its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,22 +198,47 @@ impl Wire {
         let there = || Where::There(slot, self.place.clone());
         let place = self.place.clone();
         add(plan, when, OpenNetwork { place, slot });
-        if self.replace {
-            add(plan, when, RemovePair::new(self.host.link.clone(), false));
-        }
         if let Some(bridge) = &self.bridge {
             add(plan, when, MakeBridge::new(bridge.link.clone()));
-            equip(plan, when, &Where::Here, bridge);
+            if !self.replace {
+                equip(plan, when, &Where::Here, bridge);
+            }
         }
+        // A wire that replaces another is made beside it: what can be refused is refused before the old one goes.
+        let beside = |name: &str| match self.replace {
+            true => near_name("beside", name),
+            false => name.into(),
+        };
         let pair = Pair {
-            host: self.host.link.clone(),
-            guest: self.guest.link.clone(),
+            host: beside(&self.host.link),
+            guest: beside(&self.guest.link),
             mtu: self.mtu,
             mac: self.mac,
         };
+        let names = [pair.host.clone(), pair.guest.clone()];
+        if self.replace {
+            // What one that was killed meanwhile left.
+            add(plan, when, RemovePair::new(pair.host.clone(), false));
+        }
         let master = self.bridge.as_ref().map(|bridge| bridge.link.clone());
         let far = (slot, self.place.clone());
         add(plan, when, MakePair::new(pair, far, master));
+        if let Some(rate) = self.rate {
+            for (side, link) in [Where::Here, there()].into_iter().zip(names.clone()) {
+                let rate = Some(rate);
+                add(plan, when, LimitRate { side, link, rate });
+            }
+        }
+        if self.nat {
+            add(plan, when, AddNat::new(self.translated()?));
+        }
+        if !self.dns.is_empty() {
+            let name = self.name_for_dns()?;
+            add(plan, when, NameServers::new(name, self.dns.clone()));
+        }
+        if self.replace {
+            self.take_place(plan, when, slot, names);
+        }
         equip(plan, when, &Where::Here, &self.host);
         equip(plan, when, &there(), &self.guest);
         add(plan, when, BringUp::new(there(), "lo"));
@@ -222,21 +250,40 @@ impl Wire {
             };
             add(plan, when, route);
         }
-        if self.rate.is_some() {
-            let rate = self.rate;
-            for (side, end) in [(Where::Here, &self.host), (there(), &self.guest)] {
-                let link = end.link.clone();
-                add(plan, when, LimitRate { side, link, rate });
-            }
-        }
-        if self.nat {
-            add(plan, when, AddNat::new(self.translated()?));
-        }
-        if !self.dns.is_empty() {
-            let name = self.name_for_dns()?;
-            add(plan, when, NameServers::new(name, self.dns.clone()));
-        }
         Ok(slot)
+    }
+
+    /// The old wire goes, and the new one gets its names.
+    fn take_place(&self, plan: &mut Plan, when: When, slot: Slot, names: [String; 2]) {
+        let near = self.bridge.as_ref().unwrap_or(&self.host);
+        let mut remove = RemovePair::new(self.host.link.clone(), false);
+        remove.successor = Some(Successor {
+            there: (slot, self.place.clone()),
+            guest: self.guest.link.clone(),
+            bridge: self.bridge.as_ref().map(|bridge| bridge.link.clone()),
+            host_addresses: near.addresses.clone(),
+            guest_addresses: self.guest.addresses.clone(),
+            gateways: self.gateways.clone(),
+        });
+        add(plan, when, remove);
+        if let Some(bridge) = &self.bridge {
+            equip(plan, when, &Where::Here, bridge);
+        }
+        let [host, guest] = names;
+        let near = RenameLink {
+            side: Where::Here,
+            from: host,
+            to: self.host.link.clone(),
+            mark: Some(mark(&self.guest.link, &self.place)),
+        };
+        add(plan, when, near);
+        let far = RenameLink {
+            side: Where::There(slot, self.place.clone()),
+            from: guest,
+            to: self.guest.link.clone(),
+            mark: None,
+        };
+        add(plan, when, far);
     }
 
     fn name_for_dns(&self) -> Result<OsString> {
@@ -381,8 +428,8 @@ mod tests {
             .collect();
         assert_eq!(
             calls.join(" "),
-            "open RTM_NEWLINK write RTM_NEWADDR RTM_NEWLINK RTM_NEWLINK write RTM_NEWLINK RTM_NEWADDR RTM_NEWADDR \
-             RTM_NEWLINK RTM_NEWLINK RTM_NEWROUTE RTM_NEWQDISC RTM_NEWQDISC sendto"
+            "open RTM_NEWLINK write RTM_NEWADDR RTM_NEWLINK RTM_NEWLINK RTM_NEWQDISC RTM_NEWQDISC sendto write \
+             RTM_NEWLINK RTM_NEWADDR RTM_NEWADDR RTM_NEWLINK RTM_NEWLINK RTM_NEWROUTE"
         );
         let pair = "ip link add h master br type veth peer name g netns 77";
         let script = plan.script();

@@ -9,7 +9,7 @@ use super::links::{Where, explained};
 use crate::error::{Doing, Error, Result};
 use crate::net::address::{self, Cidr};
 use crate::net::link::{self, Draft};
-use crate::net::route::{self, Way};
+use crate::net::route::{self, Route, Way};
 use crate::net::{Connection, Refusal};
 use crate::plan::{Context, Explanation, Shell, Step};
 use crate::proc_write;
@@ -63,40 +63,79 @@ impl GiveAddress {
             given: Cell::new(false),
         }
     }
+}
 
-    /// Refuses an address that another link has, and a network that another link is in: packets for it would leave by
-    /// the one that was first. A single address within another's network is what point-to-point links have.
-    fn check(&self, connection: &mut Connection, index: u32) -> Result<()> {
-        let all = address::all(connection, family(self.cidr.address));
-        let all = all.doing("cannot list addresses")?;
-        let others = all.iter().filter(|address| address.link != index);
-        for (address, other) in others.filter_map(|address| Some((address, address.cidr()?))) {
-            let same = other.address == self.cidr.address;
-            let single = [other, self.cidr].iter().any(|cidr| cidr.is_single());
-            if !same && (single || !other.overlaps(self.cidr)) {
-                continue;
-            }
-            let name = link::numbered(connection, address.link);
-            let name = name.map_or_else(|_| "another link".into(), |link| link.name().into_owned());
-            let place = self.side.shown();
-            return Err(if same {
-                Error::new(format!("the address {} is taken", self.cidr.address))
-                    .because(format!("{name}{place} has it"))
-            } else {
-                let (ours, theirs) = (self.cidr.network(), other.network());
-                Error::new(format!("the network {ours} overlaps that of {name}{place}"))
-                    .because(format!("it is in {theirs}"))
-            });
+/// Refuses an address that another link than these of `own` has, and a network that another link is in: packets for it would leave
+/// by the one that was first. A single address within another's network is what point-to-point links have.
+pub(super) fn check_free(
+    side: &Where,
+    connection: &mut Connection,
+    cidr: Cidr,
+    own: &[Option<u32>],
+) -> Result<()> {
+    let all = address::all(connection, family(cidr.address));
+    let all = all.doing("cannot list addresses")?;
+    let others = all
+        .iter()
+        .filter(|address| !own.contains(&Some(address.link)));
+    for (address, other) in others.filter_map(|address| Some((address, address.cidr()?))) {
+        let same = other.address == cidr.address;
+        let single = [other, cidr].iter().any(|cidr| cidr.is_single());
+        if !same && (single || !other.overlaps(cidr)) {
+            continue;
         }
-        Ok(())
+        let name = link::numbered(connection, address.link);
+        let name = name.map_or_else(|_| "another link".into(), |link| link.name().into_owned());
+        let place = side.shown();
+        return Err(if same {
+            Error::new(format!("the address {} is taken", cidr.address))
+                .because(format!("{name}{place} has it"))
+        } else {
+            let (ours, theirs) = (cidr.network(), other.network());
+            Error::new(format!("the network {ours} overlaps that of {name}{place}"))
+                .because(format!("it is in {theirs}"))
+        });
     }
+    Ok(())
+}
+
+/// Refuses a way out beside one that there is by another link than `own`.
+pub(super) fn check_no_default(
+    side: &Where,
+    connection: &mut Connection,
+    gateways: &[IpAddr],
+    own: Option<u32>,
+) -> Result<()> {
+    for gateway in gateways {
+        let all = route::all(connection, family(*gateway)).doing("cannot list routes")?;
+        let is_one = |route: &Route| {
+            route.prefix == 0
+                && route.kind == libc::RTN_UNICAST
+                && route.table() == u32::from(libc::RT_TABLE_MAIN)
+                && route
+                    .metric()
+                    .is_none_or(|metric| gateway.is_ipv6() && metric == IPV6_METRIC)
+        };
+        if all.iter().any(|route| is_one(route) && route.link() != own) {
+            return Err(a_way_out_already(side));
+        }
+    }
+    Ok(())
+}
+
+/// The metric that IPv6 gives a route of a person (`IP6_RT_PRIO_USER`).
+const IPV6_METRIC: u32 = 1024;
+
+fn a_way_out_already(side: &Where) -> Error {
+    Error::new(format!("there is a default route already{}", side.shown()))
+        .hint("one wire can be the way out; leave --gw out for the others")
 }
 
 impl Step for GiveAddress {
     fn perform(&self, cx: &mut Context) -> Result<()> {
         let mut connection = self.side.connect(cx)?;
         let index = found(&mut connection, &self.link)?.index;
-        self.check(&mut connection, index)?;
+        check_free(&self.side, &mut connection, self.cidr, &[Some(index)])?;
         match address::add(&mut connection, address::message(index, self.cidr)) {
             Err(refusal) if refusal.is(Errno::EEXIST) => return Ok(()),
             other => other.map_err(|refusal| {
@@ -253,10 +292,8 @@ pub struct DefaultRoute {
 
 impl DefaultRoute {
     fn refused(&self, refusal: Refusal) -> Error {
-        let place = self.side.shown();
         if refusal.is(Errno::EEXIST) {
-            return Error::new(format!("there is a default route already{place}"))
-                .hint("one wire can be the way out; leave --gw out for the others");
+            return a_way_out_already(&self.side);
         }
         explained(refusal, format!("cannot route over {}", self.gateway), None)
     }

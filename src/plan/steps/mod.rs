@@ -6,6 +6,8 @@ pub mod addresses;
 pub mod attributes;
 pub mod binfmt;
 pub mod borrowed;
+#[cfg(feature = "net")]
+pub mod bridges;
 pub mod capabilities;
 #[cfg(feature = "cgroup")]
 pub mod cgroup;
@@ -37,6 +39,8 @@ pub mod net;
 pub mod netns;
 pub mod note;
 pub mod own_binary;
+#[cfg(feature = "net")]
+pub mod pairs;
 pub mod proc;
 pub mod process;
 #[cfg(feature = "net")]
