@@ -42,8 +42,8 @@ const NETWORKS: [&[&str]; 3] = [
     &[
         "RTM_NEWLINK(type=bridge",
         "RTM_NEWLINK(type=veth",
-        "RTM_NEWROUTE",
         "inet isobox",
+        "RTM_NEWROUTE",
     ],
 ];
 
