@@ -1,5 +1,7 @@
 //! container: run programs in containers, and look after those that are kept.
 
+#[path = "container/images.rs"]
+mod images;
 #[path = "container/network.rs"]
 mod network;
 #[path = "container/run.rs"]

@@ -26,6 +26,7 @@ use crate::cli::{Applet, Exit, gnu, mapped, say};
     example = "docker export box | mkrootfs ./root",
     example = "mkrootfs -i image.tar -o cpio initramfs",
     example = "pull alpine | mkrootfs -o oci-bundle ./box",
+    example = "mount -t overlay -o $(pull -q alpine | mkrootfs --layers ./parts),upperdir=up,workdir=work alpine ./root",
     example = "mkrootfs --busybox ./root",
     example = "mkrootfs --shell --add ls --add python3 ./root",
     example = "pull alpine | mkrootfs --verify ./root",
@@ -71,6 +72,9 @@ pub(crate) struct Args {
     /// do not wait until everything is on the disk
     #[argh(switch)]
     no_sync: bool,
+    /// keep the layers of an image apart, in directories 1, 2 ... of the target that an overlay takes, and print its option
+    #[argh(switch)]
+    layers: bool,
     /// say nothing about layers
     #[argh(switch, short = 'q')]
     quiet: bool,
@@ -140,6 +144,11 @@ impl Applet for Args {
             return self.remove(target);
         }
         let is_own = wanted.goes_with_no_input().is_err();
+        if self.layers && self.output != Output::Dir {
+            return Err(Error::new(
+                "--layers are directories: it does not go with -o",
+            ));
+        }
         let input = match self.input.take().map(Raw::into_path) {
             None if !is_own && image::is_piped() => Some("-".into()),
             input => input,
@@ -156,6 +165,9 @@ impl Applet for Args {
             (Some(input), _, target) => {
                 wanted.goes_with_no_input()?;
                 self.with_input(&input, target)
+            }
+            (None, Output::Dir, _) if self.layers => {
+                Err(Error::new("no image given to take the layers of"))
             }
             (None, Output::Cpio, target) => wanted.archive(target.as_deref()),
             (None, Output::Tar, _) => Err(Error::new("no input given to make a tar of")),
@@ -202,9 +214,10 @@ impl Args {
         {
             return Ok(exit);
         }
-        let output = self.output;
+        let (output, layers) = (self.output, self.layers);
         let unpacking = self.unpacking();
         match output {
+            Output::Dir if layers => unpacking.layers(input, &target.ok_or_else(no_target)?),
             Output::Dir => unpacking.directory(input, &target.ok_or_else(no_target)?),
             #[cfg(feature = "oci")]
             Output::Bundle => unpacking.bundle(input, &target.ok_or_else(no_target)?),

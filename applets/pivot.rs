@@ -16,7 +16,7 @@ use isobox::plan::steps::mounts::{Bind, Mount, Propagation, Source};
 use isobox::plan::steps::root::{BindRoot, Chdir, NotTheMachinesRoot, PivotInto};
 use isobox::plan::steps::terminal::{BindConsole, OpenTerminal, TakeTerminal, TakeUp};
 use isobox::plan::steps::texts::MountText;
-use isobox::plan::steps::tree::{RootNoDevices, ThrowAwayRoot};
+use isobox::plan::steps::tree::{LayeredRoot, RootNoDevices, ThrowAwayRoot};
 use isobox::plan::{Command, Plan, Slot};
 use isobox::root::{self, Root};
 use nix::libc;
@@ -83,6 +83,12 @@ pub(crate) struct Args {
     /// put a layer over the root, and over each mount below it, that takes what is written and is thrown away
     #[argh(switch)]
     throw_away: bool,
+    /// make the root an overlay with this layer below it; may be repeated, the upper ones first
+    #[argh(option, arg_name = "dir")]
+    layer: Vec<Raw>,
+    /// keep what is written to that overlay in this directory; without it, memory takes it and it is thrown away
+    #[argh(option, arg_name = "dir")]
+    written: Option<Raw>,
     /// make devices in the root unusable, except in what is mounted here
     #[argh(switch)]
     no_devices: bool,
@@ -139,7 +145,14 @@ impl Args {
         if let Some((number, slot)) = line {
             plan.then(TakeUp { number, slot });
         }
-        if self.throw_away {
+        if !self.layer.is_empty() || self.written.is_some() {
+            let layers = std::iter::once(path).chain(paths(std::mem::take(&mut self.layer)));
+            plan.then(LayeredRoot {
+                layers: layers.map(root_of_host).collect::<Result<_>>()?,
+                written: self.written.take().map(Raw::into_path),
+                slot: root,
+            });
+        } else if self.throw_away {
             plan.then(ThrowAwayRoot {
                 path: root_of_host(path)?,
                 slot: root,

@@ -3,7 +3,7 @@
 //! Nothing but the image goes to standard output; everything else is said on standard error.
 
 #[path = "pull/environment.rs"]
-mod environment;
+pub(crate) mod environment;
 #[path = "pull/login.rs"]
 mod login;
 
@@ -25,6 +25,7 @@ use isobox::image::store::Store;
 use isobox::image::transport::Transport;
 use isobox::image::{Digest, Document, Image, Platform, Reference, Source, archive, save};
 use isobox::rootfs::apply::Limits;
+use isobox::rootfs::local::Local;
 use isobox::rootfs::staging::Staging;
 use isobox::rootfs::unpack;
 
@@ -53,6 +54,9 @@ pub(crate) struct Args {
     /// write to this file, or with a slash behind it to a directory that is an OCI layout
     #[argh(option, short = 'o', arg_name = "file")]
     output: Option<Raw>,
+    /// unpack it for container run, each layer by itself and once, and print its ID
+    #[argh(switch)]
+    local: bool,
     /// the image for os/architecture[/variant] instead of this machine's
     #[argh(option, arg_name = "platform")]
     platform: Option<Platform>,
@@ -147,7 +151,9 @@ pub(crate) struct Args {
 
 impl Applet for Args {
     fn run(self) -> Result<Exit> {
-        let unpacks = !self.rest.is_empty() && self.image != "login" && self.image != "logout";
+        let unpacks = (self.local || !self.rest.is_empty())
+            && self.image != "login"
+            && self.image != "logout";
         if unpacks
             && !self.single_id
             && let Some(exit) = mapped::with_subordinate_ids("pull")?
@@ -291,11 +297,12 @@ impl Pull<'_> {
             args.digest,
             args.tags,
             args.list_platforms,
+            args.local,
         ];
         let asked = asks.iter().filter(|asked| **asked).count();
         if asked > 1 || asked == 1 && (root.is_some() || args.output.is_some()) {
             return Err(Error::new(
-                "one thing at a time: --manifest, --config, --digest, --tags, --list-platforms, or the image",
+                "one thing at a time: --manifest, --config, --digest, --tags, --list-platforms, --local, or the image",
             ));
         }
         if root.is_some() && args.output.is_some() {
@@ -425,6 +432,9 @@ impl Pull<'_> {
         if args.config {
             return write_out(&image.config_bytes);
         }
+        if args.local {
+            return self.keep(remote, &image);
+        }
         self.progress.begin(&image, &remote.reference.to_string());
         remote.with_blobs(&image, |source| self.deliver(source, root))?;
         if let Some(file) = &args.digestfile {
@@ -436,6 +446,25 @@ impl Pull<'_> {
         }
         self.progress.end(&remote.reference.at(digest).to_string());
         Ok(Exit::OK)
+    }
+
+    /// Puts it among the images for containers; a layer that is there is not fetched again.
+    fn keep(&self, remote: &Remote<'_>, image: &Image) -> Result<Exit> {
+        let path =
+            environment::images().ok_or_else(|| Error::new("there is no place for images"))?;
+        let local = Local::open(&path)?;
+        let reference = &remote.reference;
+        let name = reference.tagged().unwrap_or_else(|| reference.to_string());
+        let mut wanted = image.clone();
+        wanted.manifest.layers = local.missing(image);
+        self.progress.begin(&wanted, &name);
+        let add = |source: &dyn Source| local.add(image, &name, source, &|_, _, _| {});
+        let notes = remote.with_blobs(&wanted, add)?;
+        self.progress.end(&name);
+        for note in notes {
+            self.progress.note(&format!("note: {note}"));
+        }
+        print_all(&format!("{}\n", image.manifest.config.digest))
     }
 
     fn tell_whole(&self, remote: &Remote<'_>, top: Top) -> Result<Exit> {

@@ -44,8 +44,8 @@ pub struct User {
 /// The two files of one root. Each is read when it is first needed, and once.
 #[derive(Debug, Default)]
 pub struct Accounts {
-    /// Another root than this process's.
-    root: Option<OwnedFd>,
+    /// Other roots than this process's: the first that has a file counts.
+    roots: Vec<OwnedFd>,
     passwd: Option<Vec<u8>>,
     group: Option<Vec<u8>>,
 }
@@ -53,8 +53,13 @@ pub struct Accounts {
 impl Accounts {
     /// Those of the root directory behind `root`.
     pub fn of_root(root: OwnedFd) -> Self {
+        Self::of_layers(vec![root])
+    }
+
+    /// Those of a root that is an overlay of these directories, the topmost first.
+    pub fn of_layers(roots: Vec<OwnedFd>) -> Self {
         Self {
-            root: Some(root),
+            roots,
             ..Self::default()
         }
     }
@@ -133,25 +138,25 @@ impl Accounts {
     /// too).
     fn read(&self, path: &str, longest_line: usize) -> Result<Vec<u8>> {
         let slash;
-        let root = match &self.root {
-            Some(root) => root,
-            None => {
-                let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-                slash = open("/", flags, Mode::empty()).doing_to("cannot open", "/")?;
-                &slash
-            }
-        };
-        match read_bounded(root.as_fd(), Path::new(path), longest_line) {
-            Err(error)
-                if matches!(
-                    error.errno(),
-                    Some(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES)
-                ) =>
-            {
-                Ok(Vec::new())
-            }
-            other => other,
+        let mut roots = &self.roots[..];
+        if roots.is_empty() {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            slash = [open("/", flags, Mode::empty()).doing_to("cannot open", "/")?];
+            roots = &slash;
         }
+        for root in roots {
+            match read_bounded(root.as_fd(), Path::new(path), longest_line) {
+                Err(error)
+                    if matches!(
+                        error.errno(),
+                        Some(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES)
+                    ) => {}
+                // What an overlay takes for a deletion.
+                Err(error) if error.errno() == Some(Errno::ENXIO) && roots.len() > 1 => break,
+                other => return other,
+            }
+        }
+        Ok(Vec::new())
     }
 }
 

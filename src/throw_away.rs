@@ -1,4 +1,7 @@
-//! A root that shows a tree of the host and keeps nothing: the tree is a lower layer that is only read, what is
+//! Roots that are overlays: one that shows a tree of the host and keeps nothing, and one of an image's layers
+//! ([`layered`]).
+//!
+//! Of the host, the tree is a lower layer that is only read, what is
 //! written goes to a tmpfs (Documentation/filesystems/overlayfs.rst, mount_namespaces(7)).
 //!
 //! Each mount of the tree becomes an overlay of its own in the same place. Two reasons why not one bind of it
@@ -61,24 +64,73 @@ const NOT_SHOWN: [&str; 20] = [
 /// Where the path is no directory, or the kernel has no tmpfs.
 pub fn root(path: &Path) -> Result<OwnedFd> {
     drop(crate::root::open(path)?);
-    let store = tmpfs().doing("cannot mount a tmpfs for what is written")?;
-    // Layers must be on an attached mount. It goes where nothing is shown of, and away with the old root.
-    let hidden = first_directory(&["/sys", "/proc", "/dev"])?;
-    move_mount(store.as_fd(), hidden.as_fd()).doing("cannot attach the tmpfs")?;
-    let back = open(".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok();
-    fchdir(&store).doing("cannot change directory to the tmpfs")?;
     let mut assembly = Assembly {
-        store,
+        store: attached_tmpfs()?,
         layers: 0,
         user_attributes: in_user_namespace(),
         mounts: mounts_below(path)?,
     };
-    let root = assembly.assemble(path);
-    // The working directory is the caller's business.
+    let store = assembly
+        .store
+        .try_clone()
+        .doing("cannot copy a descriptor")?;
+    in_directory(&store, || assembly.assemble(path))?
+}
+
+/// Makes a root of an image's layers, the topmost first, and attaches it over the present `/` as [`root`] does. What is
+/// written is kept in the directory `written`, or without one goes to memory.
+///
+/// # Errors
+/// Where a layer is not there, or the kernel has no overlay for it.
+pub fn layered(layers: &[PathBuf], written: Option<&Path>) -> Result<OwnedFd> {
+    let store = match written {
+        Some(path) => crate::root::open(path)?,
+        None => attached_tmpfs()?,
+    };
+    let top = layers.first().map_or(Path::new(""), PathBuf::as_path);
+    let mode = fs::metadata(top).doing_to("cannot look at", top)?.mode() & 0o7777;
+    let make = |name: &str, mode| {
+        match without_umask(|| mkdirat(&store, name, Mode::from_bits_truncate(mode))) {
+            // It has run before.
+            Err(Errno::EEXIST) => Ok(()),
+            other => other.doing_to("cannot make the directory", name),
+        }
+    };
+    make(UPPER, mode)?;
+    make(WORK, 0o700)?;
+    let mount = in_directory(&store, || {
+        overlay(layers, [UPPER, WORK], in_user_namespace(), 0)
+    })?;
+    let mount = mount
+        .doing("cannot mount an overlay of the image's layers")
+        .map_err(|error| error.hint("--copy makes a copy of the image instead"))?;
+    attach_over_root(mount.as_fd())?;
+    Ok(mount)
+}
+
+/// Where what is written to an overlay is, in the directory that it is given.
+pub const UPPER: &str = "upper";
+/// The overlay's own.
+const WORK: &str = "work";
+
+/// A tmpfs for what is written. Layers must be on an attached mount: it goes where nothing is shown of, and away with
+/// the old root.
+fn attached_tmpfs() -> Result<OwnedFd> {
+    let store = tmpfs().doing("cannot mount a tmpfs for what is written")?;
+    let hidden = first_directory(&["/sys", "/proc", "/dev"])?;
+    move_mount(store.as_fd(), hidden.as_fd()).doing("cannot attach the tmpfs")?;
+    Ok(store)
+}
+
+/// Does something in another working directory, which is the caller's business and left as it was.
+fn in_directory<T>(dir: &OwnedFd, act: impl FnOnce() -> T) -> Result<T> {
+    let back = open(".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok();
+    fchdir(dir).doing("cannot change directory to where is written")?;
+    let done = act();
     if let Some(back) = back {
         fchdir(back).doing("cannot change directory back")?;
     }
-    root
+    Ok(done)
 }
 
 /// What a mount of the tree is, as far as it matters here.
@@ -248,20 +300,43 @@ impl Assembly {
             mkdirat(&self.store, upper.as_str(), Mode::from_bits_truncate(mode))
                 .and_then(|()| mkdirat(&self.store, work.as_str(), Mode::S_IRWXU))
         })?;
-        let context = fsopen(c"overlay")?;
-        let set = |key, value: &[u8]| {
-            let value = std::ffi::CString::new(value).map_err(|_| Errno::EINVAL)?;
-            fsconfig_set(context.as_fd(), key, Some(&value))
-        };
-        set(c"source", b"overlay")?;
-        set(c"lowerdir", &escaped(lower))?;
-        set(c"upperdir", upper.as_bytes())?;
-        set(c"workdir", work.as_bytes())?;
-        if self.user_attributes {
-            fsconfig_set(context.as_fd(), c"userxattr", None)?;
-        }
-        fsmount(context.as_fd(), attr::NODEV)
+        let lower = std::slice::from_ref(&lower);
+        overlay(lower, [&upper, &work], self.user_attributes, attr::NODEV)
     }
+}
+
+/// Mounts an overlay of these layers, the topmost first. What is written goes to the two directories behind `written`,
+/// by their names from the working directory.
+fn overlay(
+    layers: &[impl AsRef<Path>],
+    written: [&str; 2],
+    user_attributes: bool,
+    attributes: u64,
+) -> Result<OwnedFd, Errno> {
+    let context = fsopen(c"overlay")?;
+    let set = |key, value: &[u8]| {
+        let value = std::ffi::CString::new(value).map_err(|_| Errno::EINVAL)?;
+        fsconfig_set(context.as_fd(), key, Some(&value))
+    };
+    set(c"source", b"overlay")?;
+    let one = |layer: &Path| set(c"lowerdir+", layer.as_os_str().as_bytes());
+    let all = layers.iter().try_for_each(|layer| one(layer.as_ref()));
+    if all == Err(Errno::EINVAL) {
+        // Before Linux 6.8 there is one option for all of them.
+        let all: Vec<_> = layers.iter().map(|layer| escaped(layer.as_ref())).collect();
+        set(c"lowerdir", &all.join(&b':'))?;
+    } else {
+        all?;
+    }
+    set(c"upperdir", written[0].as_bytes())?;
+    set(c"workdir", written[1].as_bytes())?;
+    // What is written stands for itself, as in a layer of an image.
+    set(c"redirect_dir", b"nofollow")?;
+    set(c"metacopy", b"off")?;
+    if user_attributes {
+        fsconfig_set(context.as_fd(), c"userxattr", None)?;
+    }
+    fsmount(context.as_fd(), attributes)
 }
 
 /// A layer's path as the option wants it: a colon would start another layer.

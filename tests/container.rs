@@ -97,7 +97,7 @@ const REFUSED: [(&str, i32, &[&str]); 31] = [
         &["nowhere", "No such file or directory"],
     ),
     ("--rootfs file true", 125, &["file", "Not a directory"]),
-    ("true", 125, &["no root given"]),
+    ("", 125, &["no image given"]),
     ("--rootfs '' true", 125, &[]),
     (
         "--rootfs /proc/self/root true",

@@ -44,6 +44,8 @@ mod complete;
 #[cfg(feature = "oci")]
 mod container;
 #[cfg(feature = "oci")]
+mod container_image;
+#[cfg(feature = "oci")]
 mod container_net;
 mod frame;
 #[cfg(feature = "image")]

@@ -40,7 +40,7 @@ pub(crate) fn with_subordinate_ids(applet: &str) -> Result<Option<Exit>> {
 }
 
 /// What is missing to map subordinate ids.
-fn lack() -> Option<String> {
+pub(crate) fn lack() -> Option<String> {
     for ids in [Ids::User, Ids::Group] {
         if first_block(ids).is_err() {
             return Some(format!("{} has no line for you", ids.database()));

@@ -17,11 +17,13 @@ use isobox::root;
 use isobox::subid;
 use nix::unistd::{getegid, geteuid};
 
+use super::images::{Prepared, Pull, Wanted};
 use super::network;
 use super::values::{
     CgroupPath, CgroupView, Ids, absolute_inside, bind, capabilities, check_name, set_variable,
     single_maps,
 };
+use crate::cli::mapped::lack;
 use crate::cli::plan::{Explain, perform};
 use crate::cli::raw::{Raw, words};
 use crate::cli::{Exit, help};
@@ -31,11 +33,27 @@ use crate::cli::{Exit, help};
 #[argh(
     subcommand,
     name = "run",
+    example = "container run --memory 100M -it alpine sh",
     example = "container run --rootfs ./alpine -it -v ./src:/src:ro -w /src sh",
     example = "container run --rootfs host --memory 256M --cpus 1.5 --pids 100 make",
     note = "An ordinary user's container has a user namespace of its own. Nothing is kept of a container: files written on the host's root, and on anything not given with --rootfs DIR or -v, are gone with it."
 )]
 pub(super) struct Run {
+    /// when to fetch the image: missing (where it is not here), always or never
+    #[argh(option, arg_name = "missing|always|never")]
+    pull: Option<Pull>,
+    /// of an image for several platforms, take the one for this
+    #[argh(option, arg_name = "os/arch")]
+    platform: Option<String>,
+    /// say nothing while the image is fetched
+    #[argh(switch, short = 'q')]
+    quiet: bool,
+    /// make a copy of the image for it, and no overlay of its layers
+    #[argh(switch)]
+    copy: bool,
+    /// run this program on the arguments, instead of what the image wants
+    #[argh(option, arg_name = "program")]
+    entrypoint: Option<Raw>,
     /// the directory to be the root, or host for the machine's own root, below a layer that is thrown away
     #[argh(option, arg_name = "dir|host")]
     rootfs: Option<Raw>,
@@ -142,15 +160,15 @@ pub(super) struct Run {
     /// tell what would be done and do nothing; json for programs, run to tell while doing
     #[argh(option, arg_name = "[=how]")]
     explain: Option<Explain>,
-    /// the program and its arguments
-    #[argh(positional, greedy)]
+    /// the image, unless --rootfs is given, and the program with its arguments, unless it is the image's own
+    #[argh(positional, arg_name = "image|program", greedy)]
     program: Vec<Raw>,
 }
 impl Run {
     pub(super) fn run(self) -> Result<Exit> {
         let (script, explain) = (self.script, self.explain);
-        let plan = match &self.bundle {
-            Some(Raw(dir)) => self.plan_of_bundle(Path::new(dir))?,
+        let (plan, _image) = match &self.bundle {
+            Some(Raw(dir)) => (self.plan_of_bundle(Path::new(dir))?, None),
             None => self.plan()?,
         };
         if script {
@@ -179,8 +197,51 @@ impl Run {
         oci::compile(&spec, setting)
     }
 
-    fn plan(mut self) -> Result<Plan> {
-        let program = words(std::mem::take(&mut self.program));
+    /// The image, where the root is to be one: the first word names it.
+    fn image(&self, words: &mut Vec<OsString>) -> Result<Option<Prepared>> {
+        if self.rootfs.is_some() {
+            return Ok(None);
+        }
+        if words.is_empty() {
+            return Err(Error::new("no image given").hint(
+                "container run [OPTION]... IMAGE [PROGRAM [ARGUMENT]...]; --rootfs DIR|host is a root that is no image",
+            ));
+        }
+        let name = words.remove(0);
+        let wanted = Wanted {
+            name: &name.to_string_lossy(),
+            pull: self.pull.unwrap_or_default(),
+            platform: self.platform.as_deref(),
+            quiet: self.quiet,
+            copy: self.copy,
+            told_only: self.script || matches!(self.explain, Some(Explain::Text | Explain::Json)),
+        };
+        wanted.prepare(None).map(Some)
+    }
+
+    /// What is run: as docker has it, --entrypoint takes the place of all that the image says.
+    fn command(&self, image: Option<&Prepared>, words: Vec<OsString>) -> Vec<OsString> {
+        let mut all: Vec<OsString> = Vec::new();
+        match (&self.entrypoint, image.map(Prepared::execution)) {
+            (Some(Raw(program)), _) => {
+                all.extend(Some(program.clone()).filter(|word| !word.is_empty()));
+            }
+            (None, Some(image)) => {
+                all.extend(image.entrypoint.iter().map(OsString::from));
+                if words.is_empty() {
+                    all.extend(image.cmd.iter().map(OsString::from));
+                }
+            }
+            (None, None) => {}
+        }
+        all.extend(words);
+        all
+    }
+
+    fn plan(mut self) -> Result<(Plan, Option<Prepared>)> {
+        let mut program = words(std::mem::take(&mut self.program));
+        let image = self.image(&mut program)?;
+        let program = self.command(image.as_ref(), program);
         let first = program.first().ok_or_else(|| {
             Error::new("no program given")
                 .hint("container run --rootfs DIR|host [OPTION]... PROGRAM [ARGUMENT]...")
@@ -203,13 +264,13 @@ impl Run {
             false => program,
         };
         let asked = self.network_asked();
-        let mut spec = self.spec(args)?;
+        let mut spec = self.spec(args, image.as_ref())?;
         let additions = asked.apply(&mut spec)?;
         let setting = Setting {
             additions: Some(&additions),
             ..setting
         };
-        oci::compile(&spec, setting)
+        Ok((oci::compile(&spec, setting)?, image))
     }
 
     fn network_asked(&mut self) -> network::Asked {
@@ -229,9 +290,16 @@ impl Run {
         }
     }
 
-    fn spec(mut self, args: Vec<OsString>) -> Result<Spec> {
-        let root = self.root()?;
-        let who = self.identity(&root)?;
+    fn spec(mut self, args: Vec<OsString>, image: Option<&Prepared>) -> Result<Spec> {
+        let root = match image {
+            Some(image) => image.root.clone(),
+            None => self.root()?,
+        };
+        let who = self.identity(&root, image)?;
+        if image.is_some() && self.userns.is_none() && !geteuid().is_root() && lack().is_none() {
+            // Its layers have been unpacked with these.
+            self.userns = Some(Ids::Subids);
+        }
         let maps = self.maps(&who)?;
         // With one id each the kernel lets nobody choose groups.
         let one_group = maps.as_ref().is_some_and(|[_, groups]| groups.len() == 1);
@@ -260,6 +328,12 @@ impl Run {
             &home.unwrap_or_else(|| "/".into()),
             self.tty,
         );
+        if let Some(image) = image.map(Prepared::execution) {
+            for entry in oci::of_image::variables(&image.env) {
+                set_variable(&mut process.env, OsStr::new(entry))?;
+            }
+            process.cwd = Path::new("/").join(&image.working_dir);
+        }
         for Raw(entry) in &self.env {
             set_variable(&mut process.env, entry)?;
         }
@@ -345,9 +419,7 @@ impl Run {
 
     fn root(&self) -> Result<Root> {
         match &self.rootfs {
-            None => Err(Error::new("no root given").hint(
-                "--rootfs DIR, or --rootfs host for the machine's own; there are no images yet",
-            )),
+            None => Err(Error::new("no root given")),
             Some(Raw(dir)) if dir == "host" => Ok(Root::of_host()),
             Some(Raw(dir)) => std::path::absolute(dir)
                 .map(Root::directory)
@@ -356,9 +428,13 @@ impl Run {
     }
 
     /// Who runs the program, by the accounts of the root it will run in.
-    fn identity(&self, root: &Root) -> Result<Identity> {
-        let mut accounts = Accounts::of_root(root::open(&root.path)?);
-        let user = self.user.as_ref().map_or(OsStr::new(""), |user| &user.0);
+    fn identity(&self, root: &Root, image: Option<&Prepared>) -> Result<Identity> {
+        let mut accounts = match image {
+            Some(image) => image.accounts()?,
+            None => Accounts::of_root(root::open(&root.path)?),
+        };
+        let own = image.map_or("", |image| &image.execution().user);
+        let user = self.user.as_ref().map_or(OsStr::new(own), |user| &user.0);
         identity(user, &mut accounts)
     }
 

@@ -18,6 +18,7 @@ use isobox::image::open::{self, Choice, Input, Opening};
 use isobox::image::{Descriptor, Platform};
 use isobox::rootfs::apply::Limits;
 use isobox::rootfs::compare::compare;
+use isobox::rootfs::overlay::Lower;
 use isobox::rootfs::report::Report;
 use isobox::rootfs::staging::Staging;
 use isobox::rootfs::{init_file, remove, unpack};
@@ -25,6 +26,7 @@ use nix::fcntl::AtFlags;
 use nix::libc;
 use nix::sys::stat::fstatat;
 
+use crate::cli::help::print_all;
 use crate::cli::{Exit, say};
 
 /// How an input is turned into a tree.
@@ -102,6 +104,43 @@ impl Unpacking {
         staging.finish(target, self.sync)?;
         tell(&report);
         Ok(Exit::OK)
+    }
+
+    /// Makes a directory for each layer, in the form that an overlay takes, and prints the option that puts them together.
+    pub(super) fn layers(&self, input: &Path, target: &Path) -> Result<Exit> {
+        let teller = Teller {
+            is_quiet: self.is_quiet,
+        };
+        let Input::Image(source) = self.open(input, &teller)? else {
+            return Err(Error::new("this is the tar of a root, which has no layers"));
+        };
+        let staging = Staging::new(target)?;
+        let image = source.image();
+        let (count, mut made): (_, Vec<OwnedFd>) = (image.manifest.layers.len(), Vec::new());
+        for (at, one) in image.layers().enumerate() {
+            teller.layer(at + 1, count, one.0);
+            let copies = made.iter().rev().map(OwnedFd::try_clone);
+            let lower = Lower(
+                copies
+                    .collect::<Result<_, _>>()
+                    .doing("cannot duplicate a descriptor")?,
+            );
+            let dir = staging.directory(&(at + 1).to_string())?;
+            made.push(dir.try_clone().doing("cannot duplicate a descriptor")?);
+            tell(&unpack::layer(&*source, one, dir, lower, self.limits)?);
+        }
+        staging.finish(target, self.sync)?;
+        let target = std::path::absolute(target).doing_to("cannot find", target)?;
+        let dirs: Vec<String> = (1..=count)
+            .rev()
+            .map(|at| {
+                target
+                    .join(at.to_string())
+                    .to_string_lossy()
+                    .replace(':', "\\:")
+            })
+            .collect();
+        print_all(&format!("lowerdir={}\n", dirs.join(":")))
     }
 
     /// Makes a bundle: the tree in `rootfs`, and a config.json that runs it as the image wants.

@@ -57,7 +57,7 @@ pub(super) fn auth_files(named: Option<PathBuf>) -> Vec<PathBuf> {
 
 /// The files of settings, in the order of containers-registries.conf(5): the user's own in place of the system's, then
 /// what is in the directories beside both.
-pub(super) fn registries_conf() -> Vec<PathBuf> {
+pub(crate) fn registries_conf() -> Vec<PathBuf> {
     let mut files = Vec::new();
     let own = config_home().map(|dir| dir.join("containers/registries.conf"));
     let main = variable("CONTAINERS_REGISTRIES_CONF").map(PathBuf::from);
@@ -82,8 +82,16 @@ pub(super) fn registries_conf() -> Vec<PathBuf> {
 }
 
 /// The cache: `$XDG_CACHE_HOME/isobox`.
-pub(super) fn cache() -> Option<PathBuf> {
+pub(crate) fn cache() -> Option<PathBuf> {
     let dir = directory("XDG_CACHE_HOME").or_else(|| home().map(|home| home.join(".cache")));
+    dir.map(|dir| dir.join("isobox"))
+}
+
+/// The images of containers: `$XDG_DATA_HOME/isobox`; root may have no home.
+pub(crate) fn images() -> Option<PathBuf> {
+    let dir = directory("XDG_DATA_HOME").or_else(|| home().map(|home| home.join(".local/share")));
+    let root = nix::unistd::geteuid().is_root();
+    let dir = dir.or_else(|| root.then(|| "/var/lib".into()));
     dir.map(|dir| dir.join("isobox"))
 }
 

@@ -9,6 +9,8 @@
 //! A blob is hashed, synced and then renamed into place, so what stands under `blobs` is whole even if the machine lost
 //! power. Nothing here is named by a stranger: file names are digits of digests.
 
+mod sweep;
+
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};

@@ -43,7 +43,7 @@ pub fn spec(
 
 /// `NAME=VALUE` entries, each name once; anything else would be a question to the caller's environment, and is left out
 /// (CVE-2026-57231).
-fn environment(said: &[String], who: &User, accounts: &mut Accounts) -> Result<Vec<OsString>> {
+pub fn variables(said: &[String]) -> Vec<&str> {
     let mut all: Vec<&str> = Vec::new();
     for entry in said {
         let Some((name, _)) = entry.split_once('=') else {
@@ -55,6 +55,12 @@ fn environment(said: &[String], who: &User, accounts: &mut Accounts) -> Result<V
         all.retain(|other| other.split('=').next() != Some(name));
         all.push(entry);
     }
+    all
+}
+
+/// The environment that the image asks for, and what it needs besides.
+fn environment(said: &[String], who: &User, accounts: &mut Accounts) -> Result<Vec<OsString>> {
+    let all = variables(said);
     let has = |all: &[&str], name: &str| all.iter().any(|entry| entry.starts_with(name));
     let mut env = Vec::new();
     if !has(&all, "PATH=") {

@@ -18,6 +18,7 @@ use nix::unistd::{ftruncate, linkat, symlinkat, write};
 
 use super::directories::{Directories, Mark, Times, refused, spec};
 use super::names::{Place, place};
+use super::overlay::Lower;
 use super::owner::Owner;
 use super::remove;
 use super::report::{Reason, Report};
@@ -78,6 +79,13 @@ impl Applier {
             has_lower: false,
             linked: None,
         }
+    }
+
+    /// The same for one layer by itself, to be put onto those below by an overlay.
+    pub fn overlay(root: OwnedFd, lower: Lower, limits: Limits) -> Self {
+        let mut applier = Self::new(root, limits);
+        applier.dirs.lower = Some(lower);
+        applier
     }
 
     /// The root of the tree.
@@ -208,7 +216,8 @@ impl Applier {
         };
         if !stands {
             self.make(name, path, &mut |dir| mkdirat(dir, name, mode))?;
-            return self.enter_new(name, path, member);
+            self.enter_new(name, path, member)?;
+            return self.dirs.cover().doing("cannot mark a directory");
         }
         self.dirs
             .descend(name.as_bytes(), false)
@@ -325,6 +334,16 @@ impl Applier {
         if target.all == path {
             return Ok(());
         }
+        if self.dirs.lower.is_some() {
+            let dir = path.get(..path.len() - name.len()).unwrap_or_default();
+            self.bring_up(&target, member)?;
+            self.dirs
+                .enter(
+                    dir.strip_suffix(b"/").unwrap_or(dir),
+                    Some(times_of(member)),
+                )
+                .map_err(|errno| super::directories::refused(path, errno))?;
+        }
         let refused = |errno| {
             let error = Error::new("cannot make the hard link").on(OsStr::from_bytes(path));
             match errno {
@@ -362,7 +381,7 @@ fn permissions(member: &Member) -> Mode {
     Mode::from_bits_truncate(member.mode & 0o777)
 }
 
-fn times_of(member: &Member) -> Times {
+pub(super) fn times_of(member: &Member) -> Times {
     let mtime = spec(member.mtime);
     let atime = member.atime.map_or(mtime, spec);
     Times { atime, mtime }

@@ -11,7 +11,7 @@ use nix::fcntl::AtFlags;
 use nix::libc;
 use nix::sys::stat::fstatat;
 
-use super::apply::{Applier, bad};
+use super::apply::{Applier, bad, times_of};
 use super::directories::{Mark, Times, refused};
 use super::names::Clean;
 use super::remove::{self, ONE_NAME};
@@ -52,6 +52,15 @@ impl Applier {
         if hidden.is_some_and(|name| matches!(name, b"" | b"." | b"..") || name.starts_with(PREFIX))
         {
             return Err(bad(member, "a deletion of what can have no such name"));
+        }
+        if self
+            .dirs
+            .lower
+            .as_ref()
+            .is_some_and(|lower| !lower.0.is_empty())
+        {
+            self.mark_deletion(path, hidden, times_of(member))?;
+            return Ok(true);
         }
         if !self.has_lower {
             self.report.count(Reason::Deletion, &path.all);

@@ -18,12 +18,11 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, readlinkat};
 use nix::libc;
-use nix::sys::stat::{
-    FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat, fstatat, futimens, mkdirat,
-};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat, fstatat, futimens};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown};
 
+use super::overlay::Lower;
 use super::remove::ONE_NAME;
 use crate::error::{Doing, Error, Result};
 use crate::sys::mount::openat2;
@@ -44,7 +43,7 @@ pub(super) struct Times {
 impl Times {
     /// Those of an open file or directory.
     pub(super) fn of(fd: &OwnedFd) -> Result<Self, Errno> {
-        fstat(fd).map(|stat| times_of(&stat))
+        fstat(fd).map(|stat| Self::from(&stat))
     }
 
     /// Gives them to it.
@@ -86,6 +85,8 @@ pub(super) struct Directories {
     /// directory, by the hash of their path.
     touched: HashSet<u64>,
     hasher: RandomState,
+    /// The layers below, where this one is made by itself.
+    pub(super) lower: Option<Lower>,
 }
 
 /// What a hash of a path stands for.
@@ -109,6 +110,7 @@ impl Directories {
             is_stale: false,
             touched: HashSet::new(),
             hasher: RandomState::new(),
+            lower: None,
         }
     }
 
@@ -243,8 +245,11 @@ impl Directories {
         match self.descend(name, false) {
             Ok(_) => Ok(()),
             Err(Errno::ENOENT) => self.make_implied(name, make.ok_or(Errno::ENOENT)?),
-            // A link stands there, or a file.
+            // A link stands there, or a file, or a deletion.
             Err(Errno::ELOOP | Errno::ENOTDIR) => {
+                if make.is_some() && self.uncover(Path::new(OsStr::from_bytes(name)))? {
+                    return self.descend(name, false).map(drop);
+                }
                 let path = self.child(name);
                 let fd = self.follow(&path, make.is_some())?;
                 self.path_push(name);
@@ -262,13 +267,15 @@ impl Directories {
             self.touch(&path);
             self.mark(Mark::New, &path);
         }
-        let above = self.change()?;
-        mkdirat(
-            &above.fd,
-            OsStr::from_bytes(name),
-            Mode::from_bits_truncate(0o755),
-        )?;
-        self.descend(name, true)?.leave_with(times);
+        self.change()?;
+        let above = self.levels.last().ok_or(Errno::ENOENT)?;
+        let shown = Path::new(OsStr::from_bytes(name));
+        match self.make_missing(above.fd.as_fd(), shown, &path) {
+            Ok(true) => self.descend(name, true)?.leave_with(times),
+            Ok(false) => drop(self.descend(name, false)?),
+            Err(Errno::ELOOP) => return self.step(name, Some(times)),
+            Err(errno) => return Err(errno),
+        }
         Ok(())
     }
 
@@ -279,7 +286,7 @@ impl Directories {
             end,
             gid: stat.st_gid,
             is_new: false,
-            times: times_of(&stat),
+            times: Times::from(&stat),
             is_changed: false,
             mode,
         });
@@ -315,25 +322,31 @@ impl Directories {
     /// Walks from the root along `path`, links followed; what is missing is made if `make` says so.
     fn follow(&self, path: &[u8], make: bool) -> Result<OwnedFd, Errno> {
         let mut open: Vec<OwnedFd> = Vec::new();
+        let mut at: Vec<Vec<u8>> = Vec::new();
         let mut left = Vec::new();
         push_names(&mut left, path);
         let mut links = 0;
         while let Some(name) = left.pop() {
             if name == b".." {
                 open.pop();
+                at.pop();
                 continue;
             }
             let here = open.last().unwrap_or(&self.root);
             let place = Path::new(OsStr::from_bytes(&name));
             let next = match openat2(here.as_fd(), place, READ, 0, ONE_NAME) {
                 Err(Errno::ENOENT) if make => {
-                    mkdirat(here, place, Mode::from_bits_truncate(0o755))?;
-                    openat2(here.as_fd(), place, READ, 0, ONE_NAME)
+                    let path = [at.concat(), name.clone()].concat();
+                    let made = self.make_missing(here.as_fd(), place, &path);
+                    made.and_then(|_| openat2(here.as_fd(), place, READ, 0, ONE_NAME))
                 }
                 other => other,
             };
             match next {
-                Ok(fd) => open.push(fd),
+                Ok(fd) => {
+                    open.push(fd);
+                    at.push([&name[..], b"/"].concat());
+                }
                 Err(Errno::ELOOP | Errno::ENOTDIR) => {
                     let target = readlinkat(here, place).map_err(|_| Errno::ENOTDIR)?;
                     links += 1;
@@ -341,6 +354,7 @@ impl Directories {
                         return Err(Errno::ELOOP);
                     }
                     if target.as_bytes().starts_with(b"/") {
+                        at.clear();
                         open.clear();
                     }
                     push_names(&mut left, target.as_bytes());
@@ -418,10 +432,12 @@ fn push_names(left: &mut Vec<Vec<u8>>, path: &[u8]) {
     );
 }
 
-fn times_of(stat: &FileStat) -> Times {
-    Times {
-        atime: TimeSpec::new(stat.st_atime, stat.st_atime_nsec),
-        mtime: TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec),
+impl From<&FileStat> for Times {
+    fn from(stat: &FileStat) -> Self {
+        Self {
+            atime: TimeSpec::new(stat.st_atime, stat.st_atime_nsec),
+            mtime: TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec),
+        }
     }
 }
 

@@ -12,7 +12,10 @@ pub mod host;
 pub mod init_file;
 pub mod initramfs;
 mod libraries;
+#[cfg(feature = "pull")]
+pub mod local;
 mod names;
+pub mod overlay;
 mod owner;
 pub mod pack;
 pub mod pipeline;

@@ -19,6 +19,9 @@ const SPECIAL: u32 = 0o7000;
 /// The bits that give away somebody's rights.
 const SET_ID: u32 = 0o6000;
 
+/// What overlayfs keeps its notes in.
+const OVERLAY: &[u8] = b"user.overlay.";
+
 /// Who makes the tree, and so what of owners it can have.
 pub(super) struct Owner {
     uid: u32,
@@ -171,7 +174,7 @@ pub(super) fn is_allowed(name: &[u8], value: &[u8]) -> bool {
             // Revisions 2 and 3 of struct vfs_cap_data, little endian (linux/capability.h).
             (20, Some(2)) | (24, Some(3))
         ),
-        _ => name.starts_with(b"user.") && !name.starts_with(b"user.overlay."),
+        _ => name.starts_with(b"user.") && !name.starts_with(OVERLAY),
     }
 }
 
@@ -203,6 +206,7 @@ fn clear_attributes(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     for name in names.split_inclusive(|b| *b == 0) {
         if let Ok(name) = std::ffi::CStr::from_bytes_with_nul(name)
             && name.to_bytes().starts_with(b"user.")
+            && !name.to_bytes().starts_with(OVERLAY)
         {
             xattr::remove(fd, name)?;
         }

@@ -4,18 +4,19 @@
 //! it into leaving the tree, the kernel says no. The others only read.
 
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, scope};
 
 use nix::libc;
 
 use super::apply::{Applier, Limits, Sort};
+use super::overlay::Lower;
 use super::pipeline::{self, Stream};
 use super::report::Report;
 use crate::error::{Doing, Error, Result};
 use crate::image::descriptor::{Kind, Packing};
-use crate::image::{Descriptor, Source};
+use crate::image::{Descriptor, Digest, Source};
 use crate::landlock::{Area, supported};
 use crate::root::without_umask;
 use crate::sys::landlock::{self, Handled};
@@ -42,9 +43,7 @@ pub fn image(
         ));
     }
     if let Some((layer, _)) = layers.iter().find(|(layer, _)| packing(layer).is_none()) {
-        return Err(Error::new("a layer is none:")
-            .on(layer.digest.to_string())
-            .because(format!("its media type is {}", layer.media_type)));
+        return Err(no_layer(layer));
     }
     let applier = Applier::new(root, limits);
     scope(|scope| {
@@ -55,7 +54,7 @@ pub fn image(
         let applying = Builder::new()
             .name("apply".into())
             .spawn_scoped(scope, move || {
-                confine(applier.root());
+                confine(&applier);
                 let names = names.into_iter().enumerate();
                 apply(
                     applier,
@@ -70,7 +69,8 @@ pub fn image(
         for (layer, diff_id) in layers {
             // Here and not in the thread, so that an archive that is read once is read in order.
             let blob = source.blob(layer)?;
-            let stream = pipeline::start(scope, Some(*diff_id), packing(layer), limits.window, blob)?;
+            let stream =
+                pipeline::start(scope, Some(*diff_id), packing(layer), limits.window, blob)?;
             if to_apply.send(stream).is_err() {
                 break;
             }
@@ -80,26 +80,70 @@ pub fn image(
     })
 }
 
+/// Makes one layer by itself below `root`, an empty directory, as an overlay takes it; `lower` are the layers below.
+///
+/// # Errors
+/// As [`image`].
+pub fn layer(
+    source: &dyn Source,
+    (layer, diff_id): (&Descriptor, &Digest),
+    root: OwnedFd,
+    lower: Lower,
+    limits: Limits,
+) -> Result<Report> {
+    let packing = Some(packing(layer).ok_or_else(|| no_layer(layer))?);
+    let applier = Applier::overlay(root, lower, limits);
+    one(
+        applier,
+        Some(*diff_id),
+        packing,
+        (Sort::Layer, limits.window),
+        source.blob(layer)?,
+    )
+}
+
 /// Makes the tree of a tar that is a root by itself, packed or not, below `root`, an empty directory.
 ///
 /// # Errors
 /// As [`image`]; and where the archive has no end mark, since nothing else tells that it is whole.
 pub fn root_tar(tar: Box<dyn Read + Send + '_>, root: OwnedFd, limits: Limits) -> Result<Report> {
-    let applier = Applier::new(root, limits);
+    one(
+        Applier::new(root, limits),
+        None,
+        None,
+        (Sort::Root, limits.window),
+        tar,
+    )
+}
+
+/// Applies one tar, packed or not.
+fn one(
+    applier: Applier,
+    diff_id: Option<Digest>,
+    packing: Option<Packing>,
+    (sort, window): (Sort, u64),
+    tar: Box<dyn Read + Send + '_>,
+) -> Result<Report> {
     scope(|scope| {
         let (to_apply, streams) = sync_channel::<Stream>(1);
-        let stream = pipeline::start(scope, None, None, limits.window, tar)?;
+        let stream = pipeline::start(scope, diff_id, packing, window, tar)?;
         let _ = to_apply.send(stream);
         drop(to_apply);
         let applying = Builder::new()
             .name("apply".into())
             .spawn_scoped(scope, move || {
-                confine(applier.root());
-                apply(applier, &streams, Sort::Root, &mut std::iter::once(()))
+                confine(&applier);
+                apply(applier, &streams, sort, &mut std::iter::once(()))
             })
             .doing("cannot start a thread")?;
         joined(applying.join())
     })
+}
+
+fn no_layer(layer: &Descriptor) -> Error {
+    Error::new("a layer is none:")
+        .on(layer.digest.to_string())
+        .because(format!("its media type is {}", layer.media_type))
 }
 
 fn joined(joined: std::thread::Result<Result<Report>>) -> Result<Report> {
@@ -134,11 +178,13 @@ fn packing(layer: &Descriptor) -> Option<Packing> {
     }
 }
 
-/// Lets this thread change files below `root` and nowhere else (landlock(7)). Where the kernel has no Landlock, or the
+/// Lets this thread change files in the tree and nowhere else, and read the layers below (landlock(7)). Where the kernel has no Landlock, or the
 /// first version, which knows no links between directories, things are as they were.
-fn confine(root: BorrowedFd<'_>) {
+fn confine(applier: &Applier) {
     /// `LANDLOCK_ACCESS_FS_REFER`, of version 2.
     const REFER: u64 = 1 << 13;
+    /// `LANDLOCK_ACCESS_FS_READ_FILE`, `LANDLOCK_ACCESS_FS_READ_DIR`.
+    const READ: u64 = 1 << 2 | 1 << 3;
     let confine = || -> Result<()> {
         let fs = supported(Area::Fs)?;
         if fs & REFER == 0 {
@@ -149,7 +195,10 @@ fn confine(root: BorrowedFd<'_>) {
             ..Handled::default()
         };
         let ruleset = landlock::create_ruleset(handled).doing("")?;
-        landlock::allow_beneath(ruleset.as_fd(), root, fs).doing("")?;
+        landlock::allow_beneath(ruleset.as_fd(), applier.root(), fs).doing("")?;
+        for lower in applier.dirs.lower.iter().flat_map(|lower| &lower.0) {
+            landlock::allow_beneath(ruleset.as_fd(), lower.as_fd(), READ).doing("")?;
+        }
         prctl(libc::PR_SET_NO_NEW_PRIVS, [1, 0, 0, 0]).doing("")?;
         landlock::restrict_self(ruleset.as_fd()).doing("")
     };

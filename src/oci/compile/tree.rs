@@ -19,7 +19,7 @@ use crate::plan::steps::directories::MakeDirectory;
 use crate::plan::steps::masks::{Mask, ReadOnlyPaths, RootReadOnly};
 use crate::plan::steps::mounts::{self, Bind, CopySource, RootPropagation, Source};
 use crate::plan::steps::root::BindRoot;
-use crate::plan::steps::tree::{RootNoDevices, ThrowAwayRoot};
+use crate::plan::steps::tree::{LayeredRoot, RootNoDevices, ThrowAwayRoot};
 use crate::plan::{Plan, Slot};
 use crate::root::inside;
 
@@ -100,7 +100,14 @@ pub(super) fn build(plan: &mut Plan, spec: &Spec, copies: &Copies) -> Result<Slo
     if spec.root.throw_away {
         plan.then(ThrowAwayRoot { path, slot: root });
     } else {
-        plan.then(BindRoot { path, slot: root });
+        match &spec.root.layers[..] {
+            [] => plan.then(BindRoot { path, slot: root }),
+            layers => plan.then(LayeredRoot {
+                layers: layers.to_vec(),
+                written: spec.root.written.clone(),
+                slot: root,
+            }),
+        };
         if !nodes_in_root(spec) {
             plan.then(RootNoDevices { root });
         }

@@ -17,6 +17,13 @@ objects! {
         /// root is offered only so. Not of the specification.
         #[serde(skip)]
         pub throw_away: bool,
+        /// The layers of an image, the topmost first, of which the root is an overlay; `path` is the topmost. Not of the
+        /// specification.
+        #[serde(skip)]
+        pub layers: Vec<PathBuf>,
+        /// Where what is written to the overlay is kept; nowhere without. Not of the specification.
+        #[serde(skip)]
+        pub written: Option<PathBuf>,
     }
 
     /// `mounts[]`

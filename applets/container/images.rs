@@ -1,0 +1,334 @@
+//! Images of this user on this machine, and roots of containers made of them.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use isobox::accounts::Accounts;
+use isobox::error::{Doing, Error, Result};
+use isobox::image::config::Execution;
+use isobox::image::reference::Typed;
+use isobox::image::registries_conf::RegistriesConf;
+use isobox::image::{Image, Platform, Reference};
+use isobox::oci::Root;
+use isobox::root;
+use isobox::rootfs::local::{Held, Local};
+
+use crate::cli::{gnu, say};
+use crate::table::pull::environment;
+
+/// When an image is fetched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Pull {
+    /// Where it is not here.
+    #[default]
+    Missing,
+    /// In any case.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+impl argh::FromArgValue for Pull {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        match value {
+            "missing" => Ok(Self::Missing),
+            "always" => Ok(Self::Always),
+            "never" => Ok(Self::Never),
+            _ => Err(gnu::bad(format!(
+                "neither missing, always nor never: '{value}'"
+            ))),
+        }
+    }
+}
+
+/// An image that is wanted as a root.
+pub(super) struct Wanted<'a> {
+    /// As it was typed.
+    pub(super) name: &'a str,
+    pub(super) pull: Pull,
+    pub(super) platform: Option<&'a str>,
+    pub(super) quiet: bool,
+    /// A copy of it, and no overlay.
+    pub(super) copy: bool,
+    /// Nothing is to be made.
+    pub(super) told_only: bool,
+}
+
+/// A root made of an image.
+pub(super) struct Prepared {
+    /// How the image is called here.
+    pub(super) name: String,
+    pub(super) image: Image,
+    pub(super) root: Root,
+    /// Keeps its layers as long as it lives.
+    held: Vec<Held>,
+    /// A copy of its own, which goes with it.
+    copied: Option<Copy>,
+    layers: Vec<PathBuf>,
+}
+
+/// The images of this user.
+pub(super) fn local() -> Result<Local> {
+    let path = environment::images().ok_or_else(|| {
+        Error::new("there is no place for images").because("neither XDG_DATA_HOME nor HOME is set")
+    })?;
+    Local::open(&path)
+}
+
+/// The image of this name that is here, by the name it has here: as it is typed, or the first digits of its ID.
+///
+/// # Errors
+/// For what is no name.
+pub(super) fn find(local: &Local, typed: &str) -> Result<Option<(String, Image)>> {
+    if let Ok(typed) = Typed::parse(typed) {
+        for name in names(&typed)? {
+            if let Some(image) = local.find(&name)? {
+                return Ok(Some((name, image)));
+            }
+        }
+    }
+    let digits = typed.strip_prefix("sha256:").unwrap_or(typed);
+    let is_id = digits.len() >= 4 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let all = if is_id { local.all()? } else { Vec::new() };
+    let has = |image: &Image| image.manifest.config.digest.hex().starts_with(digits);
+    Ok(all.into_iter().find(|(_, image)| has(image)))
+}
+
+/// What an image can be called here that was typed so.
+fn names(typed: &Typed) -> Result<Vec<String>> {
+    let own = [typed.reference.clone()];
+    let mut all: Vec<Reference> = Vec::new();
+    if typed.short.is_some() {
+        all = RegistriesConf::read(&environment::registries_conf())?
+            .candidates(typed)
+            .unwrap_or_default();
+    }
+    all.extend(own);
+    Ok(all.iter().map(called).collect())
+}
+
+/// What an image is called here.
+fn called(reference: &Reference) -> String {
+    reference.tagged().unwrap_or_else(|| reference.to_string())
+}
+
+impl Wanted<'_> {
+    /// Makes a root of the image, which is fetched where that is wanted. What the container writes is kept under the
+    /// name `kept`; without, it is thrown away.
+    ///
+    /// # Errors
+    /// Where the image cannot be had.
+    pub(super) fn prepare(&self, kept: Option<&str>) -> Result<Prepared> {
+        let local = local()?;
+        let mut found = match self.pull {
+            Pull::Always => None,
+            _ => find(&local, self.name)?.filter(|(_, image)| self.fits(image)),
+        };
+        let marker = local.path().join("no-overlay");
+        if found.is_none() {
+            self.fetch()?;
+            found = find(&local, self.name)?;
+            if let Some((_, image)) = &found {
+                probe(&local.layers(image), &marker);
+            }
+        }
+        let (name, image) = found.ok_or_else(|| Error::new("there is no image").on(self.name))?;
+        let layers = local.layers(&image);
+        let held = local.hold(&layers)?;
+        let mut prepared = Prepared {
+            root: Root::directory(PathBuf::new()),
+            held: vec![held],
+            copied: None,
+            layers,
+            name,
+            image,
+        };
+        if self.copy || marker.exists() {
+            prepared.copy(&local, kept, self)?;
+        } else {
+            prepared.root = overlay(&prepared.layers);
+            if let Some(container) = kept {
+                let written = local.written(container);
+                if !self.told_only {
+                    local.keep_container(container, &prepared.image)?;
+                    prepared.hold(&local, &written)?;
+                }
+                prepared.root.written = Some(written);
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// Whether the image is for the platform that is asked for.
+    fn fits(&self, image: &Image) -> bool {
+        let wanted = self.platform.and_then(|text| text.parse::<Platform>().ok());
+        let is = image.config.platform();
+        wanted.is_none_or(|wanted| {
+            wanted.os == is.os
+                && wanted.architecture == is.architecture
+                && (wanted.variant.is_empty() || wanted.variant == is.variant)
+        })
+    }
+
+    /// Has it fetched and unpacked by a process of its own, which may have threads and other ids.
+    fn fetch(&self) -> Result<()> {
+        let mut words = vec!["pull", "--local"];
+        if let Some(platform) = self.platform {
+            words.extend(["--platform", platform]);
+        }
+        if self.quiet {
+            words.push("-q");
+        }
+        if self.pull == Pull::Never {
+            words.push("--offline");
+        }
+        words.extend(["--", self.name]);
+        match own(&words)?.stdout(Stdio::null()).status() {
+            Ok(status) if status.success() => Ok(()),
+            // It has said why.
+            Ok(_) => Err(Error::new("cannot get the image").on(self.name)),
+            Err(error) => Err(error).doing_to("cannot get the image", self.name),
+        }
+    }
+}
+
+/// The root that is an overlay of these layers.
+fn overlay(layers: &[PathBuf]) -> Root {
+    Root {
+        layers: layers.to_vec(),
+        ..Root::directory(layers.first().cloned().unwrap_or_default())
+    }
+}
+
+/// Our own binary, run on these words.
+pub(super) fn own(words: &[&str]) -> Result<Command> {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("isobox").args(words).stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Notes whether an overlay of these layers can be mounted here, which another kernel may see otherwise.
+fn probe(layers: &[PathBuf], marker: &Path) {
+    let Some((top, below)) = layers.split_first() else {
+        return;
+    };
+    let root = nix::unistd::geteuid().is_root();
+    let mut words = vec!["unshare", "--mount", "pivot"];
+    if !root {
+        words.insert(2, "--map-root-user");
+    }
+    let below: Vec<&str> = below.iter().filter_map(|layer| layer.to_str()).collect();
+    for layer in below {
+        words.extend(["--layer", layer]);
+    }
+    words.extend(["--throw-away", top.to_str().unwrap_or_default()]);
+    words.extend(["setpriv", "--version"]);
+    let can = own(&words).and_then(|mut command| {
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .doing("cannot try an overlay")
+    });
+    let _ = match can {
+        Ok(status) if !status.success() => fs::write(marker, ""),
+        _ => fs::remove_file(marker),
+    };
+}
+
+/// A copy of an image that is thrown away.
+struct Copy {
+    local: Local,
+    name: String,
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // What stays is removed by gc.
+        let _ = forget(&self.local, &self.name);
+    }
+}
+
+/// Removes what a container has written. An ordinary user's may belong to ids that only a user namespace has.
+///
+/// # Errors
+/// Of the file system.
+pub(super) fn forget(local: &Local, container: &str) -> Result<()> {
+    let path = local.written(container);
+    if local.forget_container(container).is_ok() {
+        return Ok(());
+    }
+    let path_text = path.to_string_lossy();
+    let mut remove = own(&["mkrootfs", "--rm", "--", &path_text])?;
+    remove
+        .stderr(Stdio::null())
+        .status()
+        .doing_to("cannot remove", &path)?;
+    local.forget_container(container)
+}
+
+impl Prepared {
+    fn hold(&mut self, local: &Local, written: &Path) -> Result<()> {
+        self.held.push(local.hold(&[written.into()])?);
+        Ok(())
+    }
+
+    /// Makes a copy of the image for this container alone.
+    fn copy(&mut self, local: &Local, kept: Option<&str>, wanted: &Wanted<'_>) -> Result<()> {
+        let own_name = format!("run-{}", std::process::id());
+        let name = kept.unwrap_or(&own_name);
+        let dir = local.written(name).join("rootfs");
+        self.root = Root::directory(dir.clone());
+        if wanted.told_only || dir.exists() {
+            return Ok(());
+        }
+        local.keep_container(name, &self.image)?;
+        self.hold(local, &local.written(name))?;
+        if kept.is_none() {
+            self.copied = Some(Copy {
+                local: Local::open(local.path())?,
+                name: name.into(),
+            });
+        }
+        say(&format!(
+            "note: the root is a copy of {}: {}\n",
+            self.name,
+            match wanted.copy {
+                true => "--copy",
+                false => "no overlay can be mounted here",
+            }
+        ));
+        let repository = self
+            .name
+            .rsplit_once([':', '@'])
+            .map_or(&*self.name, |(name, _)| name);
+        let reference = format!("{repository}@{}", self.image.descriptor.digest);
+        let dir_text = dir.to_string_lossy();
+        let mut words = vec!["pull", "-q", "--no-sync"];
+        if wanted.pull == Pull::Never {
+            words.push("--offline");
+        }
+        words.extend(["--", &reference, &dir_text]);
+        match own(&words)?.status() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(_) => Err(Error::new("cannot copy the image").on(&self.name)),
+            Err(error) => Err(error).doing_to("cannot copy the image", &self.name),
+        }
+    }
+
+    /// How it wants to be run.
+    pub(super) fn execution(&self) -> &Execution {
+        &self.image.config.config
+    }
+
+    /// Its users and groups.
+    ///
+    /// # Errors
+    /// Where a layer cannot be opened.
+    pub(super) fn accounts(&self) -> Result<Accounts> {
+        let roots = self.layers.iter().map(|layer| root::open(layer));
+        Ok(Accounts::of_layers(roots.collect::<Result<_>>()?))
+    }
+}
