@@ -11,6 +11,7 @@ use isobox::cgroup::setting::controller_of;
 use isobox::cgroup::{Group, Hierarchies, Layout, Setting, Version, group_path, tree};
 use isobox::credentials::identity;
 use isobox::error::{Error, Result};
+use isobox::order;
 use isobox::plan::confine::{Confinement, Place};
 use nix::errno::Errno;
 use nix::unistd::Pid;
@@ -477,7 +478,7 @@ impl Applet for List {
             other(root.open().map(drop))?;
             let start = root.path.clone();
             let mut below = other(tree::deepest_first(&root))?;
-            below.sort_by(|a, b| a.path.cmp(&b.path));
+            order::sort_by(&mut below, |a, b| a.path.cmp(&b.path));
             for group in below {
                 let names = v1_names(&group);
                 // libcgroup marks where a list starts by a slash at the end.

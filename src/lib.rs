@@ -35,7 +35,7 @@
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
 //! | [`sys`] | the only room with `unsafe`: system calls that nix has not |
 #![cfg_attr(feature = "image", doc = "| [`tar`] | tar archives as data |")]
-//! | [`error`], [`json`], [`decimal`] | the one error; JSON text; numbers in digits |
+//! | [`error`], [`json`], [`decimal`], [`order`] | the one error; JSON text; numbers in digits; sorting |
 //!
 //! The library has no argv, prints nothing, never exits (but in a child that it forked) and reads no
 //! environment: whoever calls it hands these in.
@@ -65,6 +65,7 @@ pub mod net;
 pub mod netnsid;
 #[cfg(feature = "oci")]
 pub mod oci;
+pub mod order;
 pub mod own_binary;
 pub mod pivot;
 pub mod plan;

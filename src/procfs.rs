@@ -16,6 +16,7 @@ use nix::unistd::{Pid, read};
 use crate::decimal::decimal;
 use crate::error::{Doing, Error, Result};
 use crate::namespace::Kind;
+use crate::order;
 use crate::sys::directory;
 
 const PROC: &str = "/proc";
@@ -65,7 +66,7 @@ impl Procfs {
         let mut buffer = vec![0; 16 * 1024];
         each_number(&self.0, &mut buffer, |pid| pids.push(Pid::from_raw(pid)))
             .doing_to("cannot read", PROC)?;
-        pids.sort_unstable();
+        order::sort(&mut pids);
         Ok(pids)
     }
 

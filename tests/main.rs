@@ -17,6 +17,7 @@
     clippy::panic,
     reason = "a test says what went wrong by panicking"
 )]
+#![allow(clippy::disallowed_methods, reason = "their reasons are the binary's")]
 #![allow(
     missing_docs,
     unreachable_pub,

@@ -14,6 +14,7 @@ use isobox::cgroup::value::human;
 use isobox::cgroup::{Group, Hierarchies, tree};
 use isobox::error::Result;
 use isobox::json::quote;
+use isobox::order;
 
 use super::At;
 use super::watch::Time;
@@ -88,7 +89,7 @@ fn look(all: &Hierarchies, path: &Path) -> Result<Vec<Row>> {
     for group in tree::at(all, path)? {
         below.extend(group.children()?.into_iter().map(|child| path.join(child)));
     }
-    below.sort_unstable();
+    order::sort(&mut below);
     below.dedup();
     let row = |path: PathBuf| {
         let pressure = |resource| {

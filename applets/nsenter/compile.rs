@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use isobox::enter::{Name, Origin, Target};
 use isobox::error::{Error, Result};
 use isobox::namespace::{self, Kind};
+use isobox::order;
 use isobox::plan::steps::attributes::ChangeDirectory;
 use isobox::plan::steps::capabilities::KeepCapsAmbient;
 use isobox::plan::steps::directories::{EnterDirectory, EnterRoot, OpenDirectory, Place};
@@ -192,7 +193,7 @@ impl Meant {
             let source = Source::Socket { pid, pidfd, number };
             opened.retain(|(kind, _)| *kind != Kind::Net);
             opened.push((Kind::Net, open(plan, Kind::Net, source)));
-            opened.sort_by_key(|(kind, _)| *kind);
+            order::sort_by_key(&mut opened, |(kind, _)| *kind);
             self.of_target -= Kind::Net.flag();
         }
         opened

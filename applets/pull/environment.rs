@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use isobox::image::transport::proxy::Proxies;
 #[cfg(feature = "tls")]
 use isobox::image::transport::trust::Trust;
+use isobox::order;
 
 /// A variable that is set and not empty.
 fn variable(name: &str) -> Option<OsString> {
@@ -75,7 +76,7 @@ pub(crate) fn registries_conf() -> Vec<PathBuf> {
             .map(|entry| entry.path())
             .filter(|path| path.extension().is_some_and(|e| e == "conf"))
             .collect();
-        found.sort();
+        order::sort(&mut found);
         files.extend(found);
     }
     files

@@ -11,6 +11,7 @@ use isobox::json::quote;
 use isobox::mount;
 use isobox::namespace::Kind;
 use isobox::oci::spec::{Namespace, Spec, VERSION};
+use isobox::order;
 use nix::unistd::{chdir, getegid, geteuid};
 
 use super::exactly;
@@ -103,7 +104,7 @@ impl Json {
             .into_iter()
             .map(|word| word.as_ref().to_owned())
             .collect();
-        words.sort_unstable();
+        order::sort(&mut words);
         words.dedup();
         Self::List(words)
     }

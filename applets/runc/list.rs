@@ -6,6 +6,7 @@ use argh::{ArgsInfo, FromArgs};
 use isobox::accounts::Accounts;
 use isobox::json::quote;
 use isobox::oci::lifecycle::{self, Container};
+use isobox::order;
 
 use super::words::{Answer, Failure};
 use super::{Caller, exactly};
@@ -109,7 +110,7 @@ fn object(state: &lifecycle::State, owner: &str, layout: Layout) -> String {
         ("created", text(&record.created)),
     ];
     let mut annotations: Vec<(&str, &str)> = record.annotations().collect();
-    annotations.sort_unstable();
+    order::sort(&mut annotations);
     if !annotations.is_empty() {
         let pairs = annotations
             .iter()

@@ -6,6 +6,7 @@ use isobox::error::{Doing, Error, Result};
 use isobox::net::link::{self, Link};
 use isobox::net::veth::Mark;
 use isobox::net::{Connection, address};
+use isobox::order;
 use isobox::plan::Plan;
 use isobox::plan::steps::bridges::RemoveBridge;
 use isobox::plan::steps::links::{OpenNetwork, Place, Where};
@@ -124,7 +125,7 @@ pub(super) fn delete(names: &[&str], all: bool, explain: Option<Explain>) -> Res
         let ours = master.filter(|master| is_our_bridge(master));
         bridges.extend(ours.map(|master| master.name().into_owned()));
     }
-    bridges.sort();
+    order::sort(&mut bridges);
     bridges.dedup();
     for name in bridges {
         plan.then(RemoveBridge { name, must: false });

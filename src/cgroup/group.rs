@@ -22,6 +22,7 @@ use super::usage::keyed;
 use super::v1::{MEMSW, from_v1, is_v1_only, swap_alone, to_v1, v1_limits};
 use super::value::{Limit, bytes};
 use crate::error::{Doing, Error, Result};
+use crate::order;
 
 /// A group below the root of one hierarchy.
 #[derive(Debug, Clone)]
@@ -315,7 +316,7 @@ impl Group {
                 names.push(name);
             }
         }
-        names.sort_unstable();
+        order::sort(&mut names);
         Ok(names)
     }
 

@@ -19,6 +19,7 @@ use nix::sys::stat::Mode as FileMode;
 use super::group::Group;
 use crate::error::{Doing, Error, Result};
 use crate::mountinfo::{self, Mount};
+use crate::order;
 use crate::sys::mount::{openat2, resolve};
 
 /// The two designs of control groups.
@@ -207,7 +208,7 @@ impl Hierarchies {
                 .iter()
                 .flat_map(|h| h.controllers.iter().map(String::as_str))
                 .collect();
-            there.sort_unstable();
+            order::sort(&mut there);
             Error::new("no cgroup hierarchy here holds the controller")
                 .on(controller)
                 .hint(format!(

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use super::group::Group;
 use super::hierarchy::{Hierarchies, Hierarchy, Version};
 use crate::error::{Error, Result};
+use crate::order;
 
 /// How long a group is given to come to rest.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -215,7 +216,7 @@ pub fn processes(groups: &[Group]) -> Result<Vec<Pid>> {
             pids.extend(level.processes().unwrap_or_default());
         }
     }
-    pids.sort_unstable();
+    order::sort(&mut pids);
     pids.dedup();
     Ok(pids)
 }

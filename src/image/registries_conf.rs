@@ -10,6 +10,7 @@ use super::reference::{DOCKER_HUB, Reference, Typed};
 use super::registry::Safety;
 use super::toml::{Table, Value};
 use crate::error::{Doing, Error, Result};
+use crate::order;
 
 /// The settings of all files together.
 #[derive(Default)]
@@ -70,8 +71,9 @@ impl RegistriesConf {
             }
         }
         // The longest prefix comes first.
-        conf.registries
-            .sort_by_key(|entry| std::cmp::Reverse(entry.prefix.len()));
+        order::sort_by_key(&mut conf.registries, |entry| {
+            std::cmp::Reverse(entry.prefix.len())
+        });
         Ok(conf)
     }
 
@@ -306,8 +308,9 @@ mod tests {
     fn conf(text: &str) -> RegistriesConf {
         let mut conf = RegistriesConf::default();
         conf.add(text, Path::new("/etc/x.conf")).unwrap();
-        conf.registries
-            .sort_by_key(|entry| std::cmp::Reverse(entry.prefix.len()));
+        order::sort_by_key(&mut conf.registries, |entry| {
+            std::cmp::Reverse(entry.prefix.len())
+        });
         conf
     }
 

@@ -16,6 +16,7 @@ use super::platform::Platform;
 use super::verify::{Verified, check};
 use super::{CONFIG_LIMIT, Image, ImageConfig, LAYER_LIMIT, MANIFEST_LIMIT, Source, layer};
 use crate::error::{Doing, Error, Result};
+use crate::order;
 
 /// How deep an index may lie in another.
 const DEPTH: usize = 2;
@@ -183,7 +184,7 @@ fn named<'i>(index: &'i Index, choice: &Choice) -> Result<&'i Descriptor> {
         .cloned()
         .collect();
     let mut names: Vec<&str> = fitting.iter().filter_map(name_of).collect();
-    names.sort_unstable();
+    order::sort(&mut names);
     names.dedup();
     if names.len() > 1 {
         return Err(several(&names));

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use crate::error::{Doing, Error, Result};
+use crate::order;
 use crate::proc_write;
 
 /// A setting and what it was.
@@ -165,7 +166,7 @@ fn interfaces(conf: &str) -> Vec<String> {
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .collect();
-    names.sort_unstable();
+    order::sort(&mut names);
     names
 }
 

@@ -24,6 +24,7 @@ use super::link::{self, Link};
 use super::nat::{self, Entry, Publication};
 use super::{Connection, route, veth};
 use crate::error::{Doing, Error, Result};
+use crate::order;
 
 /// A lease as it is written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,7 +203,7 @@ impl Leases {
                 Lease::parse(&name, &text)
             })
             .collect();
-        all.sort_by(|one, other| one.name.cmp(&other.name));
+        order::sort_by(&mut all, |one, other| one.name.cmp(&other.name));
         all
     }
 

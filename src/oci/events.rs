@@ -12,6 +12,7 @@ use crate::cgroup::usage::keyed;
 use crate::cgroup::{Group, Version};
 use crate::decimal::decimal;
 use crate::json::quote;
+use crate::order;
 
 /// v1's word for no limit: the most pages that fit.
 const NO_LIMIT: u64 = 0x7FFF_FFFF_FFFF_F000;
@@ -129,7 +130,7 @@ fn raw(text: &str) -> String {
         .filter_map(|line| line.split_once(' '))
         .filter_map(|(key, value)| Some((key, decimal(value.trim())?)))
         .collect();
-    pairs.sort_unstable();
+    order::sort(&mut pairs);
     let pairs: Vec<String> = pairs
         .iter()
         .map(|(key, value)| format!("{}:{value}", quote(key)))

@@ -30,6 +30,7 @@ use crate::cgroup::value::Limit;
 use crate::cgroup::{Group, Hierarchies, Version, tree};
 use crate::enter::{Name, Target};
 use crate::error::{Doing, Error, Result};
+use crate::order;
 use crate::plan::steps::start::tell_start;
 use crate::plan::{Observer, Outcome, Plan, Running};
 use crate::sys::clone::pidfd_send_signal;
@@ -474,7 +475,9 @@ fn take_away(kept: &Kept, record: &Record) -> Result<()> {
 /// Removes the groups that were made above a container's own, deepest first, as far as nobody else uses them.
 fn remove_above(paths: &[PathBuf]) {
     let mut paths: Vec<&PathBuf> = paths.iter().collect();
-    paths.sort_unstable_by_key(|path| std::cmp::Reverse(path.components().count()));
+    order::sort_by_key(&mut paths, |path| {
+        std::cmp::Reverse(path.components().count())
+    });
     for path in paths {
         // One in use stays.
         let _ = nix::unistd::unlinkat(

@@ -28,6 +28,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing, Error, Result};
+use crate::order;
 
 /// A container's name: what can stand in a path and in a line, and is no option.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -219,7 +220,7 @@ impl Store {
             let entry = entry.doing_to("cannot list", &self.path)?;
             ids.extend(entry.file_name().to_str().ok().and_then(Id::new));
         }
-        ids.sort_unstable();
+        order::sort(&mut ids);
         Ok(ids)
     }
 }
@@ -352,7 +353,7 @@ impl Kept {
             );
         }
         // The record goes last: as long as anything is there, it says whose it is.
-        names.sort_unstable_by_key(|name| name.as_bytes() == b"state.json");
+        order::sort_by_key(&mut names, |name| name.as_bytes() == b"state.json");
         for name in names
             .iter()
             .filter(|name| !matches!(name.to_bytes(), b"." | b".."))

@@ -43,7 +43,7 @@ pub use running::Running;
 pub use script::Shell;
 
 /// One kernel effect.
-pub trait Step: fmt::Debug {
+pub trait Step {
     /// Does it. Errors say what was being done, to what, and carry a probed hint where one is known.
     fn perform(&self, cx: &mut Context) -> Result<()>;
 
@@ -61,6 +61,13 @@ pub trait Step: fmt::Debug {
 
     /// Writes it down as an option of one of our applets.
     fn shell(&self) -> Shell;
+}
+
+/// As it explains itself: that every step had a Debug of its own would be code that nobody runs.
+impl fmt::Debug for dyn Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.explain().call)
+    }
 }
 
 /// What a step does, for people.

@@ -16,6 +16,7 @@ use nix::libc;
 
 use super::elf::{Machine, Object};
 use super::host::Host;
+use crate::order;
 
 /// As many files as `/etc/ld.so.conf` may include, and as many directories as they may name.
 const MAX_CONFIGURED: usize = 512;
@@ -250,7 +251,7 @@ fn matching(host: Host<'_>, pattern: &Path) -> Vec<PathBuf> {
         .filter(|name| is_like(name.as_bytes(), pattern.as_bytes()))
         .map(|name| dir.join(name))
         .collect();
-    found.sort();
+    order::sort(&mut found);
     found.truncate(MAX_CONFIGURED);
     found
 }

@@ -15,6 +15,7 @@ use nix::sys::stat::{FileStat, fstat, major, minor};
 use super::owner::is_allowed;
 use super::walk::{Found, walk};
 use crate::error::{Doing, Error, Result};
+use crate::order;
 use crate::sys::xattr;
 use crate::tar::{Kind, Member, Time, Writer};
 
@@ -160,6 +161,6 @@ pub(super) fn attributes(
             is_wanted(name.to_bytes(), &value).then(|| (name.to_bytes().to_vec(), value))
         })
         .collect();
-    all.sort();
+    order::sort(&mut all);
     all
 }

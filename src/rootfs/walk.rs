@@ -14,6 +14,7 @@ use nix::libc;
 use nix::sys::stat::{FileStat, fstat, fstatat};
 
 use crate::error::{Doing, Error, Result};
+use crate::order;
 use crate::sys::directory;
 use crate::sys::mount::{openat2, resolve};
 
@@ -147,6 +148,6 @@ pub(super) fn names(dir: BorrowedFd<'_>) -> Result<Vec<OsString>, Errno> {
         let real = directory::names(part).filter(|name| !matches!(*name, b"." | b".."));
         names.extend(real.map(|name| OsStr::from_bytes(name).to_owned()));
     }
-    names.sort_unstable();
+    order::sort(&mut names);
     Ok(names)
 }

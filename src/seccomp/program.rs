@@ -11,6 +11,7 @@
 use super::table::Call;
 use super::{Arch, Condition, Instruction, Operator, Policy, Rule, X32_BIT, action};
 use crate::error::{Error, Result};
+use crate::order;
 
 /// Codes of instructions: load a word, jump, mask, return (linux/bpf_common.h).
 mod code {
@@ -113,7 +114,7 @@ fn part(all: &mut Vec<Range>, policy: &Policy, arch: Arch, base: u32) {
                 .map(|number| (number, *call, rules.as_slice())),
         );
     }
-    calls.sort_unstable_by_key(|(number, ..)| *number);
+    order::sort_by_key(&mut calls, |(number, ..)| *number);
     let mut next = base;
     for (number, call, rules) in &calls {
         if *number > next {

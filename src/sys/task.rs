@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 
 use super::result;
+use crate::order;
 
 /// prctl(2) for the operations whose arguments are plain numbers.
 ///
@@ -52,7 +53,7 @@ pub fn close_all_but(first: u32, keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
         .filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok())
         .filter(|number| *number >= first)
         .collect();
-    numbers.sort_unstable();
+    order::sort(&mut numbers);
     let mut from = first;
     for number in numbers.into_iter().chain([u32::MAX]) {
         let to = number.saturating_sub(1);

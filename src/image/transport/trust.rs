@@ -16,6 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::{Doing, Error, Result};
 use crate::image::address::Origin;
+use crate::order;
 
 /// Where systems keep their bundle: Debian, Fedora, Alpine and SUSE, the BSDs.
 const BUNDLES: [&str; 6] = [
@@ -143,7 +144,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries: io::Result<Vec<PathBuf>> =
         fs::read_dir(dir).and_then(|all| all.map(|entry| Ok(entry?.path())).collect());
     let mut paths = entries.doing_to("cannot read the certificates", dir)?;
-    paths.sort();
+    order::sort(&mut paths);
     Ok(paths)
 }
 

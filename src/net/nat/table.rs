@@ -6,6 +6,7 @@ use crate::net::forwarding::{self, Switch, Was};
 use crate::net::nftables::{
     Batch, Expressions, Listed, Socket, TRIES, comment_of, family, number, refused,
 };
+use crate::order;
 
 use super::{Chain, Entry, Publication, TABLE};
 use nix::errno::Errno;
@@ -379,7 +380,7 @@ pub fn hooked() -> Result<Vec<Hooked>> {
             })
         })
         .collect();
-    all.sort_by_key(|one| {
+    order::sort_by_key(&mut all, |one| {
         (
             HOOKS.iter().position(|hook| *hook == one.hook),
             one.priority,

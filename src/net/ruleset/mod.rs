@@ -13,6 +13,7 @@ use super::attributes::Attributes;
 use super::nat::family_name;
 use super::nftables::{Listed, Socket, comment_of, family, number};
 use crate::error::Result;
+use crate::order;
 
 pub use packet::{Packet, state};
 use rule::Does;
@@ -149,7 +150,9 @@ impl Ruleset {
             number == Some(hook as u32)
         };
         let mut chains: Vec<&Chain> = self.0.iter().filter(here).filter(sees).collect();
-        chains.sort_by_key(|chain| chain.hook.as_ref().map(|(_, _, priority)| *priority));
+        order::sort_by_key(&mut chains, |chain| {
+            chain.hook.as_ref().map(|(_, _, priority)| *priority)
+        });
         let mut judgement = Judgement {
             dropped: None,
             translated: None,
