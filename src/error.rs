@@ -36,7 +36,11 @@ pub enum Cause {
 /// assert_eq!(e.unwrap_err().to_string(), "cannot open /nowhere: No such file or directory");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Parts>);
+
+/// On the heap, so that what succeeds is returned in a register: a twentieth of the binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
     doing: Text,
     subject: Option<OsString>,
     cause: Option<Cause>,
@@ -47,48 +51,61 @@ pub struct Error {
 impl Error {
     /// An error of our own making: `text` is the whole sentence.
     pub fn new(text: impl Into<Text>) -> Self {
-        Self {
-            doing: text.into(),
+        Self::of(text.into())
+    }
+
+    /// The one copy of what the generic functions share.
+    #[cold]
+    #[inline(never)]
+    fn of(doing: Text) -> Self {
+        Self(Box::new(Parts {
+            doing,
             subject: None,
             cause: None,
             hint: None,
             status: 1,
-        }
+        }))
     }
 
     /// Names what was being worked on.
     #[must_use]
-    pub fn on(mut self, subject: impl AsRef<OsStr>) -> Self {
-        self.subject = Some(subject.as_ref().to_owned());
+    pub fn on(self, subject: impl AsRef<OsStr>) -> Self {
+        self.at(subject.as_ref())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn at(mut self, subject: &OsStr) -> Self {
+        self.0.subject = Some(subject.to_owned());
         self
     }
 
     /// Says in other words what was being done; what it was done to is part of them.
     #[must_use]
     pub fn saying(mut self, doing: impl Into<Text>) -> Self {
-        self.doing = doing.into();
-        self.subject = None;
+        self.0.doing = doing.into();
+        self.0.subject = None;
         self
     }
 
     /// Gives the reason as a text of our own.
     #[must_use]
     pub fn because(mut self, reason: impl Into<Text>) -> Self {
-        self.cause = Some(Cause::Text(reason.into()));
+        self.0.cause = Some(Cause::Text(reason.into()));
         self
     }
 
     /// Gives the reason as the kernel's answer.
     #[must_use]
     pub fn errno_is(mut self, errno: Errno) -> Self {
-        self.cause = Some(Cause::Errno(errno));
+        self.0.cause = Some(Cause::Errno(errno));
         self
     }
 
     /// Adds advice; a later hint does not replace an earlier one, which stood nearer to the fault.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<Text>) -> Self {
-        self.hint.get_or_insert(hint.into());
+        self.0.hint.get_or_insert(hint.into());
         self
     }
 
@@ -104,14 +121,14 @@ impl Error {
     /// Sets the exit status (1 unless told otherwise).
     #[must_use]
     pub fn status(mut self, status: u8) -> Self {
-        self.status = status;
+        self.0.status = status;
         self
     }
 
     /// Sets the exit status where nobody has said one.
     #[must_use]
     pub fn or_status(self, status: u8) -> Self {
-        match self.status {
+        match self.0.status {
             1 => self.status(status),
             _ => self,
         }
@@ -119,17 +136,17 @@ impl Error {
 
     /// The status the process should exit with.
     pub fn exit_status(&self) -> u8 {
-        self.status
+        self.0.status
     }
 
     /// What was being worked on, where that has a name.
     pub fn subject(&self) -> Option<&OsStr> {
-        self.subject.as_deref()
+        self.0.subject.as_deref()
     }
 
     /// The kernel's answer, where there was one.
     pub fn errno(&self) -> Option<Errno> {
-        match self.cause {
+        match self.0.cause {
             Some(Cause::Errno(errno)) => Some(errno),
             _ => None,
         }
@@ -137,7 +154,7 @@ impl Error {
 
     /// The advice, where there is any.
     pub fn advice(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.0.hint.as_deref()
     }
 
     /// The bytes by which a cloned child tells its parent about this error; [`Error::decode`] reads them.
@@ -146,16 +163,16 @@ impl Error {
     /// (none of them can hold one) and absent where empty.
     pub fn encode(&self) -> Vec<u8> {
         let errno = self.errno().map_or(0, |e| e as i32);
-        let reason: &str = match &self.cause {
+        let reason: &str = match &self.0.cause {
             Some(Cause::Text(text)) => text,
             _ => "",
         };
-        let subject = self.subject.as_deref().map_or(&b""[..], OsStr::as_bytes);
-        let hint = self.hint.as_deref().unwrap_or("");
-        let mut bytes = vec![self.status];
+        let subject = self.0.subject.as_deref().map_or(&b""[..], OsStr::as_bytes);
+        let hint = self.0.hint.as_deref().unwrap_or("");
+        let mut bytes = vec![self.0.status];
         bytes.extend(errno.to_ne_bytes());
         for part in [
-            self.doing.as_bytes(),
+            self.0.doing.as_bytes(),
             subject,
             reason.as_bytes(),
             hint.as_bytes(),
@@ -185,13 +202,13 @@ impl Error {
             (0, Some(reason)) => Some(Cause::Text(reason)),
             (errno, _) => Some(Cause::Errno(Errno::from_raw(errno))),
         };
-        Self {
+        Self(Box::new(Parts {
             doing,
             subject,
             cause,
             hint: next().map(text),
             status: head[0],
-        }
+        }))
     }
 }
 
@@ -199,11 +216,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A terminal's escape codes must not reach the reader's terminal raw, whether they come from a name of an image
         // or from a word that a sentence quotes.
-        f.write_str(&printable(self.doing.as_ref().as_ref()))?;
-        if let Some(subject) = &self.subject {
+        f.write_str(&printable(self.0.doing.as_ref().as_ref()))?;
+        if let Some(subject) = &self.0.subject {
             write!(f, " {}", printable(subject))?;
         }
-        match &self.cause {
+        match &self.0.cause {
             Some(Cause::Errno(errno)) => write!(f, ": {}", reason(*errno)),
             Some(Cause::Text(text)) => write!(f, ": {}", printable(text.as_ref().as_ref())),
             None => Ok(()),
@@ -260,30 +277,44 @@ pub trait Doing<T> {
 
 impl<T> Doing<T> for Result<T, Errno> {
     fn doing(self, doing: impl Into<Text>) -> Result<T> {
-        self.map_err(|errno| Error::new(doing).errno_is(errno))
+        self.map_err(|errno| refused(doing.into(), None, errno))
     }
     fn doing_to(self, doing: impl Into<Text>, subject: impl AsRef<OsStr>) -> Result<T> {
-        self.map_err(|errno| Error::new(doing).on(subject).errno_is(errno))
+        self.map_err(|errno| refused(doing.into(), Some(subject.as_ref()), errno))
     }
 }
 
 impl<T> Doing<T> for io::Result<T> {
     fn doing(self, doing: impl Into<Text>) -> Result<T> {
-        self.map_err(|e| from_io(Error::new(doing), &e))
+        self.map_err(|cause| failed(doing.into(), None, &cause))
     }
     fn doing_to(self, doing: impl Into<Text>, subject: impl AsRef<OsStr>) -> Result<T> {
-        self.map_err(|e| from_io(Error::new(doing).on(subject), &e))
+        self.map_err(|cause| failed(doing.into(), Some(subject.as_ref()), &cause))
     }
 }
 
-fn from_io(error: Error, cause: &io::Error) -> Error {
+#[cold]
+#[inline(never)]
+fn refused(doing: Text, subject: Option<&OsStr>, errno: Errno) -> Error {
+    let error = Error::of(doing).errno_is(errno);
+    match subject {
+        Some(subject) => error.at(subject),
+        None => error,
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn failed(doing: Text, subject: Option<&OsStr>, cause: &io::Error) -> Error {
     // A reader or writer of ours has said already what went wrong.
     let ours = cause.get_ref().and_then(|inner| inner.downcast_ref());
     if let Some(ours) = ours {
         return Error::clone(ours);
     }
-    match cause.raw_os_error() {
-        Some(errno) => error.errno_is(Errno::from_raw(errno)),
+    let errno = cause.raw_os_error().map(Errno::from_raw);
+    let error = refused(doing, subject, errno.unwrap_or(Errno::UnknownErrno));
+    match errno {
+        Some(_) => error,
         None => error.because(cause.to_string()),
     }
 }
