@@ -33,8 +33,8 @@ use nix::sys::stat::{Mode, fstat};
 use crate::error::{Doing, Error, Result};
 
 pub use hooks::{Hook, Hooks};
+use json::objects;
 pub use json::{Capable, Map};
-use json::{Field, objects};
 pub use linux::{
     Device, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, NetDevice, Personality, TimeOffset,
 };

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::json::{Field, objects};
+use super::json::objects;
 
 objects! {
     /// Programs to be run, in this order.

@@ -3,199 +3,239 @@
 //! Unknown fields are ignored, as the specification wants. `null` stands for absent, as in the Go programs that write
 //! these files. A field that is there twice is refused: two readers could take different ones. An error says where:
 //! line, column and the path of the field.
+//!
+//! serde_json reads and writes; what it fills and shows is a [`Field`] behind a pointer, so that there is one reader and
+//! one writer and not one for each type (150 KB).
 
 use std::ffi::OsString;
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
-use serde::ser::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::{
+    DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
+use serde::ser::{Error as _, SerializeMap};
+use serde::{Deserializer, Serialize, Serializer};
 
 use crate::capability::{Capability, Set};
 use crate::error::{Error, Result};
 
-/// Declares objects: structs whose fields are named in camelCase and may all be absent.
+/// Declares objects: structs whose fields may all be absent. In the file a field has its own name in camelCase, or the
+/// one that stands behind `as`; one whose name there is empty is not of the file.
 macro_rules! objects {
-    ($($(#[$about:meta])* pub struct $name:ident { $($(#[$on:meta])* pub $field:ident: $type:ty,)* })*) => {$(
+    ($($(#[$about:meta])* pub struct $name:ident {
+        $($(#[$on:meta])* pub $field:ident $(as $json:literal)?: $type:ty,)*
+    })*) => {$(
         $(#[$about])*
-        #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-        #[serde(default, rename_all = "camelCase")]
-        pub struct $name {$(
-            $(#[$on])*
-            #[serde(deserialize_with = "Field::read", serialize_with = "Field::write", skip_serializing_if = "Field::absent")]
-            pub $field: $type,
-        )*}
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct $name {$($(#[$on])* pub $field: $type,)*}
 
-        impl Field for $name {
-            fn read<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                <Option<Self> as serde::Deserialize>::deserialize(from).map(Option::unwrap_or_default)
+        impl $crate::oci::spec::json::Field for $name {
+            fn takes(&self) -> &'static str {
+                "an object"
             }
-            fn write<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                serde::Serialize::serialize(self, to)
+            fn member(&mut self, name: &str) -> $crate::oci::spec::json::Member<'_> {
+                $(if $crate::oci::spec::json::is_named(objects!(@name $field $($json)?), name) {
+                    return $crate::oci::spec::json::Member::Of(&mut self.$field);
+                })*
+                $crate::oci::spec::json::Member::Unknown
             }
-            fn absent(&self) -> bool {
-                false
+            fn shown(&self) -> $crate::oci::spec::json::Shown<'_> {
+                $crate::oci::spec::json::Shown::object(&[$((objects!(@name $field $($json)?), &self.$field as &dyn $crate::oci::spec::json::Field)),*])
             }
         }
     )*};
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $json:literal) => { $json };
 }
 pub(super) use objects;
 
-/// What can stand in a field.
-pub(super) trait Field: Default {
-    /// Reads it; `null` is its default.
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error>;
-    /// Writes it.
-    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error>;
+/// What can stand in a field. A fresh one has the value of a field that is absent.
+pub(super) trait Field {
+    /// What that is, for an error.
+    fn takes(&self) -> &'static str;
+    /// Takes a truth value, if such can stand here.
+    fn truth(&mut self, _: bool) -> Fit {
+        Fit::NotOfThisType
+    }
+    /// Takes a number.
+    fn number(&mut self, _: i128) -> Fit {
+        Fit::NotOfThisType
+    }
+    /// Takes a text.
+    fn text(&mut self, _: &str) -> Fit {
+        Fit::NotOfThisType
+    }
+    /// Makes room for one more item, of a list.
+    fn item(&mut self) -> Option<&mut dyn Field> {
+        None
+    }
+    /// The member of this name, of an object.
+    fn member(&mut self, _: &str) -> Member<'_> {
+        Member::NoObject
+    }
     /// Whether it need not be written.
-    fn absent(&self) -> bool;
+    fn absent(&self) -> bool {
+        false
+    }
+    /// What is written.
+    fn shown(&self) -> Shown<'_>;
 }
 
-macro_rules! plain_fields {
-    ($($type:ty),*) => {$(
+/// Whether a value can stand in a field.
+pub(super) enum Fit {
+    Yes,
+    NotOfThisType,
+    OutOfRange,
+}
+
+/// A member of an object that has a name.
+pub(super) enum Member<'a> {
+    Of(&'a mut dyn Field),
+    Unknown,
+    NoObject,
+}
+
+/// A value on its way into a file.
+pub(super) enum Shown<'a> {
+    Null,
+    Truth(bool),
+    Signed(i64),
+    Unsigned(u64),
+    Text(&'a [u8]),
+    /// A text made for the file.
+    Made(String),
+    List(Vec<Shown<'a>>),
+    Object(Vec<(String, Shown<'a>)>),
+}
+
+impl<'a> Shown<'a> {
+    /// An object of the members that are there, by the names of the struct.
+    pub(super) fn object(members: &[(&str, &'a dyn Field)]) -> Self {
+        let there = members
+            .iter()
+            .filter(|(name, value)| !name.is_empty() && !value.absent());
+        Self::Object(
+            there
+                .map(|(name, value)| (camel(name).collect(), value.shown()))
+                .collect(),
+        )
+    }
+}
+
+/// A name of a struct's field as the file has it: `oomScoreAdj` for `oom_score_adj`.
+fn camel(name: &str) -> impl Iterator<Item = char> {
+    let mut upper = false;
+    name.chars().filter_map(move |c| {
+        let was = std::mem::replace(&mut upper, c == '_');
+        (c != '_').then_some(if was { c.to_ascii_uppercase() } else { c })
+    })
+}
+
+/// Whether a name of the file is that of a struct's field.
+pub(super) fn is_named(field: &str, name: &str) -> bool {
+    !field.is_empty() && camel(field).eq(name.chars())
+}
+
+macro_rules! numbers {
+    ($($type:ident $shown:ident),*) => {$(
         impl Field for $type {
-            fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                Option::<Self>::deserialize(from).map(Option::unwrap_or_default)
+            fn takes(&self) -> &'static str {
+                stringify!($type)
             }
-            fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                self.serialize(to)
+            fn number(&mut self, number: i128) -> Fit {
+                match Self::try_from(number) {
+                    Ok(number) => {
+                        *self = number;
+                        Fit::Yes
+                    }
+                    Err(_) => Fit::OutOfRange,
+                }
             }
-            fn absent(&self) -> bool {
-                false
+            fn shown(&self) -> Shown<'_> {
+                Shown::$shown((*self).into())
             }
         }
     )*};
 }
-plain_fields!(i32, i64, u16, u32, u64);
+numbers!(i32 Signed, i64 Signed, u16 Unsigned, u32 Unsigned, u64 Unsigned);
 
 impl Field for bool {
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Option::<Self>::deserialize(from).map(Option::unwrap_or_default)
+    fn takes(&self) -> &'static str {
+        "a boolean"
     }
-    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.serialize(to)
+    fn truth(&mut self, truth: bool) -> Fit {
+        *self = truth;
+        Fit::Yes
     }
     fn absent(&self) -> bool {
         !self
     }
-}
-
-impl Field for String {
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = Option::<Plain>::deserialize(from)?;
-        Ok(text.map(|plain| plain.0).unwrap_or_default())
-    }
-    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.serialize(to)
-    }
-    fn absent(&self) -> bool {
-        self.is_empty()
+    fn shown(&self) -> Shown<'_> {
+        Shown::Truth(*self)
     }
 }
 
-/// A text without NUL characters: no name and no path of the kernel's can hold one, and what stands behind it would be
-/// cut off.
-struct Plain(String);
-
-impl<'de> Deserialize<'de> for Plain {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_str(PlainText)
-    }
-}
-
-struct PlainText;
-
-impl Visitor<'_> for PlainText {
-    type Value = Plain;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Plain, E> {
-        match text.contains('\0') {
-            true => Err(E::custom("a NUL character")),
-            false => Ok(Plain(text.into())),
+macro_rules! texts {
+    ($($type:ident $bytes:ident),*) => {$(
+        impl Field for $type {
+            fn takes(&self) -> &'static str {
+                "a string"
+            }
+            fn text(&mut self, text: &str) -> Fit {
+                *self = text.into();
+                Fit::Yes
+            }
+            fn absent(&self) -> bool {
+                self.$bytes().is_empty()
+            }
+            fn shown(&self) -> Shown<'_> {
+                Shown::Text(self.$bytes().as_bytes())
+            }
         }
-    }
+    )*};
 }
+texts!(String as_str, OsString as_os_str, PathBuf as_os_str);
 
-impl Field for OsString {
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::read(from).map(Into::into)
+impl<T: Field + Default> Field for Option<T> {
+    fn takes(&self) -> &'static str {
+        T::default().takes()
     }
-    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let bytes = self.as_bytes();
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| S::Error::custom(format_args!("not UTF-8: {}", bytes.escape_ascii())))?;
-        to.serialize_str(text)
+    fn truth(&mut self, truth: bool) -> Fit {
+        self.get_or_insert_default().truth(truth)
     }
-    fn absent(&self) -> bool {
-        self.is_empty()
+    fn number(&mut self, number: i128) -> Fit {
+        self.get_or_insert_default().number(number)
     }
-}
-
-impl Field for PathBuf {
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::read(from).map(Into::into)
+    fn text(&mut self, text: &str) -> Fit {
+        self.get_or_insert_default().text(text)
     }
-    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.as_os_str().to_owned().write(to)
-    }
-    fn absent(&self) -> bool {
-        self.as_os_str().is_empty()
-    }
-}
-
-/// A field's value as the value of something else.
-struct Item<T>(T);
-
-impl<'de, T: Field> Deserialize<'de> for Item<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        T::read(from).map(Self)
-    }
-}
-
-/// The same to be written.
-struct Shown<'a, T>(&'a T);
-
-impl<T: Field> Serialize for Shown<'_, T> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.0.write(to)
-    }
-}
-
-impl<T: Field> Field for Option<T> {
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let item = Option::<Item<T>>::deserialize(from)?;
-        Ok(item.map(|item| item.0))
-    }
-    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.as_ref().map(Shown).serialize(to)
+    fn member(&mut self, name: &str) -> Member<'_> {
+        self.get_or_insert_default().member(name)
     }
     fn absent(&self) -> bool {
         self.is_none()
     }
+    fn shown(&self) -> Shown<'_> {
+        self.as_ref().map_or(Shown::Null, Field::shown)
+    }
 }
 
-impl<T: Field> Field for Vec<T> {
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let items = Option::<Vec<Item<T>>>::deserialize(from)?;
-        Ok(items
-            .unwrap_or_default()
-            .into_iter()
-            .map(|item| item.0)
-            .collect())
+impl<T: Field + Default> Field for Vec<T> {
+    fn takes(&self) -> &'static str {
+        "an array"
     }
-    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.iter().map(Shown))
+    fn item(&mut self) -> Option<&mut dyn Field> {
+        self.push(T::default());
+        self.last_mut().map(|item| item as &mut dyn Field)
     }
     fn absent(&self) -> bool {
         self.is_empty()
+    }
+    fn shown(&self) -> Shown<'_> {
+        Shown::List(self.iter().map(Field::shown).collect())
     }
 }
 
@@ -226,46 +266,23 @@ impl<T> Map<T> {
     }
 }
 
-/// More keys than anybody wants: comparing each with all the others must end soon.
-const MOST_KEYS: usize = 10_000;
-
-struct Keys<T>(PhantomData<T>);
-
-impl<'de, T: Field> Visitor<'de> for Keys<T> {
-    type Value = Map<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+impl<T: Field + Default> Field for Map<T> {
+    fn takes(&self) -> &'static str {
+        "an object"
     }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Map<T>, A::Error> {
-        let mut map: Map<T> = Map::default();
-        while let Some(Plain(key)) = from.next_key()? {
-            if map.value(&key).is_some() {
-                return Err(A::Error::custom(format_args!("duplicate field `{key}`")));
-            }
-            if map.len() == MOST_KEYS {
-                return Err(A::Error::custom("more than 10000 keys"));
-            }
-            map.0.push((key, from.next_value::<Item<T>>()?.0));
+    fn member(&mut self, name: &str) -> Member<'_> {
+        self.0.push((name.into(), T::default()));
+        match self.0.last_mut() {
+            Some((_, value)) => Member::Of(value),
+            None => Member::Unknown,
         }
-        Ok(map)
-    }
-
-    fn visit_unit<E>(self) -> Result<Map<T>, E> {
-        Ok(Map::default())
-    }
-}
-
-impl<T: Field> Field for Map<T> {
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Keys(PhantomData))
-    }
-    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_map(self.iter().map(|(key, value)| (key, Shown(value))))
     }
     fn absent(&self) -> bool {
         self.is_empty()
+    }
+    fn shown(&self) -> Shown<'_> {
+        let members = self.iter().map(|(key, value)| (key.clone(), value.shown()));
+        Shown::Object(members.collect())
     }
 }
 
@@ -287,26 +304,161 @@ impl From<Set> for Capable {
     }
 }
 
+/// A list of names.
 impl Field for Capable {
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let mut all = Self::default();
-        for name in Vec::<String>::read(from)? {
-            match name.strip_prefix("CAP_").and_then(Capability::named) {
-                Some(cap) => all.set.0 |= cap.bit(),
-                None => all.unknown.push(name),
-            }
-        }
-        Ok(all)
+    fn takes(&self) -> &'static str {
+        "an array of strings"
     }
-    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let known = self
-            .set
-            .iter()
-            .map(|cap| format!("CAP_{cap}").to_ascii_uppercase());
-        to.collect_seq(known.chain(self.unknown.iter().cloned()))
+    fn item(&mut self) -> Option<&mut dyn Field> {
+        Some(self)
+    }
+    fn text(&mut self, name: &str) -> Fit {
+        match name.strip_prefix("CAP_").and_then(Capability::named) {
+            Some(cap) => self.set.0 |= cap.bit(),
+            None => self.unknown.push(name.into()),
+        }
+        Fit::Yes
     }
     fn absent(&self) -> bool {
         self.set == Set::EMPTY && self.unknown.is_empty()
+    }
+    fn shown(&self) -> Shown<'_> {
+        let name = |cap: Capability| format!("CAP_{cap}").to_ascii_uppercase();
+        let known = self.set.iter().map(name);
+        Shown::List(
+            known
+                .chain(self.unknown.iter().cloned())
+                .map(Shown::Made)
+                .collect(),
+        )
+    }
+}
+
+/// Fills a field.
+struct Fill<'a>(&'a mut dyn Field);
+
+impl Fill<'_> {
+    fn took<E: serde::de::Error>(&self, fit: &Fit, value: Unexpected<'_>) -> Result<(), E> {
+        match fit {
+            Fit::Yes => Ok(()),
+            Fit::NotOfThisType => Err(E::invalid_type(value, self)),
+            Fit::OutOfRange => Err(E::invalid_value(value, self)),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Fill<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+/// More keys than anybody wants: comparing each with all the others must end soon.
+const MOST_KEYS: usize = 10_000;
+
+impl<'de> Visitor<'de> for Fill<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.takes())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, truth: bool) -> Result<(), E> {
+        let fit = self.0.truth(truth);
+        self.took(&fit, Unexpected::Bool(truth))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
+        let fit = self.0.number(number.into());
+        self.took(&fit, Unexpected::Unsigned(number))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
+        let fit = self.0.number(number.into());
+        self.took(&fit, Unexpected::Signed(number))
+    }
+
+    /// No name and no path of the kernel's can hold a NUL, and what stands behind it would be cut off.
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        if text.contains('\0') {
+            return Err(E::custom("a NUL character"));
+        }
+        let fit = self.0.text(text);
+        self.took(&fit, Unexpected::Str(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<(), A::Error> {
+        while from.next_element_seed(Item(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<(), A::Error> {
+        let mut keys: Vec<String> = Vec::new();
+        while let Some(key) = from.next_key::<String>()? {
+            if key.contains('\0') {
+                return Err(A::Error::custom("a NUL character"));
+            }
+            if keys.contains(&key) {
+                return Err(A::Error::custom(format_args!("duplicate field `{key}`")));
+            }
+            if keys.len() == MOST_KEYS {
+                return Err(A::Error::custom("more than 10000 keys"));
+            }
+            match self.0.member(&key) {
+                Member::Of(member) => from.next_value_seed(Fill(member))?,
+                Member::Unknown => drop(from.next_value::<IgnoredAny>()?),
+                Member::NoObject => return Err(A::Error::invalid_type(Unexpected::Map, &self)),
+            }
+            keys.push(key);
+        }
+        Ok(())
+    }
+}
+
+/// Fills one more item of a list, once it is known that there is one.
+struct Item<'a>(&'a mut dyn Field);
+
+impl<'de> DeserializeSeed<'de> for Item<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        match self.0.item() {
+            Some(item) => from.deserialize_any(Fill(item)),
+            None => Err(D::Error::invalid_type(Unexpected::Seq, &Fill(self.0))),
+        }
+    }
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => to.serialize_unit(),
+            Self::Truth(truth) => to.serialize_bool(*truth),
+            Self::Signed(number) => to.serialize_i64(*number),
+            Self::Unsigned(number) => to.serialize_u64(*number),
+            Self::Made(text) => to.serialize_str(text),
+            Self::Text(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => to.serialize_str(text),
+                Err(_) => Err(S::Error::custom(format_args!(
+                    "not UTF-8: {}",
+                    bytes.escape_ascii()
+                ))),
+            },
+            Self::List(items) => to.collect_seq(items),
+            Self::Object(members) => {
+                let mut map = to.serialize_map(Some(members.len()))?;
+                for (name, value) in members {
+                    map.serialize_entry(name, value)?;
+                }
+                map.end()
+            }
+        }
     }
 }
 
@@ -314,8 +466,18 @@ impl Field for Capable {
 ///
 /// # Errors
 /// Says the field, what is wrong with it, the line and the column.
-pub(super) fn read<T: DeserializeOwned>(text: &[u8], file: &str) -> Result<T> {
-    serde_json::from_slice(text).map_err(|error| {
+pub(super) fn read<T: Field + Default>(text: &[u8], file: &str) -> Result<T> {
+    let mut object = T::default();
+    fill(&mut object, text, file)?;
+    Ok(object)
+}
+
+fn fill(object: &mut dyn Field, text: &[u8], file: &str) -> Result<()> {
+    let mut from = serde_json::Deserializer::from_slice(text);
+    let read = Fill(object)
+        .deserialize(&mut from)
+        .and_then(|()| from.end());
+    read.map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let path = path_at(text, offset(text, line, column));
         let said = error.to_string();
@@ -338,12 +500,13 @@ pub(super) fn read<T: DeserializeOwned>(text: &[u8], file: &str) -> Result<T> {
 ///
 /// # Errors
 /// For a path or a word that is no UTF-8, which JSON cannot hold.
-pub(super) fn write<T: Serialize>(object: &T) -> Result<String> {
+pub(super) fn write(object: &dyn Field) -> Result<String> {
     let mut text = Vec::new();
     let how = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     let mut to = serde_json::Serializer::with_formatter(&mut text, how);
     let cannot = |why: String| Error::new("cannot write as JSON").because(why);
     object
+        .shown()
         .serialize(&mut to)
         .map_err(|error| cannot(error.to_string()))?;
     String::from_utf8(text).map_err(|error| cannot(error.to_string()))

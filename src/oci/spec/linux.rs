@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::json::{Field, Map, objects};
+use super::json::{Map, objects};
 use super::resources::Resources;
 use super::seccomp::Seccomp;
 use crate::idmap::Range;
@@ -51,8 +51,7 @@ objects! {
     /// `linux.namespaces[]`
     pub struct Namespace {
         /// `pid`, `network`, `mount`, `ipc`, `uts`, `user`, `cgroup` or `time`.
-        #[serde(rename = "type")]
-        pub kind: String,
+        pub kind as "type": String,
         /// The namespace to join; a new one is made without.
         pub path: PathBuf,
     }
@@ -60,11 +59,9 @@ objects! {
     /// `linux.uidMappings[]`, `linux.gidMappings[]`
     pub struct IdMapping {
         /// First id inside.
-        #[serde(rename = "containerID")]
-        pub container_id: u32,
+        pub container_id as "containerID": u32,
         /// First id outside.
-        #[serde(rename = "hostID")]
-        pub host_id: u32,
+        pub host_id as "hostID": u32,
         /// How many ids.
         pub size: u32,
     }
@@ -72,8 +69,7 @@ objects! {
     /// `linux.devices[]` (mknod(2))
     pub struct Device {
         /// `c`, `b`, `u` or `p`.
-        #[serde(rename = "type")]
-        pub kind: String,
+        pub kind as "type": String,
         /// Where in the container.
         pub path: PathBuf,
         /// The major number; a fifo has none.
@@ -91,8 +87,7 @@ objects! {
     /// `linux.intelRdt`
     pub struct IntelRdt {
         /// The class of service.
-        #[serde(rename = "closID")]
-        pub clos_id: String,
+        pub clos_id as "closID": String,
     }
 
     /// `linux.memoryPolicy` (set_mempolicy(2))

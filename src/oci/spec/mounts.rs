@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::json::{Field, objects};
+use super::json::objects;
 use super::linux::IdMapping;
 
 objects! {
@@ -15,15 +15,12 @@ objects! {
         pub readonly: bool,
         /// Whether what is written to it goes to memory instead, and is gone with the container: the machine's own
         /// root is offered only so. Not of the specification.
-        #[serde(skip)]
-        pub throw_away: bool,
+        pub throw_away as "": bool,
         /// The layers of an image, the topmost first, of which the root is an overlay; `path` is the topmost. Not of the
         /// specification.
-        #[serde(skip)]
-        pub layers: Vec<PathBuf>,
+        pub layers as "": Vec<PathBuf>,
         /// Where what is written to the overlay is kept; nowhere without. Not of the specification.
-        #[serde(skip)]
-        pub written: Option<PathBuf>,
+        pub written as "": Option<PathBuf>,
     }
 
     /// `mounts[]`
@@ -31,8 +28,7 @@ objects! {
         /// Where, in the container's root.
         pub destination: PathBuf,
         /// `proc`, `tmpfs` ...; `bind` or `none` for a part of the host.
-        #[serde(rename = "type")]
-        pub kind: OsString,
+        pub kind as "type": OsString,
         /// What; for a bind a path of the host, in config.json relative to the bundle.
         pub source: OsString,
         /// How.

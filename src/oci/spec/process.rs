@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::json::{Capable, Field, objects};
+use super::json::{Capable, objects};
 
 objects! {
     /// The program and who runs it.
@@ -37,8 +37,7 @@ objects! {
         /// Its SELinux label.
         pub selinux_label: String,
         /// The CPUs of a program that joins the container; of no meaning for the first.
-        #[serde(rename = "execCPUAffinity")]
-        pub exec_cpu_affinity: Option<CpuAffinity>,
+        pub exec_cpu_affinity as "execCPUAffinity": Option<CpuAffinity>,
     }
 
     /// `process.consoleSize`
@@ -78,8 +77,7 @@ objects! {
     /// `process.rlimits[]` (setrlimit(2))
     pub struct Rlimit {
         /// `RLIMIT_NOFILE` ...
-        #[serde(rename = "type")]
-        pub kind: String,
+        pub kind as "type": String,
         /// What the kernel enforces.
         pub soft: u64,
         /// How far the process may raise the soft limit.
@@ -117,7 +115,6 @@ objects! {
         /// Before it is in the container's group.
         pub initial: String,
         /// From then on.
-        #[serde(rename = "final")]
-        pub last: String,
+        pub last as "final": String,
     }
 }

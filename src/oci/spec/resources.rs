@@ -1,6 +1,6 @@
 //! `linux.resources`: limits of the control group (config-linux.md, "Control groups").
 
-use super::json::{Field, Map, objects};
+use super::json::{Map, objects};
 
 objects! {
     /// Limits of the control group.
@@ -14,8 +14,7 @@ objects! {
         /// Processes and threads.
         pub pids: Pids,
         /// Disks.
-        #[serde(rename = "blockIO")]
-        pub block_io: BlockIo,
+        pub block_io as "blockIO": BlockIo,
         /// Huge pages.
         pub hugepage_limits: Vec<HugepageLimit>,
         /// How packets are marked.
@@ -31,8 +30,7 @@ objects! {
         /// Whether this allows or denies.
         pub allow: bool,
         /// `a` for all, `c` or `b`; absent means all.
-        #[serde(rename = "type")]
-        pub kind: String,
+        pub kind as "type": String,
         /// The major number; any without.
         pub major: Option<i64>,
         /// The minor number; any without.
@@ -52,13 +50,11 @@ objects! {
         /// Memory of the kernel (v1).
         pub kernel: Option<i64>,
         /// Buffers of TCP (v1).
-        #[serde(rename = "kernelTCP")]
-        pub kernel_tcp: Option<i64>,
+        pub kernel_tcp as "kernelTCP": Option<i64>,
         /// How readily it is swapped: 0 to 100 (v1).
         pub swappiness: Option<u64>,
         /// Nobody is killed where it runs out (v1).
-        #[serde(rename = "disableOOMKiller")]
-        pub disable_oom_killer: Option<bool>,
+        pub disable_oom_killer as "disableOOMKiller": Option<bool>,
         /// Whether groups below count too (v1; always so on v2).
         pub use_hierarchy: Option<bool>,
         /// A limit below what is used already is refused.
@@ -106,11 +102,9 @@ objects! {
         /// Bytes written in a second, by device.
         pub throttle_write_bps_device: Vec<ThrottleDevice>,
         /// Reads in a second, by device.
-        #[serde(rename = "throttleReadIOPSDevice")]
-        pub throttle_read_iops_device: Vec<ThrottleDevice>,
+        pub throttle_read_iops_device as "throttleReadIOPSDevice": Vec<ThrottleDevice>,
         /// Writes in a second, by device.
-        #[serde(rename = "throttleWriteIOPSDevice")]
-        pub throttle_write_iops_device: Vec<ThrottleDevice>,
+        pub throttle_write_iops_device as "throttleWriteIOPSDevice": Vec<ThrottleDevice>,
     }
 
     /// `blockIO.weightDevice[]`
@@ -146,8 +140,7 @@ objects! {
     /// `network` (v1)
     pub struct Network {
         /// What packets are tagged with.
-        #[serde(rename = "classID")]
-        pub class_id: Option<u32>,
+        pub class_id as "classID": Option<u32>,
         /// Priorities by interface.
         pub priorities: Vec<InterfacePriority>,
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::json::{Field, objects};
+use super::json::objects;
 
 objects! {
     /// A filter over system calls.
@@ -22,11 +22,9 @@ objects! {
         /// The rules.
         pub syscalls: Vec<SyscallRule>,
         /// All of this is the default profile. Not of the specification: in a config.json it is written out.
-        #[serde(skip)]
-        pub default_profile: bool,
+        pub default_profile as "": bool,
         /// The file that all of this was read from, which a script names. Not of the specification.
-        #[serde(skip)]
-        pub profile: Option<PathBuf>,
+        pub profile as "": Option<PathBuf>,
     }
 
     /// `syscalls[]`
