@@ -303,7 +303,7 @@ impl Local {
         let mut swept = Swept::default();
         let mut containers: Vec<String> = self.containers()?.into_iter().map(|one| one.0).collect();
         containers.extend(names(&self.path.join("containers"))?);
-        containers.sort();
+        crate::order::sort(&mut containers);
         containers.dedup();
         for container in containers.iter().filter(|name| !lives(name)) {
             // Whoever makes one, or runs one without keeping it, holds it.

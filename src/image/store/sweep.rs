@@ -40,7 +40,7 @@ impl Store {
                     .map(|named| (named.name, named.descriptor)),
             );
         }
-        names.sort_by(|one, other| one.0.cmp(&other.0));
+        crate::order::sort_by(&mut names, |one, other| one.0.cmp(&other.0));
         Ok(names)
     }
 
