@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use argh::{ArgsInfo, FromArgs};
 use isobox::error::{Error, Result};
 use isobox::net::address::Cidr;
+use isobox::net::nat::{self, Port};
 use isobox::net::netns::Directories;
 use isobox::net::shaping::Rate;
 use isobox::net::veth::{Mac, near_name};
@@ -23,7 +24,7 @@ use nix::sched::CloneFlags;
 
 use crate::cli::plan::{Explain, environment, exec, perform};
 use crate::cli::raw::Raw;
-use crate::cli::{Applet, Exit};
+use crate::cli::{Applet, Exit, gnu};
 
 /// make a wire (veth pair) between this network namespace and another, addressed and up
 #[derive(FromArgs, ArgsInfo)]
@@ -62,6 +63,9 @@ pub(crate) struct Args {
     /// let the other namespace out under our addresses: nat add of its networks, which nat del takes back
     #[argh(switch)]
     nat: bool,
+    /// lead ports of ours to the far end: [ADDRESS:]PORT:PORT[/udp], or ranges of them; nat del takes them back; may be repeated
+    #[argh(option, short = 'p', arg_name = "host:guest")]
+    publish: Vec<Publish>,
     /// write the name servers that 'ip netns exec' shows, separated by commas
     #[argh(option, arg_name = "addresses")]
     dns: Vec<String>,
@@ -196,8 +200,20 @@ impl Args {
             dns: addresses(&self.dns)?,
             rate: self.rate.as_deref().map(str::parse::<Rate>).transpose()?,
             nat: self.nat,
+            published: self.publish.iter().flat_map(|one| one.0.clone()).collect(),
             replace: self.replace,
         })
+    }
+}
+
+/// `--publish`: the ports, and what was typed.
+#[derive(Debug, Clone)]
+pub(crate) struct Publish(pub(crate) Vec<Port>, pub(crate) String);
+
+impl argh::FromArgValue for Publish {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        let read = nat::ports(value).map(|ports| Self(ports, value.into()));
+        read.map_err(|error| gnu::bad(error.to_string()))
     }
 }
 

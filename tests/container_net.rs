@@ -77,6 +77,91 @@ fn ports_are_published() {
         .err_has("the address 10.87.0.2 is taken");
 }
 
+/// IPv6 beside IPv4, also in a bridge that had none so far; ranges of ports, for both.
+#[test]
+fn ipv6_and_ranges() {
+    needs!(root, busybox, host("ip"), host("nft"));
+    let t = lab();
+    let line = run(r#"
+        $ip addr add 2001:db8::2/64 dev w0 nodad; nsenter -t $wan -n $ip addr add 2001:db8::1/64 dev w1 nodad
+        nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
+        container run --rootfs r --network bridge sleep 50 2>/dev/null & first=$!; pids="$pids $!"
+        until [ -e /proc/sys/net/ipv6/conf/isobox0 ]; do sleep 0.02; done; cat /proc/sys/net/ipv6/conf/isobox0/disable_ipv6
+        container run --rootfs r --name web --init --ip6 auto --hostname box -p 8000-8002:80-82 -p '[2001:db8::2]:9:81' sh -c '
+            ip -o -6 addr show eth0 | grep -o "fd87.*/64"; ip -6 route | grep default; grep box /etc/hosts
+            wget -qO- http://[2001:db8::1]/f; httpd -p 80 -h /; httpd -p 82 -h /; httpd -f -p 81 -h /' 2>/dev/null >said & web=$!; pids="$pids $!"
+        until fetch http://10.87.0.3:81/f >/dev/null 2>&1; do sleep 0.05; done; cat said; nat list | grep -c published
+        for at in 203.0.113.2:8000 203.0.113.2:8002 [2001:db8::2]:8000 [2001:db8::2]:9; do nsenter -t $wan -n busybox wget -qO- http://$at/f; done
+        nsenter -t $wan -n timeout 1 busybox wget -qO- http://203.0.113.2:9/f 2>/dev/null || echo 'not there'
+        container run --rootfs r --ip6 fd87:6973:6f62::2 true; container run --rootfs r --ip6 fd87:6973:6f62::77 wget -qO- http://[fd87:6973:6f62::2]:81/f 2>/dev/null
+        kill $web; wait $web; nat list | cut -d, -f1; kill -9 $first; wait $first 2>/dev/null; container run --rootfs r --network bridge true 2>/dev/null
+        left; cat /proc/sys/net/ipv6/conf/all/forwarding
+        container run --rootfs r -p 10001-10900:1001-1900 --explain true | grep -c 'nat 10.87.0.0/24, dnat 10001:10.87.0.2:1001'
+        container run --rootfs r -p 10001-10900:1001-1900 true 2>/dev/null; left"#);
+    t.run(&line)
+        .ok()
+        .out(
+            "1
+fd87:6973:6f62::2/64
+default via fd87:6973:6f62::1 dev eth0  metric 1024 
+10.87.0.3	box
+fd87:6973:6f62::2	box
+             page of wan
+7
+page of r
+page of r
+page of r
+page of r
+not there
+ 0% packet loss
+             10.87.0.0/24 masquerade, N packets
+0
+0
+1
+0
+"
+            .replace(
+                ", N packets",
+                &format!(", {} packets", t.run("true").status),
+            )
+            .as_str(),
+        )
+        .err_has("the address fd87:6973:6f62::2 is taken");
+}
+
+/// The script makes the same network of our applets, and takes it away.
+#[test]
+fn a_script_says_a_bridge() {
+    needs!(root, busybox, host("ip"), host("nft"));
+    let t = lab();
+    let line = run(r#"
+        nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
+        look='ip -o addr show eth0 | sed "s/[0-9]*: //; s/inet6 fe80.*//"; ip route; cat /etc/hosts /etc/resolv.conf /proc/sys/net/ipv4/ping_group_range
+            wget -qO- http://203.0.113.1/f; exit 7'
+        set -- --rootfs r --hostname box --name web --ip6 auto --dns 203.0.113.1 -p 8080:80
+        container run "$@" sh -c "$look" >one 2>/dev/null; echo $?
+        container run --script "$@" sh -c "$look" >script; left; sh ./script >two 2>/dev/null; echo $?; cmp one two && grep page two
+        left; ls /run/netns; ip netns add web; sh ./script; echo $?; ip netns del web
+        container run --script "$@" --init httpd -f -p 80 -h / >script; sh ./script 2>/dev/null & pid=$!
+        until fetch http://127.0.0.1:8080/f 2>/dev/null; do sleep 0.05; done
+        kill $(pgrep -P $pid veth); wait $pid; echo $?; left; ls /run/netns; umount /run/netns"#);
+    t.run(&line)
+        .ok()
+        .out(
+            "7
+0
+7
+page of wan
+0
+1
+page of r
+143
+0
+",
+        )
+        .err_has("Cannot create namespace file \"/run/netns/web\": File exists");
+}
+
 /// Killed, it leaves its lease; the next one takes everything back. Many at once get an address each.
 #[test]
 fn what_a_killed_one_leaves_is_cleared_away() {
@@ -152,7 +237,7 @@ fn an_ordinary_users_container_is_carried() {
 fn refusals() {
     needs!(root, userns, busybox);
     let t = lab();
-    let cases: [(&str, &[&str]); 9] = [
+    let cases: [(&str, &[&str]); 13] = [
         ("--network nonsense", &["unknown network 'nonsense'"]),
         ("--network bridge=sixteen-bytes-ab", &["sixteen-bytes-ab"]),
         ("--network ns:relative", &["absolute path"]),
@@ -162,12 +247,19 @@ fn refusals() {
         ("-p 0:80", &["from 1 to 65535"]),
         ("--add-host 'a b:1.2.3.4'", &["letters, digits"]),
         ("--network pasta", &["for ordinary users"]),
+        ("-p 80-82:80-81", &["same length"]),
+        ("-p [::1]:80:80", &["port 80", "--ip6 auto"]),
+        ("--network host --ip6 auto", &["--ip6 is an address"]),
+        ("--ip6 10.0.0.1", &["no IPv6 address"]),
     ];
     for (args, words) in cases {
         t.run(&format!("container run --rootfs r {args} true"))
             .fails(125, "container", words)
             .untouched();
     }
+    t.user()
+        .run("container run --rootfs r --network pasta --script true")
+        .fails(125, "container", &["--script cannot say this network"]);
     t.user()
         .cmd("container run --rootfs r --network bridge true")
         .env(

@@ -377,6 +377,18 @@ fn translation_lets_the_other_side_out() {
     assert_eq!(net.state(), before);
     net.run("veth b0 b1 --ns web --nat")
         .fails(1, "veth", &["translated"]);
+    net.run("veth b0 b1 --ns web -p 80:80")
+        .fails(1, "veth", &["no address for port 80"]);
+    // Held, all of it goes without a word, also what is of IPv6.
+    let held = "veth -b br3@10.3.0.1/24,fd03::1/64 v3 e3@10.3.0.2/24,fd03::2/64 --ns web -p 80-81:90-91 -p [::]:53:53/udp";
+    net.run(&format!("{held} --hold nat list"))
+        .ok()
+        .out_has("80:10.3.0.2:90 published")
+        .out_has("81:[fd03::2]:91 published")
+        .out_has("[::]:53:[fd03::2]:53/udp published");
+    let quiet = net.run(&format!("{held} --hold true"));
+    assert!(!quiet.stderr.contains("keeps"), "{quiet}");
+    assert!(!net.run("nat list").ok().stdout.contains("10.3.0"));
     net.run("veth del w0").ok();
     net.end();
 }

@@ -11,7 +11,7 @@
 
 use std::cell::RefCell;
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -19,23 +19,25 @@ use std::rc::Rc;
 use isobox::error::{Error, Result};
 use isobox::namespace::Kind;
 use isobox::net::address::Cidr;
-use isobox::net::lease::{Held, Lease, Request};
-use isobox::net::nat::{Protocol, Publication, fields, port};
+use isobox::net::lease::{Held, Ipv6, Lease, Request};
+use isobox::net::nat::Port;
+use isobox::net::netns;
 use isobox::net::resolv::{self, From};
-use isobox::net::user::{self, Carrier, Port};
+use isobox::net::user::{self, Carrier};
 use isobox::oci::lifecycle::{Container, Refusal};
 use isobox::oci::state::Id;
 use isobox::oci::{Additions, Spec};
-use isobox::plan::Plan;
 use isobox::plan::steps::lease::HoldLease;
 use isobox::plan::steps::links::Place;
 use isobox::plan::steps::nat::AddNat;
 use isobox::plan::steps::texts::MountText;
 use isobox::plan::steps::user_network::CarryNetwork;
 use isobox::plan::wire::{End, When, Wire};
+use isobox::plan::{Around, Plan};
 use nix::unistd::geteuid;
 
 use crate::cli::{gnu, say};
+pub(super) use crate::table::veth::Publish;
 
 /// `--network`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,32 +82,19 @@ impl argh::FromArgValue for Network {
     }
 }
 
-/// `-p [ADDRESS:]HOST:GUEST[/udp]`
+/// `--ip6`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Publish(Port);
+pub(super) struct Ip6(Ipv6);
 
-impl argh::FromArgValue for Publish {
+impl argh::FromArgValue for Ip6 {
     fn from_arg_value(value: &str) -> Result<Self, String> {
-        let bad = |why: &str| gnu::bad(format!("invalid port '{value}': {why}"));
-        let (ports, protocol) = match value.split_once('/') {
-            None | Some((_, "tcp")) => (value.strip_suffix("/tcp").unwrap_or(value), Protocol::Tcp),
-            Some((ports, "udp")) => (ports, Protocol::Udp),
-            Some(_) => return Err(bad("the protocol is tcp or udp")),
-        };
-        let parts = fields(ports).unwrap_or_default();
-        let (at, here, there) = match parts[..] {
-            [here, there] => (None, here, there),
-            [at, here, there] => (Some(at), here, there),
-            _ => return Err(bad("[ADDRESS:]PORT:PORT is expected, this machine's first")),
-        };
-        let at = at.map(str::parse::<IpAddr>).transpose();
-        let number = |text| port(text).ok_or_else(|| bad("a port is a number from 1 to 65535"));
-        Ok(Self(Port {
-            at: at.map_err(|_| bad("no address"))?,
-            here: number(here)?,
-            there: number(there)?,
-            protocol,
-        }))
+        match (value, value.parse()) {
+            ("auto", _) => Ok(Self(Ipv6::Any)),
+            (_, Ok(address)) => Ok(Self(Ipv6::Is(address))),
+            _ => Err(gnu::bad(format!(
+                "'{value}' is no IPv6 address; auto takes one that is free"
+            ))),
+        }
     }
 }
 
@@ -151,6 +140,7 @@ pub(super) struct Asked {
     pub(super) dns: Vec<IpAddr>,
     pub(super) hosts: Vec<HostLine>,
     pub(super) ip: Option<Ipv4Addr>,
+    pub(super) ip6: Option<Ip6>,
     /// The container's name, by which its lease goes; its host name without.
     pub(super) name: Option<String>,
     /// The plan is only written down.
@@ -191,9 +181,17 @@ impl Asked {
     fn chosen(&self) -> Network {
         match &self.network {
             Some(network) => network.clone(),
-            None if !self.publish.is_empty() || self.ip.is_some() => Network::Bridge(None),
+            None if !self.publish.is_empty() || self.has_address() => Network::Bridge(None),
             None => Network::Private,
         }
+    }
+
+    fn has_address(&self) -> bool {
+        self.ip.is_some() || self.ip6.is_some()
+    }
+
+    fn ports(&self) -> Vec<Port> {
+        self.publish.iter().flat_map(|one| one.0.clone()).collect()
     }
 
     fn check(&self, chosen: &Network) -> Result<()> {
@@ -203,14 +201,27 @@ impl Asked {
             return Err(Error::new("-p leads into a network of the container's own")
                 .because("--network bridge, pasta or slirp4netns is needed"));
         }
-        if self.ip.is_some() && !(by_bridge && geteuid().is_root()) {
-            return Err(Error::new("--ip is an address in the network of a bridge")
-                .because("--network bridge is needed, as root"));
+        let by_bridge = by_bridge && geteuid().is_root();
+        if self.has_address() && !by_bridge {
+            let option = if self.ip.is_some() { "--ip" } else { "--ip6" };
+            return Err(
+                Error::new(format!("{option} is an address in the network of a bridge"))
+                    .because("--network bridge is needed, as root"),
+            );
         }
-        if self.script && connected {
+        if by_bridge && self.ip6.is_none() {
+            let is_v6 = |port: &Port| port.at.is_some_and(|at| at.is_ipv6());
+            if let Some(port) = self.ports().into_iter().find(is_v6) {
+                return Err(Error::new(format!("port {} of an IPv6 address", port.here))
+                    .because("the container has none: --ip6 auto gives it one"));
+            }
+        }
+        if self.script && connected && !by_bridge {
             return Err(Error::new("--script cannot say this network")
-                .because("it is made from outside while the container is on its way")
-                .hint("by hand: ip netns add NAME; veth ... --ns NAME --nat; container run --network ns:/run/netns/NAME --script ..."));
+                .because(
+                    "pasta and slirp4netns are started for a process that is on its way already",
+                )
+                .hint("--network private and host can be said, and as root bridge"));
         }
         match chosen {
             Network::Carrier(kind) if geteuid().is_root() => Err(Error::new(format!(
@@ -231,16 +242,12 @@ impl Asked {
                 .unwrap_or_else(|| spec.hostname.to_string_lossy().into_owned()),
             bridge: name,
             address: self.ip,
+            ipv6: self.ip6.map_or(Ipv6::Without, |ip6| ip6.0),
         };
-        let ports: Vec<Port> = self.publish.iter().map(|one| one.0).collect();
-        let publish = |address: Cidr| {
-            ports
-                .iter()
-                .map(|port| publication(port, address))
-                .collect()
-        };
+        let ports = self.ports();
+        let publish = |guest: IpAddr| ports.iter().filter_map(|port| port.to(guest)).collect();
         let directory = PathBuf::from(LEASES);
-        let (lease, held) = if self.told_only {
+        let (lease, held) = if self.told_only || self.script {
             (Held::preview(&directory, &request, &publish)?, None)
         } else {
             let (held, cleared) = Held::take(&directory, &request, &publish)?;
@@ -249,8 +256,11 @@ impl Asked {
                 .for_each(|note| say(&format!("note: {note}\n")));
             (held.lease.clone(), Some(held))
         };
+        if self.script {
+            return self.script_of_bridge(spec, &lease);
+        }
         // Without CAP_NET_RAW it is this that lets programs ping.
-        let ping = ("net.ipv4.ping_group_range".into(), "0 2147483647".into());
+        let ping = ("net.ipv4.ping_group_range".into(), GROUPS.into());
         if spec.linux.sysctl.iter().all(|(name, _)| *name != ping.0) {
             spec.linux.sysctl.0.push(ping);
         }
@@ -276,6 +286,54 @@ impl Asked {
         Ok(additions)
     }
 
+    /// The same as lines of a script: a namespace with a name, and a wire that is held while the container runs.
+    fn script_of_bridge(&self, spec: &mut Spec, lease: &Lease) -> Result<Additions> {
+        let name = &lease.name;
+        let file = Path::new(netns::DIRECTORY).join(name);
+        join(spec, &file);
+        let mut additions = self.files(spec, Some(lease));
+        let list = |all: Vec<Cidr>| {
+            all.iter()
+                .map(Cidr::to_string)
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        let mut words = vec![
+            "veth".to_owned(),
+            format!(
+                "--bridge={}@{}",
+                lease.bridge,
+                list(lease.gateways().collect())
+            ),
+            format!("--ns={}", file.display()),
+            "--nat".to_owned(),
+        ];
+        words.extend(lease.gateways().map(|one| format!("--gw={}", one.address)));
+        words.extend(
+            self.publish
+                .iter()
+                .map(|one| format!("--publish={}", one.1)),
+        );
+        words.push(lease.link.clone());
+        words.push(format!("eth0@{}", list(lease.addresses().collect())));
+        words.push("--hold".to_owned());
+        let line = |words: &[&str]| words.iter().map(OsString::from).collect();
+        let enter = format!("--net={}", file.display());
+        let around = Around {
+            before: vec![
+                line(&["ip", "netns", "add", name]),
+                line(&["nsenter", &enter, "sh", "-c", PING]),
+            ],
+            row: words.into_iter().map(OsString::from).collect(),
+            after: line(&["ip", "netns", "delete", name]),
+        };
+        additions.before = Some(Rc::new(move |plan: &mut Plan| {
+            plan.around(around.clone());
+            Ok(())
+        }));
+        Ok(additions)
+    }
+
     /// An ordinary user's: a program carries the packets.
     fn carrier(self, kinds: &[user::Kind], spec: &mut Spec) -> Result<Additions> {
         let path = env::var_os("PATH").unwrap_or_default();
@@ -285,7 +343,7 @@ impl Asked {
         let carrier = Carrier {
             kind,
             program,
-            ports: self.publish.iter().map(|one| one.0).collect(),
+            ports: self.ports(),
             directory: runtime.map_or_else(env::temp_dir, PathBuf::from),
         };
         let mut additions = self.files(spec, None);
@@ -328,18 +386,24 @@ impl Asked {
     fn hosts_text(&self, hostname: &OsStr, lease: Option<&Lease>) -> String {
         let mut text =
             String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-        let own = lease.map_or_else(
-            || IpAddr::from([127, 0, 1, 1]),
-            |lease| lease.address.address,
-        );
-        text.push_str(&format!("{own}\t{}\n", hostname.display()));
-        if let Some(lease) = lease {
+        let networks = lease.map_or(&[][..], |lease| &lease.networks);
+        if networks.is_empty() {
+            text.push_str(&format!("127.0.1.1\t{}\n", hostname.display()));
+        }
+        for one in networks {
             text.push_str(&format!(
-                "{}\thost.containers.internal host.docker.internal\n",
-                lease.gateway.address
+                "{}\t{}\n",
+                one.address.address,
+                hostname.display()
             ));
         }
-        let gateway = lease.map(|lease| lease.gateway.address);
+        for one in networks {
+            text.push_str(&format!(
+                "{}\thost.containers.internal host.docker.internal\n",
+                one.gateway.address
+            ));
+        }
+        let gateway = networks.first().map(|one| one.gateway.address);
         for HostLine { name, address } in &self.hosts {
             if let Some(address) = address.or(gateway) {
                 text.push_str(&format!("{address}\t{name}\n"));
@@ -364,18 +428,12 @@ impl Asked {
     }
 }
 
+/// The groups whose processes may ping: all of them. As a setting, and in a script.
+const GROUPS: &str = "0 2147483647";
+const PING: &str = "echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range";
+
 /// Where leases are kept: below /run, so that none outlives the boot.
 const LEASES: &str = "/run/isobox/network";
-
-fn publication(port: &Port, address: Cidr) -> Publication {
-    Publication {
-        at: port.at,
-        port: port.here,
-        guest: address.address,
-        guest_port: port.there,
-        protocol: port.protocol,
-    }
-}
 
 fn wire(lease: &Lease) -> Wire {
     Wire {
@@ -385,20 +443,21 @@ fn wire(lease: &Lease) -> Wire {
         },
         guest: End {
             link: "eth0".into(),
-            addresses: vec![lease.address],
+            addresses: lease.addresses().collect(),
         },
         place: Place::Program,
         bridge: Some(End {
             link: lease.bridge.clone(),
-            addresses: vec![lease.gateway],
+            addresses: lease.gateways().collect(),
         }),
-        gateways: vec![lease.gateway.address],
+        gateways: lease.gateways().map(|one| one.address).collect(),
         mtu: None,
         mac: None,
         dns: Vec::new(),
         rate: None,
         replace: false,
         nat: false,
+        published: Vec::new(),
     }
 }
 

@@ -142,7 +142,7 @@ pub(super) struct Run {
     /// its network: private (lo alone), none, host, bridge[=NAME], pasta, slirp4netns, ns:PATH, container:ID
     #[argh(option, arg_name = "kind")]
     network: Option<network::Network>,
-    /// lead a port of this machine into it: [ADDRESS:]HOST:GUEST[/udp]; may be repeated
+    /// lead ports of this machine into it: [ADDRESS:]HOST:GUEST[/udp], or ranges of them; may be repeated
     #[argh(option, short = 'p', arg_name = "host:guest")]
     publish: Vec<network::Publish>,
     /// the name server it asks; may be repeated
@@ -154,6 +154,9 @@ pub(super) struct Run {
     /// its address in the network of the bridge
     #[argh(option, arg_name = "address")]
     ip: Option<std::net::Ipv4Addr>,
+    /// its IPv6 address in the network of the bridge; auto: one that is free
+    #[argh(option, arg_name = "address|auto")]
+    ip6: Option<network::Ip6>,
     /// print a shell script that runs the same container, and do nothing
     #[argh(switch)]
     script: bool,
@@ -284,6 +287,7 @@ impl Run {
             dns: std::mem::take(&mut self.dns),
             hosts: std::mem::take(&mut self.add_host),
             ip: self.ip.take(),
+            ip6: self.ip6.take(),
             name,
             script: self.script,
             told_only: matches!(self.explain, Some(Explain::Text | Explain::Json)),

@@ -9,7 +9,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown};
+use std::net::{Ipv4Addr, Shutdown};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{AccessFlags, Pid, access, pipe2};
 
-use super::nat::Protocol;
+use super::nat::{Port, Protocol};
 use crate::error::{Doing, Error, Result};
 use crate::sys::clone::{Forked, fork, pidfd_open, pidfd_send_signal, wait};
 use crate::sys::task;
@@ -42,19 +42,6 @@ impl Kind {
             Self::Slirp => "slirp4netns",
         }
     }
-}
-
-/// A port of the machine that leads to one of the namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Port {
-    /// Only at this address of the machine.
-    pub at: Option<IpAddr>,
-    /// The port here.
-    pub here: u16,
-    /// The port there.
-    pub there: u16,
-    /// Of what.
-    pub protocol: Protocol,
 }
 
 /// A carrier to be started.

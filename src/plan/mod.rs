@@ -40,7 +40,7 @@ pub use exec::{Command, Exec};
 pub use explain::{Told, json, text};
 pub use run::{Observer, Outcome, Quiet};
 pub use running::Running;
-pub use script::Shell;
+pub use script::{Around, Shell};
 
 /// One kernel effect.
 pub trait Step {
@@ -260,6 +260,7 @@ pub struct Plan {
     exec: Option<Exec>,
     wait: Wait,
     slots: usize,
+    around: Option<Around>,
 }
 
 impl Plan {
@@ -279,6 +280,7 @@ impl Plan {
             exec: None,
             wait: Wait::default(),
             slots: 0,
+            around: None,
         }
     }
 
@@ -331,6 +333,12 @@ impl Plan {
     /// How the parent waits for the child.
     pub fn wait(&mut self, wait: Wait) -> &mut Self {
         self.wait = wait;
+        self
+    }
+
+    /// What a script of it has to do besides.
+    pub fn around(&mut self, around: Around) -> &mut Self {
+        self.around = Some(around);
         self
     }
 

@@ -47,6 +47,31 @@ pub enum Shell {
     Implied,
 }
 
+/// What a script does that is no step of its plan: what this plan finds made when it runs, the script has to make.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Around {
+    /// Commands before everything else; the script ends with the first that fails.
+    pub before: Vec<Vec<OsString>>,
+    /// The command in which the row stands.
+    pub row: Vec<OsString>,
+    /// A command at the end, whatever happened.
+    pub after: Vec<OsString>,
+}
+
+impl Around {
+    fn text(&self, row: &str) -> String {
+        let mut before = self.before.iter().map(|line| words(line));
+        let first = before.next().unwrap_or_default();
+        let then: String = before.map(|line| line + "\n").collect();
+        // A signal that ends the shell ends it by its trap; the container gets it from the terminal, or by itself.
+        format!(
+            "#!/bin/sh\nset -e\n{first}\ntrap {} EXIT\ntrap 'exit 129' HUP\ntrap 'exit 130' INT\ntrap 'exit 143' TERM\n{then}{} \\\n    {row}\n",
+            quote(words(&self.after).as_ref()),
+            words(&self.row),
+        )
+    }
+}
+
 impl Shell {
     /// One option.
     pub fn option(applet: &'static str, word: impl Into<OsString>) -> Self {
@@ -92,16 +117,17 @@ impl Plan {
         }
         let mut lines: Vec<String> = row.iter().map(Link::line).collect();
         lines.push(words(&program));
-        format!(
-            "#!/bin/sh\nexec {}{redirections}\n",
-            lines.join(" \\\n    ")
-        )
+        let row = lines.join(" \\\n    ") + &redirections;
+        match &self.around {
+            Some(around) => around.text(&row),
+            None => format!("#!/bin/sh\nexec {row}\n"),
+        }
     }
 }
 
 impl Plan {
     fn script_of_effects(&self) -> String {
-        let mut script = String::from("#!/bin/sh -e\n");
+        let mut script = String::from("#!/bin/sh\nset -e\n");
         for shell in self.shells() {
             if let Shell::Option { applet, words: say } = shell {
                 script.extend([applet, " ", &words(&say), "\n"]);

@@ -16,7 +16,7 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 
-use super::steps::addresses::{BringUp, DefaultRoute, GiveAddress, NoIpv6};
+use super::steps::addresses::{BringUp, DefaultRoute, GiveAddress, SwitchIpv6};
 use super::steps::bridges::MakeBridge;
 use super::steps::links::{OpenNetwork, Place, Where};
 use super::steps::nat::AddNat;
@@ -27,7 +27,7 @@ use super::{Plan, Slot, Step};
 use crate::error::{Error, Result};
 use crate::net::address::Cidr;
 use crate::net::name;
-use crate::net::nat::{Entry, subnet};
+use crate::net::nat::{Entry, Port, subnet};
 use crate::net::shaping::Rate;
 use crate::net::veth::{Mac, Pair, near_name};
 
@@ -111,6 +111,8 @@ pub struct Wire {
     pub rate: Option<Rate>,
     /// Whether what comes from the far end's networks gets an address of ours on its way out.
     pub nat: bool,
+    /// Ports of ours that lead to the far end.
+    pub published: Vec<Port>,
     /// Whether a pair whose near end has this name is removed first.
     pub replace: bool,
 }
@@ -145,9 +147,17 @@ impl Wire {
         for gateway in &self.gateways {
             self.check_gateway(*gateway)?;
         }
-        if self.nat && self.translated()?.is_empty() {
+        let hint = "give the far end an address: NAME@ADDRESS/LENGTH";
+        if self.nat && self.guest.addresses.is_empty() {
             let text = "there is no network whose addresses could be translated";
-            return Err(Error::new(text).hint("give the far end an address: NAME@ADDRESS/LENGTH"));
+            return Err(Error::new(text).hint(hint));
+        }
+        for port in &self.published {
+            let guests = &self.guest.addresses;
+            if !guests.iter().any(|cidr| port.to(cidr.address).is_some()) {
+                let text = format!("the far end has no address for port {}", port.here);
+                return Err(Error::new(text).hint(hint));
+            }
         }
         for cidr in &self.guest.addresses {
             let near = self.bridge.as_ref().unwrap_or(&self.host);
@@ -176,13 +186,22 @@ impl Wire {
         Err(Error::new(format!("the gateway {gateway} cannot be reached")).because(networks))
     }
 
-    /// The networks whose addresses need translation to get out: those of the far end.
-    fn translated(&self) -> Result<Vec<Entry>> {
+    /// What the packet filter has to do: for the networks of the far end, whose addresses need translation to get out,
+    /// and for the ports that lead to it.
+    fn entries(&self) -> Result<Vec<Entry>> {
         let mut all = Vec::new();
         for cidr in &self.guest.addresses {
             let entry = Entry::Masquerade(subnet(*cidr)?);
-            if !all.contains(&entry) {
+            if self.nat && !all.contains(&entry) {
                 all.push(entry);
+            }
+        }
+        // Of each family it is reached at its first address.
+        for ipv4 in [true, false] {
+            let mut all_of = self.guest.addresses.iter();
+            if let Some(cidr) = all_of.find(|cidr| cidr.address.is_ipv4() == ipv4) {
+                let ports = self.published.iter();
+                all.extend(ports.filter_map(|port| port.to(cidr.address).map(Entry::Publish)));
             }
         }
         Ok(all)
@@ -229,8 +248,9 @@ impl Wire {
                 add(plan, when, LimitRate { side, link, rate });
             }
         }
-        if self.nat {
-            add(plan, when, AddNat::new(self.translated()?));
+        let entries = self.entries()?;
+        if !entries.is_empty() {
+            add(plan, when, AddNat::new(entries));
         }
         if !self.dns.is_empty() {
             let name = self.name_for_dns()?;
@@ -301,9 +321,8 @@ impl Wire {
 fn equip(plan: &mut Plan, when: When, side: &Where, end: &End) {
     let has_v6 = end.addresses.iter().any(|cidr| cidr.address.is_ipv6());
     // What the other namespace believes is its own affair.
-    if *side == Where::Here && !has_v6 {
-        let link = end.link.clone();
-        add(plan, when, NoIpv6 { link });
+    if *side == Where::Here {
+        add(plan, when, SwitchIpv6::new(end.link.clone(), has_v6));
     }
     for cidr in &end.addresses {
         let step = GiveAddress::new(side.clone(), end.link.clone(), *cidr);
@@ -340,6 +359,7 @@ mod tests {
             dns: Vec::new(),
             rate: None,
             nat: false,
+            published: Vec::new(),
             replace: false,
         })
     }

@@ -16,11 +16,11 @@
 //! `container run --network bridge` come here.
 
 mod obstacles;
+mod publication;
 mod table;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
@@ -28,6 +28,7 @@ use super::address::Cidr;
 use super::nftables::{Expressions, Hook, Side};
 
 pub use obstacles::{allowing, obstacles};
+pub use publication::{Port, Protocol, Publication, fields, port, ports};
 pub use table::{Changed, Hooked, Line, add, entries, family_name, hooked, remove};
 
 /// The name of our table.
@@ -49,136 +50,6 @@ pub fn subnet(cidr: Cidr) -> Result<Cidr> {
             .because("a prefix of 0 is the whole world"));
     }
     Ok(cidr.network())
-}
-
-/// What has ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl Protocol {
-    /// As in a publication.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
-
-    /// `IPPROTO_*`.
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-        }
-    }
-}
-
-/// A port of this machine that leads to a port behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Publication {
-    /// Only at this address of the machine; at all of them without.
-    pub at: Option<IpAddr>,
-    /// The port here.
-    pub port: u16,
-    /// Where it leads.
-    pub guest: IpAddr,
-    /// The port there.
-    pub guest_port: u16,
-    /// Of what.
-    pub protocol: Protocol,
-}
-
-impl FromStr for Publication {
-    type Err = Error;
-
-    /// `[ADDRESS:]PORT:GUEST:PORT[/udp]`; an IPv6 address stands in brackets.
-    fn from_str(text: &str) -> Result<Self> {
-        let bad = |why: &'static str| {
-            Error::new("invalid publication")
-                .on(text)
-                .because(why)
-                .hint("as in 8080:10.9.0.2:80, 53:10.9.0.2:53/udp, 127.0.0.1:8080:10.9.0.2:80 or 8080:[fd00::2]:80")
-        };
-        let (ports, protocol) = match text.split_once('/') {
-            None => (text, Protocol::Tcp),
-            Some((ports, "tcp")) => (ports, Protocol::Tcp),
-            Some((ports, "udp")) => (ports, Protocol::Udp),
-            Some(_) => return Err(bad("the protocol is tcp or udp")),
-        };
-        let parts = fields(ports).ok_or_else(|| bad("a bracket is not closed"))?;
-        let (at, here, guest, there) = match parts[..] {
-            [here, guest, there] => (None, here, guest, there),
-            [at, here, guest, there] => (Some(at), here, guest, there),
-            _ => return Err(bad("[ADDRESS:]PORT:GUEST:PORT is expected")),
-        };
-        let address = |text: &str| text.parse().map_err(|_| bad("no address"));
-        let this = Self {
-            at: at.map(address).transpose()?,
-            port: port(here).ok_or_else(|| bad("a port is a number from 1 to 65535"))?,
-            guest: address(guest)?,
-            guest_port: port(there).ok_or_else(|| bad("a port is a number from 1 to 65535"))?,
-            protocol,
-        };
-        match this.at {
-            Some(at) if at.is_ipv4() != this.guest.is_ipv4() => {
-                Err(bad("the two addresses are of different families"))
-            }
-            _ if this.guest.is_loopback()
-                || this.guest.is_unspecified()
-                || this.guest.is_multicast() =>
-            {
-                Err(bad("no packet can be led to this address"))
-            }
-            _ => Ok(this),
-        }
-    }
-}
-
-impl fmt::Display for Publication {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |address: IpAddr| match address {
-            IpAddr::V4(a) => a.to_string(),
-            IpAddr::V6(a) => format!("[{a}]"),
-        };
-        if let Some(at) = self.at {
-            write!(f, "{}:", shown(at))?;
-        }
-        write!(f, "{}:{}:{}", self.port, shown(self.guest), self.guest_port)?;
-        match self.protocol {
-            Protocol::Tcp => Ok(()),
-            Protocol::Udp => f.write_str("/udp"),
-        }
-    }
-}
-
-/// The parts between colons that stand in no bracket, without the brackets.
-pub fn fields(text: &str) -> Option<Vec<&str>> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    loop {
-        let (part, after) = match rest.strip_prefix('[') {
-            Some(inner) => inner.split_once(']')?,
-            None => rest.split_at(rest.find(':').unwrap_or(rest.len())),
-        };
-        parts.push(part);
-        match after.strip_prefix(':') {
-            Some(more) => rest = more,
-            None if after.is_empty() => return Some(parts),
-            None => return None,
-        }
-    }
-}
-
-/// A port: a number from 1 to 65535 in digits.
-pub fn port(text: &str) -> Option<u16> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let number = text.parse().ok().filter(|port| *port != 0);
-    number.filter(|_| digits)
 }
 
 /// One thing that was asked for.
@@ -372,45 +243,5 @@ mod tests {
         let published = Entry::Publish("8080:10.9.0.2:80".parse().unwrap());
         assert!(published.belongs_to("10.9.0.0/24".parse().unwrap()));
         assert!(!published.belongs_to("10.9.1.0/24".parse().unwrap()));
-    }
-
-    #[test]
-    fn publications_are_read_and_written() {
-        for text in [
-            "8080:10.9.0.2:80",
-            "53:10.9.0.2:53/udp",
-            "127.0.0.1:8080:10.9.0.2:80",
-            "8080:[fd00::2]:80",
-            "[::1]:8080:[fd00::2]:80/udp",
-        ] {
-            let got: Publication = text.parse().unwrap();
-            assert_eq!(got.to_string(), text);
-            let entry = Entry::Publish(got);
-            assert_eq!(Entry::of_comment(&entry.comment()), Some(entry));
-        }
-        assert_eq!(
-            "80:1.2.3.4:80/tcp".parse::<Publication>().unwrap().protocol,
-            Protocol::Tcp
-        );
-        for bad in [
-            "",
-            "80",
-            "80:80",
-            "0:10.9.0.2:80",
-            "80:10.9.0.2:65536",
-            "80:10.9.0.2:80/sctp",
-            "80:fd00::2:80",
-            "80:[fd00::2:80",
-            "80:[fd00::2]80",
-            "127.0.0.1:80:[fd00::2]:80",
-            "80:127.0.0.1:80",
-            "80:0.0.0.0:80",
-            "+80:10.9.0.2:80",
-            ":80:10.9.0.2:80",
-            "80:10.9.0.2:80:",
-            "80:10.9.0.2:80/tcp/udp",
-        ] {
-            assert!(bad.parse::<Publication>().is_err(), "{bad}");
-        }
     }
 }

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use super::links::{Where, explained};
 use crate::error::{Doing, Error, Result};
 use crate::net::address::{self, Cidr};
+use crate::net::forwarding;
 use crate::net::link::{self, Draft};
 use crate::net::route::{self, Route, Way};
 use crate::net::{Connection, Refusal};
@@ -154,7 +155,11 @@ impl Step for GiveAddress {
         let taken = self.side.connect(cx).and_then(|mut connection| {
             let link = found(&mut connection, &self.link)?;
             let message = address::message(link.index, self.cidr);
-            address::delete(&mut connection, message).doing("cannot take it away")
+            match address::delete(&mut connection, message) {
+                // One of IPv6 goes as its link goes down.
+                Err(refusal) if refusal.is(Errno::EADDRNOTAVAIL) => Ok(()),
+                other => other.doing("cannot take it away"),
+            }
         });
         if let Err(error) = taken {
             cx.note(format!("{} keeps {}: {error}", self.link, self.cidr));
@@ -341,33 +346,62 @@ impl Step for DefaultRoute {
 
 /// Keeps IPv6 off a link of ours that nobody gave an IPv6 address: by itself a link has one that everybody on the wire
 /// can reach, and believes whoever announces itself as its router (CVE-2020-13401). A link that is up already is
-/// somebody's, and left as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoIpv6 {
+/// somebody's, and left as it is. Or lets it on one that gets such an address.
+#[derive(Debug)]
+pub struct SwitchIpv6 {
     /// The name of the link.
     pub link: String,
+    /// Whether there is to be IPv6.
+    pub on: bool,
+    switched: Cell<bool>,
 }
 
-impl NoIpv6 {
-    fn file(&self) -> String {
-        format!("sys/net/ipv6/conf/{}/disable_ipv6", self.link)
-    }
-}
-
-impl Step for NoIpv6 {
-    fn perform(&self, cx: &mut Context) -> Result<()> {
-        if found(&mut Connection::open()?, &self.link)?.is_up() {
-            return Ok(());
+impl SwitchIpv6 {
+    /// Turns it on or off.
+    pub fn new(link: String, on: bool) -> Self {
+        Self {
+            link,
+            on,
+            switched: Cell::new(false),
         }
-        match proc_write::write(&self.file(), b"1") {
+    }
+
+    fn file(&self) -> String {
+        format!("net/ipv6/conf/{}/disable_ipv6", self.link)
+    }
+
+    fn write(&self, cx: &mut Context, on: bool) {
+        let value = if on { b"0" } else { b"1" };
+        match proc_write::write(&format!("sys/{}", self.file()), value) {
             // No IPv6 in this kernel, or no /proc to say it by.
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => {
                 let reason = crate::error::reason(errno);
-                cx.note(format!("IPv6 stays on for {}: {reason}", self.link));
+                let stays = if on { "off" } else { "on" };
+                cx.note(format!("IPv6 stays {stays} for {}: {reason}", self.link));
             }
         }
+    }
+}
+
+impl Step for SwitchIpv6 {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let wanted = match self.on {
+            true => forwarding::read(&self.file()).is_ok_and(|off| off == "1"),
+            false => !found(&mut Connection::open()?, &self.link)?.is_up(),
+        };
+        if wanted {
+            self.write(cx, self.on);
+            self.switched.set(true);
+        }
         Ok(())
+    }
+
+    fn undo(&self, cx: &mut Context) {
+        // Where it was turned off, the link goes.
+        if self.on && self.switched.take() {
+            self.write(cx, false);
+        }
     }
 
     fn moves(&self) -> bool {
@@ -375,12 +409,21 @@ impl Step for NoIpv6 {
     }
 
     fn explain(&self) -> Explanation {
-        Explanation::new(
-            format!("write(\"/proc/{}\", \"1\"), if it is down", self.file()),
-            "no IPv6 address was asked for here; by itself a link takes one, and a router's word",
-            "whoever is at the other end could reach us over IPv6, and announce itself as our router",
-            "proc_sys_net(5)",
-        )
+        let file = self.file();
+        match self.on {
+            true => Explanation::new(
+                format!("write(\"/proc/sys/{file}\", \"0\"), if it is 1"),
+                "the link gets an IPv6 address",
+                "the kernel would refuse the address: Permission denied",
+                "proc_sys_net(5)",
+            ),
+            false => Explanation::new(
+                format!("write(\"/proc/sys/{file}\", \"1\"), if it is down"),
+                "no IPv6 address was asked for here; by itself a link takes one, and a router's word",
+                "whoever is at the other end could reach us over IPv6, and announce itself as our router",
+                "proc_sys_net(5)",
+            ),
+        }
     }
 
     fn shell(&self) -> Shell {

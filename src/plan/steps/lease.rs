@@ -34,12 +34,9 @@ impl Step for HoldLease {
     }
 
     fn explain(&self) -> Explanation {
-        let Lease {
-            name,
-            address,
-            bridge,
-            ..
-        } = &self.lease;
+        let Lease { name, bridge, .. } = &self.lease;
+        let addresses: Vec<String> = self.lease.addresses().map(|one| one.to_string()).collect();
+        let address = addresses.join(" and ");
         Explanation::new(
             format!(
                 "open({:?}, O_CREAT), flock(LOCK_EX)",

@@ -9,20 +9,22 @@
 //!
 //! `container run --network bridge` takes one; the next run, and `container gc`, clear away what was left.
 
+mod choose;
+
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::address::{self, Cidr};
-use super::link::{self, Link};
+use super::address::Cidr;
+use super::link;
 use super::nat::{self, Entry, Publication};
-use super::{Connection, route, veth};
+use super::{Connection, veth};
 use crate::error::{Doing, Error, Result};
 use crate::order;
 
@@ -33,16 +35,41 @@ pub struct Lease {
     pub name: String,
     /// The bridge.
     pub bridge: String,
+    /// Its networks: one of IPv4 first, and one of IPv6 where that was asked for.
+    pub networks: Vec<Network>,
+    /// The end of its wire in the bridge.
+    pub link: String,
+    /// The ports that lead to it.
+    pub published: Vec<Publication>,
+}
+
+/// What a lease has of one family of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
     /// The bridge's address, which is the gateway.
     pub gateway: Cidr,
     /// The container's address.
     pub address: Cidr,
-    /// The end of its wire in the bridge.
-    pub link: String,
     /// Whether the translation of the network is ours to take back.
     pub translates: bool,
-    /// The ports that lead to it.
-    pub published: Vec<Publication>,
+}
+
+impl Network {
+    fn is_of(&self, gateway: Cidr) -> bool {
+        self.gateway.network() == gateway.network()
+    }
+}
+
+/// Whether there is to be an IPv6 address too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ipv6 {
+    /// No.
+    #[default]
+    Without,
+    /// The first that is free.
+    Any,
+    /// This one.
+    Is(Ipv6Addr),
 }
 
 /// What is asked for.
@@ -54,13 +81,12 @@ pub struct Request {
     pub bridge: Option<String>,
     /// The address; the first that is free without.
     pub address: Option<Ipv4Addr>,
+    /// The address of IPv6.
+    pub ipv6: Ipv6,
 }
 
 /// Our bridge.
 pub const BRIDGE: &str = "isobox0";
-
-/// Where networks of our own bridges are taken from: the second byte, and the first of the third.
-const POOL: [u8; 2] = [10, 87];
 
 /// A lease that this process holds.
 #[derive(Debug)]
@@ -81,7 +107,7 @@ impl Held {
     pub fn take(
         directory: &Path,
         request: &Request,
-        publish: &dyn Fn(Cidr) -> Vec<Publication>,
+        publish: &dyn Fn(IpAddr) -> Vec<Publication>,
     ) -> Result<(Self, Vec<String>)> {
         let leases = Leases::open(directory)?;
         let notes = leases.clear()?;
@@ -117,7 +143,7 @@ impl Held {
     pub fn preview(
         directory: &Path,
         request: &Request,
-        publish: &dyn Fn(Cidr) -> Vec<Publication>,
+        publish: &dyn Fn(IpAddr) -> Vec<Publication>,
     ) -> Result<Lease> {
         let unused = Leases {
             directory: directory.to_owned(),
@@ -248,10 +274,14 @@ impl Leases {
             let removed = link::delete(&mut connection, found.index, &lease.link);
             removed.doing_to("cannot remove", &lease.link)?;
         }
-        let network = lease.gateway.network();
-        let translates = others.iter().any(|one| one.translates) || lease.translates;
+        let theirs = || others.iter().flat_map(|one| &one.networks);
+        let unused =
+            |one: &Network| one.translates && !theirs().any(|other| other.is_of(one.gateway));
         let ours = |entry: &Entry| match entry {
-            Entry::Masquerade(subnet) => last && translates && *subnet == network,
+            Entry::Masquerade(subnet) => {
+                let own = |one: &&Network| one.gateway.network() == *subnet;
+                lease.networks.iter().find(own).is_some_and(unused)
+            }
             Entry::Publish(publication) => lease.published.contains(publication),
         };
         let changed = nat::remove(&ours)?;
@@ -275,7 +305,7 @@ impl Leases {
     fn choose(
         &self,
         request: &Request,
-        publish: &dyn Fn(Cidr) -> Vec<Publication>,
+        publish: &dyn Fn(IpAddr) -> Vec<Publication>,
     ) -> Result<Lease> {
         let others = self.all();
         if others.iter().any(|one| one.name == request.name) {
@@ -285,115 +315,16 @@ impl Leases {
         }
         let bridge = request.bridge.clone().unwrap_or_else(|| BRIDGE.into());
         super::name::check(&bridge)?;
-        let gateway = gateway(&bridge, &others)?;
-        let taken: Vec<IpAddr> = others.iter().map(|one| one.address.address).collect();
-        let address = free_address(gateway, request.address, &taken)?;
-        let network = gateway.network();
-        let known = nat::entries()?
-            .iter()
-            .any(|line| line.entry == Entry::Masquerade(network));
-        let ours = others
-            .iter()
-            .any(|one| one.translates && one.gateway.network() == network);
+        let networks = choose::networks(request, &bridge, &others)?;
+        let own = networks.iter().map(|one| one.address.address);
         Ok(Lease {
             link: veth::near_name("eth0", &request.name),
             name: request.name.clone(),
-            published: publish(address),
-            translates: !known || ours,
+            published: own.flat_map(publish).collect(),
             bridge,
-            gateway,
-            address,
+            networks,
         })
     }
-}
-
-/// The address of the bridge: what it has, what another lease says it will have, or a network that is free.
-fn gateway(bridge: &str, others: &[Lease]) -> Result<Cidr> {
-    let mut connection = Connection::open()?;
-    match link::named(&mut connection, bridge) {
-        Ok(found) => {
-            if let Some(known) = of_bridge(&mut connection, &found)? {
-                return Ok(known);
-            }
-        }
-        Err(refusal) if refusal.is(Errno::ENODEV) => {}
-        Err(refusal) => return Err(refusal.doing("cannot find the bridge").on(bridge)),
-    }
-    if let Some(other) = others.iter().find(|one| one.bridge == bridge) {
-        return Ok(other.gateway);
-    }
-    let addresses = address::all(&mut connection, 2).doing("cannot list addresses")?;
-    let routes = route::all(&mut connection, 2).doing("cannot list routes")?;
-    let routes = routes.iter().filter_map(|route| {
-        let (address, prefix) = (route.destination()?, route.prefix);
-        Some(Cidr { address, prefix })
-    });
-    let leased = others.iter().map(|one| one.gateway);
-    let used: Vec<Cidr> = addresses
-        .iter()
-        .filter_map(address::Address::cidr)
-        .chain(routes)
-        .chain(leased)
-        .collect();
-    let free = (0..=u8::MAX).map(|third| Cidr {
-        address: IpAddr::from([POOL[0], POOL[1], third, 1]),
-        prefix: 24,
-    });
-    let found = free
-        .into_iter()
-        .find(|one| !used.iter().any(|used| used.overlaps(*one)));
-    found.ok_or_else(|| {
-        Error::new("no network is free for a bridge").hint(format!(
-            "give one an address: ip addr add 10.9.0.1/24 dev {bridge}"
-        ))
-    })
-}
-
-/// The IPv4 address of a bridge that is there; a bridge of ours that is being made may have none yet.
-fn of_bridge(connection: &mut Connection, found: &Link) -> Result<Option<Cidr>> {
-    if found.kind().as_deref() != Some("bridge") {
-        return Err(Error::new(format!("{} is no bridge", found.name())));
-    }
-    let addresses = address::all(connection, 2).doing("cannot list addresses")?;
-    let own = addresses.iter().find(|one| one.link == found.index);
-    match own.and_then(address::Address::cidr) {
-        None if veth::Mark::of(found).is_none() => {
-            let name = found.name();
-            Err(Error::new(format!("the bridge {name} has no IPv4 address"))
-                .hint(format!("ip addr add 10.9.0.1/24 dev {name}")))
-        }
-        own => Ok(own),
-    }
-}
-
-/// The address that is asked for, or the first that nobody has.
-fn free_address(gateway: Cidr, asked: Option<Ipv4Addr>, taken: &[IpAddr]) -> Result<Cidr> {
-    let IpAddr::V4(first) = gateway.network().address else {
-        return Err(Error::new("the bridge has no IPv4 address"));
-    };
-    let (first, prefix) = (u32::from(first), gateway.prefix);
-    let last = first | u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
-    let cidr = |address: u32| Cidr {
-        address: IpAddr::V4(address.into()),
-        prefix,
-    };
-    let free = |one: &Cidr| one.address != gateway.address && !taken.contains(&one.address);
-    if let Some(asked) = asked {
-        let one = cidr(asked.into());
-        let inside = (first + 1..last).contains(&u32::from(asked));
-        return match (inside, free(&one)) {
-            (true, true) => Ok(one),
-            (false, _) => Err(Error::new(format!(
-                "{asked} is no address of the network {}",
-                gateway.network()
-            ))),
-            (true, false) => Err(Error::new(format!("the address {asked} is taken"))),
-        };
-    }
-    (first.saturating_add(1)..last)
-        .map(cidr)
-        .find(free)
-        .ok_or_else(|| Error::new(format!("no address of {} is free", gateway.network())))
 }
 
 impl Lease {
@@ -401,17 +332,23 @@ impl Lease {
         let Self {
             name: _,
             bridge,
-            gateway,
-            address,
+            networks,
             link,
-            translates,
             published,
         } = self;
-        let lines = format!(
-            "bridge {bridge}\ngateway {gateway}\naddress {address}\nlink {link}\ntranslates {translates}\n"
-        );
-        let published = published.iter().map(|one| format!("publish {one}\n"));
-        std::iter::once(lines).chain(published).collect()
+        let mut text = format!("bridge {bridge}\nlink {link}\n");
+        for one in networks {
+            let Network {
+                gateway,
+                address,
+                translates,
+            } = one;
+            text.push_str(&format!("network {gateway} {address} {translates}\n"));
+        }
+        for one in published {
+            text.push_str(&format!("publish {one}\n"));
+        }
+        text
     }
 
     fn parse(name: &str, text: &str) -> Option<Self> {
@@ -425,15 +362,15 @@ impl Lease {
                 .find(|(key, _)| *key == wanted)
                 .map(|(_, value)| *value)
         };
-        let published = fields.iter().filter(|(key, _)| *key == "publish");
-        Some(Self {
+        let all = |wanted| fields.iter().filter(move |(key, _)| *key == wanted);
+        let networks = all("network").filter_map(|(_, value)| Network::parse(value));
+        let networks: Vec<Network> = networks.collect();
+        (!networks.is_empty()).then_some(Self {
             name: name.into(),
             bridge: field("bridge")?.into(),
-            gateway: field("gateway")?.parse().ok()?,
-            address: field("address")?.parse().ok()?,
+            networks,
             link: field("link")?.into(),
-            translates: field("translates")? == "true",
-            published: published
+            published: all("publish")
                 .filter_map(|(_, value)| value.parse().ok())
                 .collect(),
         })
@@ -441,9 +378,34 @@ impl Lease {
 
     /// What has to be translated for it.
     pub fn entries(&self) -> Vec<Entry> {
-        let network = Entry::Masquerade(self.gateway.network());
+        let networks = self.networks.iter();
+        let networks = networks.map(|one| Entry::Masquerade(one.gateway.network()));
         let published = self.published.iter().copied().map(Entry::Publish);
-        std::iter::once(network).chain(published).collect()
+        networks.chain(published).collect()
+    }
+
+    /// Its addresses, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = Cidr> {
+        self.networks.iter().map(|one| one.address)
+    }
+
+    /// The bridge's addresses, IPv4 first.
+    pub fn gateways(&self) -> impl Iterator<Item = Cidr> {
+        self.networks.iter().map(|one| one.gateway)
+    }
+}
+
+impl Network {
+    fn parse(text: &str) -> Option<Self> {
+        let fields: Vec<&str> = text.split(' ').collect();
+        let [gateway, address, translates] = fields[..] else {
+            return None;
+        };
+        Some(Self {
+            gateway: gateway.parse().ok()?,
+            address: address.parse().ok()?,
+            translates: translates == "true",
+        })
     }
 }
 
@@ -456,51 +418,22 @@ mod tests {
         let lease = Lease {
             name: "web".into(),
             bridge: "isobox0".into(),
-            gateway: "10.87.0.1/24".parse().unwrap(),
-            address: "10.87.0.2/24".parse().unwrap(),
+            networks: [
+                ("10.87.0.1/24", "10.87.0.2/24"),
+                ("fd87::1/64", "fd87::2/64"),
+            ]
+            .map(|(gateway, address)| Network {
+                gateway: gateway.parse().unwrap(),
+                address: address.parse().unwrap(),
+                translates: gateway.contains("10."),
+            })
+            .into(),
             link: "v123".into(),
-            translates: true,
             published: vec!["8080:10.87.0.2:80".parse().unwrap()],
         };
         assert_eq!(Lease::parse("web", &lease.text()), Some(lease));
         for broken in ["", "bridge b\n", "nonsense"] {
             assert_eq!(Lease::parse("x", broken), None);
         }
-    }
-
-    #[test]
-    fn addresses_are_given_in_order() {
-        let gateway: Cidr = "10.87.0.1/29".parse().unwrap();
-        let of = |asked: Option<&str>, taken: &[&str]| {
-            let taken: Vec<IpAddr> = taken.iter().map(|one| one.parse().unwrap()).collect();
-            let asked = asked.map(|one| one.parse().unwrap());
-            free_address(gateway, asked, &taken)
-                .map(|cidr| cidr.to_string())
-                .ok()
-        };
-        assert_eq!(of(None, &[]).as_deref(), Some("10.87.0.2/29"));
-        assert_eq!(
-            of(None, &["10.87.0.2", "10.87.0.3"]).as_deref(),
-            Some("10.87.0.4/29")
-        );
-        let all = [
-            "10.87.0.2",
-            "10.87.0.3",
-            "10.87.0.4",
-            "10.87.0.5",
-            "10.87.0.6",
-        ];
-        assert_eq!(of(None, &all), None);
-        assert_eq!(of(Some("10.87.0.5"), &[]).as_deref(), Some("10.87.0.5/29"));
-        for bad in [
-            "10.87.0.0",
-            "10.87.0.1",
-            "10.87.0.7",
-            "10.87.0.8",
-            "1.2.3.4",
-        ] {
-            assert_eq!(of(Some(bad), &[]), None, "{bad}");
-        }
-        assert_eq!(of(Some("10.87.0.5"), &["10.87.0.5"]), None);
     }
 }
