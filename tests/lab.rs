@@ -48,6 +48,8 @@ lessons! {
     own_root: "12-own-root";
     layers: "13-layers";
     initramfs: "14-initramfs";
+    wire: "15-wire";
+    bridge: "16-bridge";
 }
 
 fn held(lesson: &str, as_user: bool) {

@@ -36,7 +36,7 @@ const LIMITS: [&[&str]; 4] = [
 
 /// What each line on networks shows.
 #[cfg(feature = "net")]
-const NETWORKS: [&[&str]; 3] = [
+const NETWORKS: [&[&str]; 5] = [
     &["HOST", "host0", "10.0.0.1/24", "eth0", "10.0.0.2/24"],
     &["h0:"],
     &[
@@ -44,6 +44,18 @@ const NETWORKS: [&[&str]; 3] = [
         "RTM_NEWLINK(type=veth",
         "inet isobox",
         "RTM_NEWROUTE",
+    ],
+    &[
+        "there is no interface but lo",
+        "try: veth",
+        "10.9.0.1 answers",
+    ],
+    &[
+        "ip_forward was 0 and is 1 now",
+        "10.9.0.0/24 masquerade",
+        "8080:10.9.0.2:80 published",
+        "hook forward",
+        "ip_forward is 0 again",
     ],
 ];
 

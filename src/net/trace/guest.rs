@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use super::{Case, Exit, Finding, Side};
 use crate::error::Result;
+use crate::net::address::{Address, Cidr};
 use crate::net::link::Link;
 use crate::net::nat::{Entry, allowing};
 use crate::net::ruleset::{Hook, Packet};
@@ -49,7 +50,7 @@ pub(super) fn to_the_door(
     };
     let name = link.name().into_owned();
     let Some(source) = route.source() else {
-        findings.push(no_address(case, &name));
+        findings.push(no_address(case, link));
         return Ok(None);
     };
     let gateway = route.gateway();
@@ -101,16 +102,16 @@ fn no_route(case: &Case, side: &Side) -> Finding {
         )
         .fixed_by(format!("{enter} ip link set {name} up"));
     }
-    let usable = |one: &&crate::net::address::Address| {
+    let usable = |one: &&Address| {
         let local = one.local();
         local.is_some_and(|local| {
             local.is_ipv4() == ipv4 && !local.is_loopback() && !is_link_local(local)
         })
     };
     let Some(own) = side.addresses.iter().find(usable) else {
-        return no_address(case, &first.name());
+        return no_address(case, first);
     };
-    let network = own.cidr().map(crate::net::address::Cidr::network);
+    let network = own.cidr().map(Cidr::network);
     let network = network.map_or_else(String::new, |network| format!(" but to {network}"));
     let guess = own
         .cidr()
@@ -138,13 +139,38 @@ fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-fn no_address(case: &Case, name: &str) -> Finding {
+fn no_address(case: &Case, link: &Link) -> Finding {
     let (family, example) = match case.address {
         IpAddr::V4(_) => ("IPv4", "10.9.0.2/24"),
         IpAddr::V6(_) => ("IPv6", "fd00:9::2/64"),
     };
+    let near = beside(link, case.address.is_ipv4()).map(|cidr| cidr.to_string());
+    let address = near.as_deref().unwrap_or(example);
+    let name = link.name();
     Finding::bad("address", format!("{name} has no {family} address"))
-        .fixed_by(format!("{} ip addr add {example} dev {name}", case.enter))
+        .fixed_by(format!("{} ip addr add {address} dev {name}", case.enter))
+}
+
+/// The address next to that of the other end of a wire, or of the bridge that this is in, where it is out here.
+fn beside(link: &Link, ipv4: bool) -> Option<Cidr> {
+    let here = Side::here().ok()?;
+    let near = here.link(link.link()?)?;
+    if near.link() != Some(link.index) || near.kind() != link.kind() {
+        return None;
+    }
+    let holder = near.master().unwrap_or(near.index);
+    let all = here.addresses.iter().filter(|one| one.link == holder);
+    let own = all.filter_map(Address::cidr).find(|cidr| {
+        cidr.address.is_ipv4() == ipv4 && !is_link_local(cidr.address) && !cidr.is_single()
+    })?;
+    let next = match own.address {
+        IpAddr::V4(address) => IpAddr::V4(u32::from(address).wrapping_add(1).into()),
+        IpAddr::V6(address) => IpAddr::V6(u128::from(address).wrapping_add(1).into()),
+    };
+    (own.holds(next) && next != own.last()).then_some(Cidr {
+        address: next,
+        prefix: own.prefix,
+    })
 }
 
 /// Why a link carries nothing: it is down, or the other end is.
