@@ -1,5 +1,6 @@
 //! pull: from a real docker-registry on loopback, in all the forms it gives and to all who read them. What a real one
-//! will not do is in `pull/hostile.rs`, who we are to it in `pull/login.rs`, interruptions in `pull/broken.rs`.
+//! will not do is in `pull/hostile.rs`, who we are to it in `pull/login.rs`, who it is in `pull/tls.rs`, how it is found in
+//! `pull/names.rs`, interruptions in `pull/broken.rs`, others who take what we write in `pull/takers.rs`.
 
 #[path = "pull/broken.rs"]
 mod broken;
@@ -7,9 +8,16 @@ mod broken;
 mod hostile;
 #[path = "pull/login.rs"]
 mod login;
+#[path = "pull/names.rs"]
+mod names;
 #[cfg(feature = "tls")]
 #[path = "pull/signature.rs"]
 mod signature;
+#[path = "pull/takers.rs"]
+mod takers;
+#[cfg(feature = "tls")]
+#[path = "pull/tls.rs"]
+mod tls;
 
 use crate::kit::Sandbox;
 use crate::kit::registry::{Registry, image};

@@ -6,6 +6,9 @@
 //! A secret is an [`Authorization`], made for one origin. A request carries it only if it goes to that origin, and so
 //! does a redirected one only if it has never been anywhere else: there is no way to send it elsewhere by mistake.
 
+mod failure;
+#[cfg(feature = "tls")]
+mod judge;
 pub mod proxy;
 #[cfg(feature = "tls")]
 mod tls;
@@ -15,7 +18,6 @@ pub mod trust;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use ureq::http::{HeaderMap, Method};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
@@ -23,6 +25,8 @@ use ureq::{Agent, BodyReader, Proxy};
 
 use super::address::{Address, Nearness, Origin};
 use crate::error::{Error, Result};
+pub use failure::Failure;
+use failure::{failure, misled, refused, told};
 use proxy::Proxies;
 
 /// Redirects that are followed.
@@ -82,26 +86,6 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Why there is no answer.
-pub struct Failure {
-    /// For people.
-    pub error: Error,
-    /// Whether asking again may help.
-    pub passing: bool,
-    /// Whether the other end does not speak TLS at all.
-    pub not_tls: bool,
-}
-
-impl Failure {
-    fn lasting(error: Error) -> Self {
-        Self {
-            error,
-            passing: false,
-            not_tls: false,
-        }
-    }
-}
-
 /// An answer.
 pub struct Reply {
     /// The status.
@@ -150,7 +134,7 @@ impl Read for Reply {
         let count = self.body.read(buffer).map_err(|e| match e.kind() {
             // ureq gives its own error here, or one of the system's inside of it.
             _ if e.raw_os_error().is_some() => e,
-            kind => io::Error::new(kind, told(&ureq::Error::from(e)).0),
+            kind => io::Error::new(kind, told(&ureq::Error::from(e)).why),
         })?;
         self.slowness.note(begun.elapsed(), count as u64)?;
         Ok(count)
@@ -381,72 +365,6 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("its Content-Encoding was not asked for")
-    }
-}
-
-fn misled(address: &Address, why: &str) -> Failure {
-    let error = Error::new(format!(
-        "cannot follow the redirect of {}",
-        address.without_query()
-    ));
-    Failure::lasting(error.because(why.to_owned()))
-}
-
-fn refused(address: &Address, why: &'static str) -> Error {
-    Error::new(format!(
-        "cannot use the answer of {}",
-        address.without_query()
-    ))
-    .because(why)
-}
-
-/// What ureq says, in words for people, and whether trying again may help.
-fn failure(cause: &ureq::Error, origin: &Origin) -> Failure {
-    if let ureq::Error::Other(ours) = cause
-        && let Some(ours) = ours.downcast_ref::<Error>()
-    {
-        return Failure::lasting(ours.clone());
-    }
-    #[cfg(feature = "tls")]
-    if let Some(refusal) = tls::refusal(cause) {
-        return refusal.into_failure(origin);
-    }
-    let (why, passing) = told(cause);
-    let error = Error::new(format!("cannot reach {origin}"));
-    let error = match io_errno(cause) {
-        Some(errno) => error.errno_is(errno),
-        None => error.because(why),
-    };
-    Failure {
-        error,
-        passing,
-        not_tls: false,
-    }
-}
-
-fn io_errno(cause: &ureq::Error) -> Option<Errno> {
-    match cause {
-        ureq::Error::Io(e) => e.raw_os_error().map(Errno::from_raw),
-        _ => None,
-    }
-}
-
-fn told(cause: &ureq::Error) -> (String, bool) {
-    match cause {
-        ureq::Error::Timeout(ureq::Timeout::Connect) => ("it does not answer".into(), true),
-        ureq::Error::Timeout(ureq::Timeout::RecvResponse) => {
-            ("there was no answer in time".into(), true)
-        }
-        ureq::Error::Timeout(_) => ("nothing came for too long".into(), true),
-        ureq::Error::HostNotFound => ("there is no such host".into(), true),
-        ureq::Error::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            ("the connection ended too early".into(), true)
-        }
-        ureq::Error::Io(e) => (e.to_string(), true),
-        ureq::Error::ConnectionFailed => ("the connection failed".into(), true),
-        ureq::Error::ConnectProxyFailed(why) => (format!("the proxy refuses: {why}"), false),
-        // What breaks the rules of HTTP: a connection cut in the middle of a line may be among it.
-        other => (other.to_string(), matches!(other, ureq::Error::Protocol(_))),
     }
 }
 

@@ -5,11 +5,10 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::ServerName;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, PeerIncompatible,
     StreamOwned,
 };
 use ureq::unversioned::transport::{
@@ -50,13 +49,8 @@ impl Configs {
         if let Some(config) = made.get(&key) {
             return Ok(Arc::clone(config));
         }
-        let mut config = self.trust.config(&self.provider, origin)?;
-        if lock(&self.unverified).contains(&key) {
-            let anyone = Anyone(Arc::clone(&self.provider));
-            config
-                .dangerous()
-                .set_certificate_verifier(Arc::new(anyone));
-        }
+        let is_verified = !lock(&self.unverified).contains(&key);
+        let config = self.trust.config(&self.provider, origin, is_verified)?;
         let config = Arc::new(config);
         made.insert(key, Arc::clone(&config));
         Ok(config)
@@ -169,45 +163,6 @@ impl Transport for TlsTransport {
     }
 }
 
-/// Believes everyone, where the caller asked for that.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// What rustls refused, for people.
 pub(super) struct Refusal {
     why: String,
@@ -243,6 +198,10 @@ pub(super) fn refusal(cause: &ureq::Error) -> Option<Refusal> {
             "what answers there does not speak TLS".into(),
             Some("--plain-http asks without TLS; nothing is secret then"),
         ),
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
+        | rustls::Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
+            ("it speaks only versions of TLS before 1.2".into(), None)
+        }
         other => (other.to_string(), None),
     };
     Some(Refusal {
@@ -268,8 +227,26 @@ fn certificate(fault: &CertificateError) -> (String, Option<&'static str>) {
             "its certificate has expired".into(),
             Some("if that is a surprise, see whether the clock is right: 'date'"),
         ),
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            ("its certificate is for another name".into(), None)
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => (
+            "its certificate is for no name".into(),
+            Some("names stand in subjectAltName; a common name counts for nothing any more"),
+        ),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            // As `DnsName("a.b")`: a name between quotes, or an address between parentheses.
+            let name = |shown: &String| {
+                let inner = shown
+                    .split_once('(')
+                    .map_or(shown.as_str(), |(_, rest)| rest);
+                inner.trim_matches([')', '"']).to_owned()
+            };
+            let names: Vec<String> = presented.iter().map(name).collect();
+            (
+                format!("its certificate is for another name: {}", names.join(", ")),
+                None,
+            )
+        }
+        CertificateError::Other(other) => {
+            (format!("its certificate is refused: {}", other.0), None)
         }
         other => (format!("its certificate is refused: {other}"), None),
     }

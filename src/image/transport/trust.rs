@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::judge::Judge;
 use crate::error::{Doing, Error, Result};
 use crate::image::address::Origin;
 use crate::order;
@@ -47,7 +48,7 @@ pub struct Trust {
 type Certificates = Vec<CertificateDer<'static>>;
 
 impl Trust {
-    /// What to talk TLS with to this origin.
+    /// What to talk TLS with to this origin, who has to prove who it is unless the caller does not care.
     ///
     /// # Errors
     /// Where a file that was named cannot be read or holds no certificate.
@@ -55,6 +56,7 @@ impl Trust {
         &self,
         provider: &Arc<CryptoProvider>,
         origin: &Origin,
+        is_verified: bool,
     ) -> Result<ClientConfig> {
         let mut roots = RootCertStore::empty();
         let base = self.base()?;
@@ -73,7 +75,11 @@ impl Trust {
         let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
             .with_safe_default_protocol_versions()
             .map_err(|e| Error::new("cannot set up TLS").because(e.to_string()))?
-            .with_root_certificates(roots);
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Judge {
+                roots: is_verified.then_some(roots),
+                provider: Arc::clone(provider),
+            }));
         match identity {
             None => Ok(builder.with_no_client_auth()),
             Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|e| {
