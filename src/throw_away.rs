@@ -388,7 +388,7 @@ fn attach_over_root(mount: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Whether this is not the first user namespace: there, every id is mapped to itself.
-fn in_user_namespace() -> bool {
+pub fn in_user_namespace() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let mut fields = map.split_whitespace();
     !(fields.next() == Some("0")

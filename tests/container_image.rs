@@ -55,7 +55,8 @@ fn registry(t: &Sandbox) -> Registry<'_> {
 }
 
 fn at_home<'t>(t: &Sandbox, cmd: Cmd<'t>, home: &str) -> Cmd<'t> {
-    cmd.env("HOME", t.work().join(home))
+    let home = t.work().join(home);
+    cmd.env("ISOBOX_ROOT", home.join("box")).env("HOME", home)
 }
 
 fn as_root<'t>(t: &'t Sandbox, line: &str) -> Cmd<'t> {
@@ -187,7 +188,7 @@ fn containers_share_layers_and_not_what_they_write() {
             .err("")
             .untouched();
     }
-    t.run("find root/.local/share/isobox/layers -mindepth 1 -maxdepth 1 | wc -l; ls -A root/.local/share/isobox/containers")
+    t.run("find root/box/layers -mindepth 1 -maxdepth 1 | wc -l; ls -A root/box/written")
         .ok()
         .out("3\n");
     // The same as a script and told.
@@ -220,7 +221,7 @@ fn an_interrupted_unpacking_is_taken_up_again() {
     ] {
         let line = format!(
             "strace -f -qq -o /dev/null -e trace={call} -e inject={call}:signal=KILL:when={when} pull -q --local {image}; echo $?
-             container run -q {image}; rm -rf root/.local"
+             container run -q {image}; rm -rf root/box"
         );
         as_root(&t, &line).run().ok().out_has("hello\n");
     }

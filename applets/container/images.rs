@@ -1,6 +1,7 @@
 //! Images of this user on this machine, and roots of containers made of them.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,6 +15,7 @@ use isobox::image::{Image, Platform, Reference};
 use isobox::oci::Root;
 use isobox::root;
 use isobox::rootfs::local::{Held, Local};
+use isobox::rootfs::remove;
 
 use crate::cli::{gnu, say};
 use crate::table::pull::environment;
@@ -185,7 +187,7 @@ impl Wanted<'_> {
             words.push("--offline");
         }
         words.extend(["--", self.name]);
-        match own(&words)?.stdout(Stdio::null()).status() {
+        match own(&words).stdout(Stdio::null()).status() {
             Ok(status) if status.success() => Ok(()),
             // It has said why.
             Ok(_) => Err(Error::new("cannot get the image").on(self.name)),
@@ -203,10 +205,10 @@ fn overlay(layers: &[PathBuf]) -> Root {
 }
 
 /// Our own binary, run on these words.
-pub(super) fn own(words: &[&str]) -> Result<Command> {
+pub(super) fn own(words: &[&str]) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("isobox").args(words).stdin(Stdio::null());
-    Ok(command)
+    command
 }
 
 /// Notes whether an overlay of these layers can be mounted here, which another kernel may see otherwise.
@@ -225,13 +227,8 @@ fn probe(layers: &[PathBuf], marker: &Path) {
     }
     words.extend(["--throw-away", top.to_str().unwrap_or_default()]);
     words.extend(["setpriv", "--version"]);
-    let can = own(&words).and_then(|mut command| {
-        command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .doing("cannot try an overlay")
-    });
+    let mut try_it = own(&words);
+    let can = try_it.stdout(Stdio::null()).stderr(Stdio::null()).status();
     let _ = match can {
         Ok(status) if !status.success() => fs::write(marker, ""),
         _ => fs::remove_file(marker),
@@ -251,22 +248,30 @@ impl Drop for Copy {
     }
 }
 
-/// Removes what a container has written. An ordinary user's may belong to ids that only a user namespace has.
+/// Removes what a container has written, where it has.
 ///
 /// # Errors
 /// Of the file system.
 pub(super) fn forget(local: &Local, container: &str) -> Result<()> {
-    let path = local.written(container);
-    if local.forget_container(container).is_ok() {
+    local.forget_container(container, &remove)
+}
+
+/// Removes a tree. An ordinary user's may belong to ids that only a user namespace has.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
         return Ok(());
+    };
+    let above = root::open(dir)?;
+    let removed = remove::remove(above.as_fd(), name, path);
+    if removed.is_ok() || nix::unistd::geteuid().is_root() {
+        return removed;
     }
     let path_text = path.to_string_lossy();
-    let mut remove = own(&["mkrootfs", "--rm", "--", &path_text])?;
-    remove
-        .stderr(Stdio::null())
-        .status()
-        .doing_to("cannot remove", &path)?;
-    local.forget_container(container)
+    let status = own(&["mkrootfs", "--rm", "--", &path_text]).status();
+    match status.doing_to("cannot remove", path)?.success() {
+        true => Ok(()),
+        false => removed,
+    }
 }
 
 impl Prepared {
@@ -311,7 +316,7 @@ impl Prepared {
             words.push("--offline");
         }
         words.extend(["--", &reference, &dir_text]);
-        match own(&words)?.status() {
+        match own(&words).status() {
             Ok(status) if status.success() => Ok(()),
             Ok(_) => Err(Error::new("cannot copy the image").on(&self.name)),
             Err(error) => Err(error).doing_to("cannot copy the image", &self.name),

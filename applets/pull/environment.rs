@@ -88,11 +88,16 @@ pub(crate) fn cache() -> Option<PathBuf> {
     dir.map(|dir| dir.join("isobox"))
 }
 
-/// The images of containers: `$XDG_DATA_HOME/isobox`; root may have no home.
+/// Where images and containers are: `$ISOBOX_ROOT`, `/var/lib/isobox` of root, `$XDG_DATA_HOME/isobox`.
 pub(crate) fn images() -> Option<PathBuf> {
+    if let Some(root) = directory("ISOBOX_ROOT") {
+        return Some(root);
+    }
+    // Who is root in a user namespace is somebody else outside.
+    if nix::unistd::geteuid().is_root() && !isobox::throw_away::in_user_namespace() {
+        return Some("/var/lib/isobox".into());
+    }
     let dir = directory("XDG_DATA_HOME").or_else(|| home().map(|home| home.join(".local/share")));
-    let root = nix::unistd::geteuid().is_root();
-    let dir = dir.or_else(|| root.then(|| "/var/lib".into()));
     dir.map(|dir| dir.join("isobox"))
 }
 

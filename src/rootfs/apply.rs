@@ -14,7 +14,7 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::libc;
 use nix::sys::stat::{Mode, SFlag, fstatat, makedev, mkdirat, mknodat};
 use nix::sys::uio::pwrite;
-use nix::unistd::{ftruncate, linkat, symlinkat, write};
+use nix::unistd::{UnlinkatFlags, ftruncate, linkat, symlinkat, unlinkat, write};
 
 use super::directories::{Directories, Mark, Times, refused, spec};
 use super::names::{Place, place};
@@ -64,6 +64,10 @@ pub struct Applier {
     limits: Limits,
     /// Whether there is anything below the present layer.
     pub(super) has_lower: bool,
+    /// Instead of the first name of each path; without, paths are as they are.
+    top: Option<Vec<u8>>,
+    /// Whether a directory only takes the place of a directory, and the other way round.
+    pub(super) is_merge: bool,
     /// Where the last hard link led, and the directory there.
     linked: Option<(Vec<u8>, OwnedFd)>,
 }
@@ -77,7 +81,19 @@ impl Applier {
             owner: Owner::of_this_process(),
             limits,
             has_lower: false,
+            top: None,
+            is_merge: false,
             linked: None,
+        }
+    }
+
+    /// The same for a tree with something in it, which stays but for what has a name of the archive. What the archive
+    /// calls by its first name is called `top`, where that is given; by an empty one the tree itself is meant.
+    pub fn merge(root: OwnedFd, limits: Limits, top: Option<Vec<u8>>) -> Self {
+        Self {
+            top,
+            is_merge: true,
+            ..Self::new(root, limits)
         }
     }
 
@@ -108,6 +124,12 @@ impl Applier {
             entries += 1;
             if entries > self.limits.entries {
                 return Err(too_much("members in a layer", self.limits.entries));
+            }
+            if let Some(top) = &self.top {
+                rename(&mut member.path, top);
+                if member.kind == Kind::HardLink {
+                    rename(&mut member.link, top);
+                }
             }
             self.member(&member, &mut reader)?;
         }
@@ -188,6 +210,11 @@ impl Applier {
         let path = OsStr::from_bytes(path);
         let dir = self.dirs.change().doing_to("cannot make", path)?;
         match make(dir.fd.as_fd()) {
+            Err(Errno::EEXIST) if self.is_merge => {
+                let gone = unlinkat(&dir.fd, name, UnlinkatFlags::NoRemoveDir);
+                gone.doing_to("cannot replace", path)?;
+                make(dir.fd.as_fd())
+            }
             Err(Errno::EEXIST) => {
                 remove::remove(dir.fd.as_fd(), name, Path::new(path))?;
                 let made = make(dir.fd.as_fd());
@@ -214,6 +241,11 @@ impl Applier {
                 return self.enter_new(name, path, member);
             }
         };
+        if !stands && self.is_merge {
+            return Err(Error::new("cannot replace")
+                .on(OsStr::from_bytes(path))
+                .because("it is no directory, and what is copied there is one"));
+        }
         if !stands {
             self.make(name, path, &mut |dir| mkdirat(dir, name, mode))?;
             self.enter_new(name, path, member)?;
@@ -374,6 +406,12 @@ impl Applier {
         self.linked = Some((dir, fd));
         Ok(())
     }
+}
+
+/// Gives a path another first name.
+fn rename(path: &mut Vec<u8>, top: &[u8]) {
+    let rest = path.iter().position(|b| *b == b'/').unwrap_or(path.len());
+    path.splice(..rest, top.iter().copied());
 }
 
 /// The mode that something is made with; set-id bits come after the owner.

@@ -31,6 +31,9 @@ const AUFS: [&[u8]; 3] = [b".wh..wh.aufs", b".wh..wh.plnk", b".wh..wh.orph"];
 impl Applier {
     /// Does what a member says that is a deletion, or belongs to one; `false` where it is an ordinary member.
     pub(super) fn deletes(&mut self, path: &Clean, member: &Member) -> Result<bool> {
+        if self.is_merge {
+            return Ok(false);
+        }
         let mut names = path.all.split(|b| *b == b'/');
         let Some(first) = names.find(|name| name.starts_with(PREFIX)) else {
             return Ok(false);

@@ -4,7 +4,7 @@
 //! names/, blobs/       which image a name stands for, manifests and configs (image/store.rs)
 //! layers/HEX           a layer with all below it by the digest of their chain (image-spec, config.md, "ChainID"),
 //!                      unpacked in the form that an overlay takes (overlay.rs)
-//! containers/NAME      what a container that is kept has written: upper/ and work/
+//! written/NAME         what a container that is kept has written: upper/ and work/
 //! ```
 //!
 //! A layer is made beside its place and renamed when it is whole. Whoever adds or removes layers holds the lock on
@@ -12,7 +12,6 @@
 //! that is kept is made of has a name too, `container/NAME`, which no image can have.
 
 use std::fs::{self, DirBuilder, File};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +20,6 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::apply::Limits;
 use super::overlay::Lower;
-use super::remove;
 use super::staging::Staging;
 use super::unpack::{self, OnLayer};
 use crate::error::{Doing, Error, Result};
@@ -36,6 +34,9 @@ pub struct Local {
     path: PathBuf,
     store: Store,
 }
+
+/// Removes a tree, which may belong to ids that not everybody has; one that is not there is no error.
+pub type Remove<'a> = &'a dyn Fn(&Path) -> Result<()>;
 
 /// Layers that nobody may remove as long as this lives.
 pub struct Held(#[allow(dead_code, reason = "held")] Vec<Flock<File>>);
@@ -58,7 +59,7 @@ impl Local {
     /// Of the file system.
     pub fn open(path: &Path) -> Result<Self> {
         let store = Store::open(path)?;
-        for below in ["layers", "containers"] {
+        for below in ["layers", "written"] {
             let mut builder = DirBuilder::new();
             let made = builder.recursive(true).mode(0o700).create(path.join(below));
             made.doing_to("cannot make a directory in", path)?;
@@ -258,7 +259,7 @@ impl Local {
 
     /// Where a container that is kept has what it has written.
     pub fn written(&self, container: &str) -> PathBuf {
-        self.path.join("containers").join(container)
+        self.path.join("written").join(container)
     }
 
     /// The names of containers that are kept, with the digest of the image each is made of.
@@ -276,11 +277,9 @@ impl Local {
     /// Removes what a container has written, and what is noted of it.
     ///
     /// # Errors
-    /// Of the file system; above all where it belongs to ids that are not ours.
-    pub fn forget_container(&self, container: &str) -> Result<()> {
-        let dir = self.path.join("containers");
-        let above = crate::root::open(&dir)?;
-        remove::remove(above.as_fd(), container.as_ref(), &dir.join(container))?;
+    /// Of `remove`.
+    pub fn forget_container(&self, container: &str, remove: Remove<'_>) -> Result<()> {
+        remove(&self.written(container))?;
         self.store
             .forget(&[CONTAINER, container].concat())
             .map(drop)
@@ -297,12 +296,12 @@ impl Local {
     /// Removes what no image and no container needs: of containers those are left that `lives` says.
     ///
     /// # Errors
-    /// Of the file system.
-    pub fn sweep(&self, lives: &dyn Fn(&str) -> bool) -> Result<Swept> {
+    /// Of the file system, and of `remove`.
+    pub fn sweep(&self, lives: &dyn Fn(&str) -> bool, remove: Remove<'_>) -> Result<Swept> {
         let _lock = self.lock()?;
         let mut swept = Swept::default();
         let mut containers: Vec<String> = self.containers()?.into_iter().map(|one| one.0).collect();
-        containers.extend(names(&self.path.join("containers"))?);
+        containers.extend(names(&self.path.join("written"))?);
         crate::order::sort(&mut containers);
         containers.dedup();
         for container in containers.iter().filter(|name| !lives(name)) {
@@ -311,7 +310,7 @@ impl Local {
             if dir.is_some_and(|dir| Flock::lock(dir, FlockArg::LockExclusiveNonblock).is_err()) {
                 continue;
             }
-            self.forget_container(container)?;
+            self.forget_container(container, remove)?;
             swept.containers += 1;
         }
         let mut wanted = Vec::new();
@@ -321,9 +320,8 @@ impl Local {
             }
         }
         let dir = self.path.join("layers");
-        let above = crate::root::open(&dir)?;
         for name in names(&dir)? {
-            if !wanted.contains(&name) && take_away(&above, &dir, &name)? {
+            if !wanted.contains(&name) && take_away(&dir, &name, remove)? {
                 swept.layers += 1;
             }
         }
@@ -334,7 +332,7 @@ impl Local {
 
 /// Removes a layer, or what is left of one, unless somebody holds it. It is called incomplete first, so that half of it
 /// is never taken for the whole.
-fn take_away(above: &OwnedFd, dir: &Path, name: &str) -> Result<bool> {
+fn take_away(dir: &Path, name: &str, remove: Remove<'_>) -> Result<bool> {
     let path = dir.join(name);
     let doing = "cannot remove the layer";
     let opened = File::open(&path).doing_to(doing, &path)?;
@@ -345,8 +343,9 @@ fn take_away(above: &OwnedFd, dir: &Path, name: &str) -> Result<bool> {
         true => name.to_owned(),
         false => format!(".{name}.incomplete"),
     };
-    fs::rename(&path, dir.join(&hidden)).doing_to(doing, &path)?;
-    remove::remove(above.as_fd(), hidden.as_ref(), &path)?;
+    let hidden = dir.join(hidden);
+    fs::rename(&path, &hidden).doing_to(doing, &path)?;
+    remove(&hidden)?;
     Ok(true)
 }
 

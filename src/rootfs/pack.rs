@@ -2,7 +2,7 @@
 //! tree always gives the same archive.
 
 use std::collections::HashMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,6 +12,7 @@ use std::path::Path;
 use nix::libc;
 use nix::sys::stat::{FileStat, fstat, major, minor};
 
+use super::overlay::{is_opaque, is_whiteout};
 use super::owner::is_allowed;
 use super::walk::{Found, walk};
 use crate::error::{Doing, Error, Result};
@@ -28,19 +29,41 @@ const PIECE: usize = 256 * 1024;
 /// # Errors
 /// Where something cannot be read or written.
 pub fn pack(root: BorrowedFd<'_>, out: &mut dyn Write) -> Result<u64> {
-    let mut packing = Packing {
-        tar: Writer::new(out),
-        names: HashMap::new(),
-        buffer: vec![0; PIECE],
-        sockets: 0,
-    };
-    let stat = fstat(root).doing("cannot look at the root")?;
-    let mut top = member(b"./".to_vec(), Kind::Directory, &stat);
-    top.xattrs = attributes(root, is_allowed);
-    packing.tar.start(&top).doing(WRITING)?;
-    walk(root, &mut |path, found| packing.place(path, found))?;
-    packing.tar.finish().doing(WRITING)?;
-    Ok(packing.sockets)
+    Packing::new(out).all(root)
+}
+
+/// Writes what an overlay has written, as a layer of an image: what stands for a deletion there becomes the mark of one.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_layer(upper: BorrowedFd<'_>, out: &mut dyn Write) -> Result<u64> {
+    let mut packing = Packing::new(out);
+    packing.is_layer = true;
+    packing.all(upper)
+}
+
+/// Writes what stands under `name` in `dir` with all below it, and calls it so. With `owner` all of it is his.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_one(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    owner: Option<(u32, u32)>,
+    out: &mut dyn Write,
+) -> Result<u64> {
+    let found = Found::at(dir, name).doing_to("cannot look at", name)?;
+    let mut packing = Packing::new(out);
+    packing.owner = owner;
+    let top = Path::new(name).file_name().unwrap_or(OsStr::new("."));
+    packing.place(Path::new(top), &found)?;
+    if found.is(libc::S_IFDIR) {
+        let below = found.open_directory().doing_to("cannot open", name)?;
+        walk(below.as_fd(), &mut |path, found| {
+            packing.place(&Path::new(top).join(path), found)
+        })?;
+    }
+    packing.finish()
 }
 
 struct Packing<'o> {
@@ -49,9 +72,47 @@ struct Packing<'o> {
     names: HashMap<(u64, u64), Vec<u8>>,
     buffer: Vec<u8>,
     sockets: u64,
+    /// Whether it is a layer that an overlay has written.
+    is_layer: bool,
+    /// Whose everything is, if not its owner's.
+    owner: Option<(u32, u32)>,
 }
 
-impl Packing<'_> {
+impl<'o> Packing<'o> {
+    fn new(out: &'o mut dyn Write) -> Self {
+        Self {
+            tar: Writer::new(out),
+            names: HashMap::new(),
+            buffer: vec![0; PIECE],
+            sockets: 0,
+            is_layer: false,
+            owner: None,
+        }
+    }
+
+    fn all(mut self, root: BorrowedFd<'_>) -> Result<u64> {
+        let stat = fstat(root).doing("cannot look at the root")?;
+        let mut top = member(b"./".to_vec(), Kind::Directory, &stat);
+        top.xattrs = attributes(root, is_allowed);
+        self.tar.start(&top).doing(WRITING)?;
+        walk(root, &mut |path, found| self.place(path, found))?;
+        self.finish()
+    }
+
+    fn finish(self) -> Result<u64> {
+        self.tar.finish().doing(WRITING)?;
+        Ok(self.sockets)
+    }
+
+    /// The mark of a deletion: of `name` in the directory `dir`.
+    fn mark(&mut self, dir: &Path, name: &[u8]) -> Result<()> {
+        let mark = [b".wh.", name].concat();
+        let path = dir.join(OsStr::from_bytes(&mark));
+        self.tar
+            .file(path.as_os_str().as_bytes(), b"")
+            .doing(WRITING)
+    }
+
     fn place(&mut self, path: &Path, found: &Found<'_>) -> Result<()> {
         let mut name = path.as_os_str().as_bytes().to_vec();
         let stat = &found.stat;
@@ -62,6 +123,10 @@ impl Packing<'_> {
             }
             libc::S_IFREG => Kind::File,
             libc::S_IFLNK => Kind::Symlink,
+            libc::S_IFCHR if self.is_layer && is_whiteout(stat) => {
+                let dir = path.parent().unwrap_or(Path::new(""));
+                return self.mark(dir, path.file_name().unwrap_or_default().as_bytes());
+            }
             libc::S_IFCHR => Kind::Character,
             libc::S_IFBLK => Kind::Block,
             libc::S_IFIFO => Kind::Fifo,
@@ -71,6 +136,9 @@ impl Packing<'_> {
             }
         };
         let mut member = member(name, kind, stat);
+        if let Some((uid, gid)) = self.owner {
+            (member.uid, member.gid) = (uid, gid);
+        }
         if kind != Kind::Directory && stat.st_nlink > 1 {
             let first = self.names.entry((stat.st_dev, stat.st_ino));
             match first {
@@ -93,6 +161,10 @@ impl Packing<'_> {
             Kind::Directory => {
                 let dir = found.open_directory().doing_to("cannot open", path)?;
                 member.xattrs = attributes(dir.as_fd(), is_allowed);
+                if self.is_layer && is_opaque(dir.as_fd()) {
+                    self.tar.start(&member).doing(WRITING)?;
+                    return self.mark(path, b".wh..opq");
+                }
             }
             _ => {}
         }

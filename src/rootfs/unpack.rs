@@ -116,6 +116,25 @@ pub fn root_tar(tar: Box<dyn Read + Send + '_>, root: OwnedFd, limits: Limits) -
     )
 }
 
+/// Puts what a tar holds into a tree that is there ([`Applier::merge`]).
+///
+/// # Errors
+/// As [`root_tar`].
+pub fn merge(
+    tar: Box<dyn Read + Send + '_>,
+    root: OwnedFd,
+    top: Option<Vec<u8>>,
+) -> Result<Report> {
+    let limits = Limits::default();
+    one(
+        Applier::merge(root, limits, top),
+        None,
+        None,
+        (Sort::Root, limits.window),
+        tar,
+    )
+}
+
 /// Applies one tar, packed or not.
 fn one(
     applier: Applier,

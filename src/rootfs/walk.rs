@@ -111,8 +111,7 @@ pub fn walk(
         };
         let path = level.path.join(&name);
         let shown = || Path::new("/").join(&path);
-        let found =
-            Found::at(level.fd.as_fd(), &name).doing_to("cannot look at", shown())?;
+        let found = Found::at(level.fd.as_fd(), &name).doing_to("cannot look at", shown())?;
         each(&path, &found)?;
         if !found.is(libc::S_IFDIR) {
             continue;
