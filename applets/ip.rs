@@ -9,6 +9,8 @@
 mod address;
 #[path = "ip/address_list.rs"]
 mod address_list;
+#[path = "ip/changes.rs"]
+mod changes;
 #[path = "ip/kinds.rs"]
 mod kinds;
 #[path = "ip/kinds_more.rs"]
@@ -27,6 +29,8 @@ mod names;
 mod neighbour;
 #[path = "ip/netns.rs"]
 mod netns;
+#[path = "ip/netns_leaving.rs"]
+mod netns_leaving;
 #[path = "ip/out.rs"]
 mod out;
 #[path = "ip/route.rs"]

@@ -86,6 +86,42 @@ fn what_stands_in_the_way_is_named() {
     );
 }
 
+/// What the other faults are mended by is told too, and true: lo, chains, rules, routes that forbid, name servers.
+#[test]
+fn the_lines_that_are_told_mend() {
+    needs!(root, host("ip"), host("nft"), host("perl"));
+    run(
+        r#"
+        both() { fault "$1"; mend; ip why $web "$1" | grep -o '[0-9.]* answers$' | tail -1; }
+        both 127.0.0.1
+        veth -b br0@10.9.0.1/24 vg@10.9.0.2/24 --gw 10.9.0.1 --ns $web; nat add 10.9.0.0/24 2>/dev/null
+        web nft add table inet own; web nft 'add chain inet own out { type filter hook output priority 0; policy drop; }'
+        both 203.0.113.1; web nft flush ruleset
+        nft add table ip x; nft 'add chain ip x f { type filter hook forward priority 10; }'
+        nft add rule ip x f ip daddr 203.0.113.0/24 ip protocol icmp drop; both 203.0.113.1 | sed 's/rule [0-9]*/rule N/'; nft delete table ip x
+        nft add table ip x; nft 'add chain ip x i { type filter hook input priority 10; policy drop; }'; both 10.9.0.1; nft delete table ip x
+        for kind in blackhole unreachable prohibit; do web ip route add $kind 203.0.113.0/24; both 203.0.113.1; done
+        nsenter -t $wan -n $ip addr add 1.1.1.1/32 dev w1; ip route add 1.1.1.1 via 203.0.113.1
+        nsenter -t $wan -n perl -e 'use IO::Socket::INET; $s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "1.1.1.1", LocalPort => 53);
+            while ($s->recv($q, 512)) { substr($q, 2, 6) = "\x81\x80\0\1\0\1";
+                $s->send($q . "\xc0\x0c\0\1\0\1\0\0\0\1\0\4\xcb\0\x71\1") }' & server=$!
+        while ! nsenter -t $wan -n grep -q ':0035 ' /proc/net/udp; do sleep 0.01; done
+        for conf in '' 'nameserver 127.0.0.53'; do
+            echo "$conf" >conf; nsenter -t $web -n unshare -m sh -c 'mount --bind conf /etc/resolv.conf; exec sleep 60' & pid=$!
+            until grep -q sleep /proc/$pid/comm; do sleep 0.01; done
+            ip why $pid box.example >told; sed -n 's/^      try: //p' told | tail -1 >fix; mend; ip why $pid box.example | tail -1; kill $pid
+        done; kill $server"#,
+        "lo is down: nothing in there reaches the namespace itself\nstatus 1\n127.0.0.1 answers\n\
+         in the namespace itself, the policy of chain out of table inet own drops it\nstatus 1\n203.0.113.1 answers\n\
+         it is dropped by rule N of chain f of table ip x\nstatus 1\n203.0.113.1 answers\n\
+         it is dropped by the policy of chain i of table ip x\nstatus 1\n10.9.0.1 answers\n\
+         the route 'blackhole 203.0.113.0/24' forbids it\nstatus 1\n203.0.113.1 answers\n\
+         the route 'unreachable 203.0.113.0/24' forbids it\nstatus 1\n203.0.113.1 answers\n\
+         the route 'prohibit 203.0.113.0/24' forbids it\nstatus 1\n203.0.113.1 answers\n\
+         ok    203.0.113.1 answers\nok    203.0.113.1 answers\n",
+    );
+}
+
 /// Names: no server, one that answers only elsewhere, one that is silent, one that answers.
 #[test]
 fn names_are_looked_into() {

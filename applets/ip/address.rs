@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use isobox::error::{Error, Result};
 use isobox::net::number::{ifa, rtm};
 use isobox::net::request::{INDEX, Request};
-use isobox::plan::steps::rtnetlink::{Change, LinkNumber, cannot_find};
+use isobox::plan::steps::rtnetlink::cannot_find;
 
 use super::address_list::{flush, show};
-use super::link::{CREATE, EXCL, REPLACE, said_words, told};
+use super::changes::{Making, changing};
 use super::words::{Family, Prefix, Words, garbage, octets, prefix};
 use super::{Options, absent, names, unknown, usage, verb, words};
 use crate::cli::{Exit, say};
@@ -26,14 +26,13 @@ pub(super) fn run(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
         return show(words, options);
     };
     match verb(word, &VERBS) {
-        Some("add") => modify(words, all, options, rtm::NEWADDR, CREATE | EXCL),
-        Some("change" | "chg") => modify(words, all, options, rtm::NEWADDR, REPLACE),
-        Some("replace") => modify(words, all, options, rtm::NEWADDR, CREATE | REPLACE),
-        Some("delete") => modify(words, all, options, rtm::DELADDR, 0),
         Some("show" | "lst" | "list") => show(words, options),
         Some("flush") => flush(words, options),
         Some("help") => Ok(usage(Some("address"))),
-        Some(other) => Err(absent(&format!("ip address {other}"))),
+        Some(other) => match changing(other, rtm::NEWADDR, rtm::DELADDR) {
+            Some(request) => modify(words, all, options, request),
+            None => Err(absent(&format!("ip address {other}"))),
+        },
         None => Err(unknown(word, "address")),
     }
 }
@@ -140,8 +139,7 @@ fn modify(
     words: &mut Words<'_>,
     all: &[OsString],
     options: &Options,
-    kind: u16,
-    flags: u16,
+    (kind, flags): (u16, u16),
 ) -> Result<Exit> {
     let said = parse(words, options)?;
     let removes = kind == rtm::DELADDR;
@@ -158,31 +156,19 @@ fn modify(
         );
         return Err(Error::new(text));
     }
-    let request = request(&said, kind, flags)?;
-    options.change(Change {
-        told: told(kind, flags, all),
-        purpose: if removes {
-            (
-                "takes the address away, and the route to its network with it".into(),
-                "the kernel would go on answering for it".into(),
-            )
-        } else {
-            (
-                "gives the link an address; its network becomes reachable over the link".into(),
-                "there would be no address to send from, and no route".into(),
-            )
-        },
-        kind: None,
-        names: Vec::new(),
-        words: said_words("address", all),
-        request,
-        links: vec![LinkNumber {
-            place: INDEX,
-            name: device.to_owned(),
-            missing: cannot_find,
-        }],
-        held: Vec::new(),
-    })
+    let mut making = Making::new(request(&said, kind, flags)?);
+    making.fill(INDEX, device, cannot_find);
+    let purpose = match removes {
+        true => (
+            "takes the address away, and the route to its network with it",
+            "the kernel would go on answering for it",
+        ),
+        false => (
+            "gives the link an address; its network becomes reachable over the link",
+            "there would be no address to send from, and no route",
+        ),
+    };
+    options.change(making.change("address", all, purpose))
 }
 
 /// The request that the words mean.

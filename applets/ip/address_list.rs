@@ -1,16 +1,12 @@
 //! Which addresses a listing is about, the listing, and `ip address flush`.
 
-use std::ffi::OsString;
-
 use isobox::error::{Error, Result};
 use isobox::net::Answer;
 use isobox::net::number::{ifa, rtm};
 use isobox::net::request::Request;
-use isobox::plan::steps::rtnetlink::Change;
-use isobox::plan::{Plan, Quiet};
 
 use super::address::BODY;
-use super::link::{said_words, told};
+use super::changes::Flush;
 use super::link_list;
 use super::show::Show;
 use super::show_address::{Address, Selection};
@@ -18,7 +14,6 @@ use super::show_link::Link;
 use super::words::{Family, Words, begins, prefix, wrong};
 use super::{Options, names, usage};
 use crate::cli::Exit;
-use crate::cli::plan::perform;
 
 /// `IFA_F_SECONDARY` and `IFA_F_PERMANENT`.
 const SECONDARY: u32 = 0x01;
@@ -186,69 +181,32 @@ pub(super) fn flush(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
     let Some((links, addresses)) = select(words, options)? else {
         return Ok(usage(Some("address")));
     };
-    let mut plan: Plan = options.plan();
-    if options.explain.is_some() {
-        // What there is to flush can only be seen from inside.
-        plan.run(&Quiet)?;
-    }
-    let mut show = Show::new(options)?;
-    let found = links.links(&mut show)?;
+    let mut flush = Flush::new("address", options)?;
+    let found = links.links(&mut flush.show)?;
     let found: Vec<u32> = found
         .iter()
         .filter_map(Link::of)
         .map(|link| link.index)
         .collect();
-    let mut count = 0;
-    for answer in chosen(&mut show, &addresses)? {
+    for answer in chosen(&mut flush.show, &addresses)? {
         let Some(address) = Address::of(&answer).filter(|address| found.contains(&address.index))
         else {
             continue;
         };
-        count += 1;
         let mut request =
             Request::new(rtm::DELADDR, 0, answer.body.get(..BODY).unwrap_or_default());
+        let mut local = &[][..];
         for (kind, value) in address.attributes {
             if matches!(kind, ifa::LOCAL | ifa::ADDRESS) {
                 request.attribute(kind, value);
+                if kind == ifa::LOCAL || local.is_empty() {
+                    local = value;
+                }
             }
         }
-        plan.then(removal(request, &show.links.name(address.index), &address));
+        let shown = format!("{}/{}", names::ip(local), address.bits);
+        let link = flush.show.links.name(address.index);
+        flush.remove(request, &[&shown, "dev", &link]);
     }
-    let done = perform(&plan, options.explain)?;
-    if options.statistics > 0 {
-        flushed(count, "addresses")?;
-    }
-    Ok(done)
-}
-
-/// What a flush says with `-s`.
-pub(super) fn flushed(count: usize, what: &str) -> Result<Exit> {
-    crate::cli::help::print_all(&match count {
-        0 => "Nothing to flush.\n".into(),
-        count => format!(
-            "\n*** Round 1, deleting {count} {what} ***\n*** Flush is complete after 1 round ***\n"
-        ),
-    })
-}
-
-fn removal(request: Request, link: &str, address: &Address<'_>) -> Change {
-    let local = address
-        .attributes
-        .get(ifa::LOCAL)
-        .or_else(|| address.attributes.get(ifa::ADDRESS));
-    let shown = format!("{}/{}", names::ip(local.unwrap_or_default()), address.bits);
-    let words: Vec<OsString> = ["del", &shown, "dev", link].map(OsString::from).to_vec();
-    Change {
-        told: told(rtm::DELADDR, 0, &words),
-        purpose: (
-            "one of the addresses that are meant".into(),
-            "it would stay".into(),
-        ),
-        kind: None,
-        names: Vec::new(),
-        words: said_words("address", &words),
-        request,
-        links: Vec::new(),
-        held: Vec::new(),
-    }
+    flush.finish("addresses")
 }

@@ -146,7 +146,7 @@ pub(super) const PROTOCOLS: [(u16, &str); 2] = [(0x8100, "802.1Q"), (0x88a8, "80
 pub(super) fn read(
     kind: &str,
     words: &mut Words<'_>,
-    into: &mut super::link::Making,
+    into: &mut super::changes::Making,
 ) -> Result<()> {
     match kind {
         "bridge" => read_rows(kind, BRIDGE, words, &mut into.request),

@@ -4,8 +4,8 @@ use isobox::error::{Error, Result};
 use isobox::net::attributes::Attributes;
 
 use super::Show;
+use super::changes::Making;
 use super::kinds::{little, one_of, protocol_name, unknown, vlan_protocol};
-use super::link::Making;
 use super::words::{Words, begins};
 
 /// `MACVLAN_MODE_*`.

@@ -6,8 +6,8 @@ use isobox::error::{Error, Result};
 use isobox::net::attributes::Attributes;
 use isobox::plan::steps::rtnetlink::cannot_find;
 
+use super::changes::Making;
 use super::kinds::unknown;
-use super::link::Making;
 use super::words::{Family, Words, address, octets};
 use super::{Show, names};
 

@@ -1,23 +1,18 @@
 //! `ip link`.
 
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
 
 use isobox::error::{Error, Result};
 use isobox::net::number::{ifla, rtm};
-use isobox::net::request::{INDEX, Place, Request};
-use isobox::plan::steps::rtnetlink::{Change, LinkNumber, cannot_find};
+use isobox::net::request::{INDEX, Request};
+use isobox::plan::steps::rtnetlink::cannot_find;
 
+use super::changes::{APPEND, CREATE, EXCL, Making, changing};
 use super::link_list::show;
 use super::link_words::parse;
 use super::words::{USAGE, Words, begins, garbage};
 use super::{Options, absent, unknown, usage, verb};
 use crate::cli::Exit;
-
-/// Flags of a request: `NLM_F_CREATE` and its companions.
-pub(super) const CREATE: u16 = 0x400;
-pub(super) const EXCL: u16 = 0x200;
-pub(super) const REPLACE: u16 = 0x100;
 
 /// Places in `struct ifinfomsg`, counted from its start.
 pub(super) const FLAGS: usize = 8;
@@ -35,48 +30,15 @@ pub(super) fn run(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
         return show(words, options);
     };
     match verb(word, &VERBS) {
-        Some("add") => modify(words, all, options, rtm::NEWLINK, CREATE | EXCL),
-        Some("set" | "change") => modify(words, all, options, rtm::NEWLINK, 0),
-        Some("replace") => modify(words, all, options, rtm::NEWLINK, CREATE | REPLACE),
-        Some("delete") => modify(words, all, options, rtm::DELLINK, 0),
+        Some("set" | "change") => modify(words, all, options, (rtm::NEWLINK, 0)),
         Some("show" | "lst" | "list") => show(words, options),
         Some("property") => property(words, all, options),
         Some("help") => Ok(usage(Some("link"))),
-        Some(other) => Err(absent(&format!("ip link {other}"))),
+        Some(other) => match changing(other, rtm::NEWLINK, rtm::DELLINK) {
+            Some(request) => modify(words, all, options, request),
+            None => Err(absent(&format!("ip link {other}"))),
+        },
         None => Err(unknown(word, "link")),
-    }
-}
-
-/// A request on a link, as far as it has been read.
-pub(super) struct Making {
-    pub(super) request: Request,
-    pub(super) links: Vec<LinkNumber>,
-    pub(super) held: Vec<OwnedFd>,
-}
-
-impl Making {
-    /// Nothing read yet.
-    pub(super) fn new(request: Request) -> Self {
-        Self {
-            request,
-            links: Vec::new(),
-            held: Vec::new(),
-        }
-    }
-
-    /// A place for the number of the link called `name`.
-    pub(super) fn link(&mut self, kind: u16, name: &str, missing: fn(&str) -> Error) {
-        let place = self.request.number(kind, 0);
-        self.fill(place, name, missing);
-    }
-
-    /// The number of the link called `name`, at a place that is there.
-    pub(super) fn fill(&mut self, place: Place, name: &str, missing: fn(&str) -> Error) {
-        self.links.push(LinkNumber {
-            place,
-            name: name.to_owned(),
-            missing,
-        });
     }
 }
 
@@ -84,8 +46,7 @@ fn modify(
     words: &mut Words<'_>,
     all: &[OsString],
     options: &Options,
-    kind: u16,
-    flags: u16,
+    (kind, flags): (u16, u16),
 ) -> Result<Exit> {
     let mut making = Making::new(Request::new(kind, flags, &[0; 16]));
     let creates = flags & CREATE != 0;
@@ -135,81 +96,26 @@ fn modify(
     }
     let names = [said.name.clone(), said.device.clone()];
     let making_kind = said.kind.filter(|_| creates);
-    options.change(Change {
-        told: told(kind, flags, all),
-        purpose: purpose(kind, creates),
-        kind: making_kind,
-        names: names.into_iter().flatten().filter(|_| creates).collect(),
-        words: said_words("link", all),
-        request: making.request,
-        links: making.links,
-        held: making.held,
-    })
+    let mut change = making.change("link", all, purpose(kind, creates));
+    change.kind = making_kind;
+    let names = names.into_iter().flatten();
+    change.names = names.filter(|_| creates).collect();
+    options.change(change)
 }
 
-/// The request as `--explain` tells it.
-pub(super) fn told(kind: u16, flags: u16, words: &[OsString]) -> String {
-    let name = match kind {
-        rtm::NEWLINK => "RTM_NEWLINK",
-        rtm::DELLINK => "RTM_DELLINK",
-        rtm::NEWADDR => "RTM_NEWADDR",
-        rtm::DELADDR => "RTM_DELADDR",
-        rtm::NEWROUTE => "RTM_NEWROUTE",
-        rtm::DELROUTE => "RTM_DELROUTE",
-        rtm::NEWNEIGH => "RTM_NEWNEIGH",
-        rtm::DELNEIGH => "RTM_DELNEIGH",
-        rtm::NEWLINKPROP => "RTM_NEWLINKPROP",
-        _ => "RTM_DELLINKPROP",
-    };
-    let mut set = vec!["NLM_F_REQUEST", "NLM_F_ACK"];
-    for (bit, name) in [
-        (CREATE, "NLM_F_CREATE"),
-        (EXCL, "NLM_F_EXCL"),
-        (REPLACE, "NLM_F_REPLACE"),
-        (0x800, "NLM_F_APPEND"),
-    ] {
-        if flags & bit != 0 {
-            set.push(name);
-        }
-    }
-    let words: Vec<_> = words
-        .iter()
-        .skip(1)
-        .map(|word| word.to_string_lossy())
-        .collect();
-    format!(
-        "send(NETLINK_ROUTE, {name}, {}, \"{}\")",
-        set.join("|"),
-        words.join(" ")
-    )
-}
-
-/// The words of `ip` that say a request.
-pub(super) fn said_words(object: &str, all: &[OsString]) -> Vec<OsString> {
-    std::iter::once(object.into())
-        .chain(all.iter().cloned())
-        .collect()
-}
-
-fn purpose(
-    kind: u16,
-    creates: bool,
-) -> (
-    std::borrow::Cow<'static, str>,
-    std::borrow::Cow<'static, str>,
-) {
+fn purpose(kind: u16, creates: bool) -> (&'static str, &'static str) {
     match (kind, creates) {
         (rtm::DELLINK, _) => (
-            "takes the link out of the kernel, with its addresses and routes; of a veth pair both ends".into(),
-            "it would stay until its network namespace goes".into(),
+            "takes the link out of the kernel, with its addresses and routes; of a veth pair both ends",
+            "it would stay until its network namespace goes",
         ),
         (_, true) => (
-            "makes a link: a network device that is software only".into(),
-            "there would be no such link to give an address to".into(),
+            "makes a link: a network device that is software only",
+            "there would be no such link to give an address to",
         ),
         _ => (
-            "changes what is named, and nothing else of the link".into(),
-            "the link would stay as it is: a new one is down".into(),
+            "changes what is named, and nothing else of the link",
+            "the link would stay as it is: a new one is down",
         ),
     }
 }
@@ -226,7 +132,7 @@ fn property(words: &mut Words<'_>, all: &[OsString], options: &Options) -> Resul
         None => return Err(Error::new("Operation not specified").status(USAGE)),
     };
     let flags = match kind {
-        rtm::NEWLINKPROP => CREATE | EXCL | 0x800,
+        rtm::NEWLINKPROP => CREATE | EXCL | APPEND,
         _ => 0,
     };
     let mut request = Request::new(kind, flags, &[0; 16]);
@@ -246,21 +152,11 @@ fn property(words: &mut Words<'_>, all: &[OsString], options: &Options) -> Resul
     let device = device.ok_or_else(|| {
         Error::new("Not enough of information: \"dev\" argument is required.").status(USAGE)
     })?;
-    options.change(Change {
-        told: told(kind, flags, all),
-        purpose: (
-            "gives the link one more name, which may be longer than fifteen bytes".into(),
-            "it could be named by its short name only".into(),
-        ),
-        kind: None,
-        names: Vec::new(),
-        words: said_words("link", all),
-        request,
-        links: vec![LinkNumber {
-            place: INDEX,
-            name: device.into(),
-            missing: cannot_find,
-        }],
-        held: Vec::new(),
-    })
+    let mut making = Making::new(request);
+    making.fill(INDEX, device, cannot_find);
+    let purpose = (
+        "gives the link one more name, which may be longer than fifteen bytes",
+        "it could be named by its short name only",
+    );
+    options.change(making.change("link", all, purpose))
 }

@@ -8,7 +8,8 @@ use isobox::net::number::ifla;
 use isobox::net::request::Request;
 use isobox::plan::steps::rtnetlink::cannot_find;
 
-use super::link::{CHANGE, FLAGS, Making};
+use super::changes::Making;
+use super::link::{CHANGE, FLAGS};
 use super::show_link::UP;
 use super::words::{Words, begins, garbage, hardware, twice, wrong};
 use super::{Options, absent, kinds};

@@ -6,11 +6,10 @@ use isobox::error::{Error, Result};
 use isobox::net::Answer;
 use isobox::net::number::{nda, rtm};
 use isobox::net::request::{INDEX, Request};
-use isobox::plan::Quiet;
-use isobox::plan::steps::rtnetlink::{Change, LinkNumber, cannot_find, refused};
+use isobox::plan::steps::rtnetlink::{cannot_find, refused};
 
 use super::address::address;
-use super::link::{CREATE, EXCL, REPLACE, said_words, told};
+use super::changes::{Flush, Making, changing};
 use super::link_list::number_of;
 use super::show::Show;
 use super::show_address::is_within;
@@ -18,7 +17,6 @@ use super::show_neighbour::{HEADER, Neighbour, PROXY};
 use super::words::{Family, Prefix, Words, begins, family_of, garbage, hardware, octets, prefix};
 use super::{Options, absent, names, unknown, usage, verb};
 use crate::cli::Exit;
-use crate::cli::plan::perform;
 
 const VERBS: [&str; 11] = [
     "add", "change", "chg", "replace", "delete", "get", "show", "lst", "list", "flush", "help",
@@ -38,15 +36,14 @@ pub(super) fn run(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
         return show(words, options);
     };
     match verb(word, &VERBS) {
-        Some("add") => modify(words, all, options, rtm::NEWNEIGH, CREATE | EXCL),
-        Some("change" | "chg") => modify(words, all, options, rtm::NEWNEIGH, REPLACE),
-        Some("replace") => modify(words, all, options, rtm::NEWNEIGH, CREATE | REPLACE),
-        Some("delete") => modify(words, all, options, rtm::DELNEIGH, 0),
         Some("get") => get(words, options),
         Some("show" | "lst" | "list") => show(words, options),
         Some("flush") => flush(words, options),
         Some("help") => Ok(usage(Some("neighbour"))),
-        _ => Err(unknown(word, "neigh")),
+        other => match other.and_then(|verb| changing(verb, rtm::NEWNEIGH, rtm::DELNEIGH)) {
+            Some(request) => modify(words, all, options, request),
+            None => Err(unknown(word, "neigh")),
+        },
     }
 }
 
@@ -70,8 +67,7 @@ fn modify(
     words: &mut Words<'_>,
     all: &[OsString],
     options: &Options,
-    kind: u16,
-    flags: u16,
+    (kind, flags): (u16, u16),
 ) -> Result<Exit> {
     let mut request = Request::new(kind, flags, &[0; HEADER]);
     let (mut to, mut device, mut flag) = (None, None, 0);
@@ -112,24 +108,13 @@ fn modify(
     request.put(8, &state_of.to_ne_bytes());
     request.put(10, &[flag]);
     request.attribute(nda::DST, &octets(to));
-    options.change(Change {
-        told: told(kind, flags, all),
-        purpose: (
-            "the hardware address is told, and need not be asked for by ARP or neighbour discovery"
-                .into(),
-            "the kernel would ask the network for it".into(),
-        ),
-        kind: None,
-        names: Vec::new(),
-        words: said_words("neighbour", all),
-        request,
-        links: vec![LinkNumber {
-            place: INDEX,
-            name: device.into(),
-            missing: cannot_find,
-        }],
-        held: Vec::new(),
-    })
+    let mut making = Making::new(request);
+    making.fill(INDEX, device, cannot_find);
+    let purpose = (
+        "the hardware address is told, and need not be asked for by ARP or neighbour discovery",
+        "the kernel would ask the network for it",
+    );
+    options.change(making.change("neighbour", all, purpose))
 }
 
 fn get(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
@@ -276,15 +261,9 @@ fn flush(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
     let Some(choice) = Choice::read(words, options, usual)? else {
         return Ok(usage(Some("neighbour")));
     };
-    let mut plan = options.plan();
-    if options.explain.is_some() {
-        // What there is to flush can only be seen from inside.
-        plan.run(&Quiet)?;
-    }
-    let mut show = Show::new(options)?;
-    let all = choice.neighbours(&mut show)?;
-    for answer in &all {
-        let Some(it) = Neighbour::of(answer) else {
+    let mut flush = Flush::new("neighbour", options)?;
+    for answer in choice.neighbours(&mut flush.show)? {
+        let Some(it) = Neighbour::of(&answer) else {
             continue;
         };
         let mut request = Request::new(
@@ -295,27 +274,8 @@ fn flush(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
         request.put(8, &FAILED.to_ne_bytes());
         let address = it.attributes.get(nda::DST).unwrap_or_default();
         request.attribute(nda::DST, address);
-        let link = show.links.name(it.index);
-        let words: Vec<OsString> = ["del", &names::ip(address), "dev", &link]
-            .map(OsString::from)
-            .to_vec();
-        plan.then(Change {
-            told: told(rtm::DELNEIGH, 0, &words),
-            purpose: (
-                "one of the neighbours that are meant".into(),
-                "it would stay".into(),
-            ),
-            kind: None,
-            names: Vec::new(),
-            words: said_words("neighbour", &words),
-            request,
-            links: Vec::new(),
-            held: Vec::new(),
-        });
+        let link = flush.show.links.name(it.index);
+        flush.remove(request, &[&names::ip(address), "dev", &link]);
     }
-    let done = perform(&plan, options.explain)?;
-    if options.statistics > 0 {
-        super::address_list::flushed(all.len(), "entries")?;
-    }
-    Ok(done)
+    flush.finish("entries")
 }

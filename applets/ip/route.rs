@@ -6,22 +6,17 @@ use std::net::IpAddr;
 use isobox::error::{Error, Result};
 use isobox::net::number::{rta, rtm};
 use isobox::net::request::Request;
-use isobox::plan::Quiet;
-use isobox::plan::steps::rtnetlink::{Change, cannot_find, refused};
+use isobox::plan::steps::rtnetlink::{cannot_find, refused};
 
 use super::address::address;
-use super::link::{CREATE, EXCL, Making, REPLACE, said_words, told};
+use super::changes::{Making, changing};
 use super::link_list;
-use super::route_list::{self, Choice};
-use super::show::Show;
+use super::route_list::{flush, show};
 use super::show_route::{HEADER, MAIN, Route, Said as Known};
 use super::words::{Family, Prefix, Words, family_of, garbage, octets, prefix};
 use super::{Options, absent, names, unknown, usage, verb};
 use crate::cli::Exit;
-use crate::cli::plan::perform;
 
-/// `NLM_F_APPEND`.
-const APPEND: u16 = 0x800;
 /// `RTM_F_LOOKUP_TABLE` and `RTM_F_FIB_MATCH`.
 const LOOKUP_TABLE: u32 = 0x1000;
 const FIB_MATCH: u32 = 0x2000;
@@ -42,15 +37,12 @@ pub(super) fn run(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
     match verb(word, &VERBS) {
         Some("list" | "show" | "lst") => show(words, options),
         Some("get") => get(words, options),
-        Some("add") => modify(words, all, options, rtm::NEWROUTE, CREATE | EXCL),
-        Some("change" | "chg") => modify(words, all, options, rtm::NEWROUTE, REPLACE),
-        Some("replace") => modify(words, all, options, rtm::NEWROUTE, CREATE | REPLACE),
-        Some("prepend") => modify(words, all, options, rtm::NEWROUTE, CREATE),
-        Some("append") => modify(words, all, options, rtm::NEWROUTE, CREATE | APPEND),
-        Some("delete") => modify(words, all, options, rtm::DELROUTE, 0),
         Some("flush") => flush(words, options),
         Some("help") => Ok(usage(Some("route"))),
-        Some(other) => Err(absent(&format!("ip route {other}"))),
+        Some(other) => match changing(other, rtm::NEWROUTE, rtm::DELROUTE) {
+            Some(request) => modify(words, all, options, request),
+            None => Err(absent(&format!("ip route {other}"))),
+        },
         None => Err(unknown(word, "route")),
     }
 }
@@ -78,8 +70,7 @@ fn modify(
     words: &mut Words<'_>,
     all: &[OsString],
     options: &Options,
-    kind: u16,
-    flags: u16,
+    (kind, flags): (u16, u16),
 ) -> Result<Exit> {
     if words.is_empty() {
         return Ok(usage(Some("route")));
@@ -94,26 +85,17 @@ fn modify(
     }
     let removes = kind == rtm::DELROUTE;
     finish(&mut making.request, &said, removes);
-    options.change(Change {
-        told: told(kind, flags, all),
-        purpose: if removes {
-            (
-                "what went that way finds another way, or none".into(),
-                "packets would go on that way".into(),
-            )
-        } else {
-            (
-                "says where packets for these addresses go".into(),
-                "to send there would fail: Network is unreachable".into(),
-            )
-        },
-        kind: None,
-        names: Vec::new(),
-        words: said_words("route", all),
-        request: making.request,
-        links: making.links,
-        held: Vec::new(),
-    })
+    let purpose = match removes {
+        true => (
+            "what went that way finds another way, or none",
+            "packets would go on that way",
+        ),
+        false => (
+            "says where packets for these addresses go",
+            "to send there would fail: Network is unreachable",
+        ),
+    };
+    options.change(making.change("route", all, purpose))
 }
 
 /// Fills in the body, and what follows from what was not said.
@@ -411,75 +393,4 @@ fn get(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
         }
         Ok(())
     })
-}
-
-fn show(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
-    let Some(choice) = Choice::read(words, options)? else {
-        return Ok(usage(Some("route")));
-    };
-    options.show(|show| {
-        let known = choice.known();
-        for answer in route_list::chosen(show, &choice)? {
-            if let Some(route) = Route::of(&answer) {
-                show.out.open_object("");
-                show.route(&route, known);
-                show.out.close_object();
-            }
-        }
-        Ok(())
-    })
-}
-
-fn flush(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
-    if words.is_empty() {
-        return Err(Error::new("\"ip route flush\" requires arguments."));
-    }
-    let Some(choice) = Choice::read(words, options)? else {
-        return Ok(usage(Some("route")));
-    };
-    let mut plan = options.plan();
-    if options.explain.is_some() {
-        // What there is to flush can only be seen from inside.
-        plan.run(&Quiet)?;
-    }
-    let mut show = Show::new(options)?;
-    let routes = route_list::chosen(&mut show, &choice)?;
-    for answer in &routes {
-        let mut request = Request::new(
-            rtm::DELROUTE,
-            0,
-            answer.body.get(..HEADER).unwrap_or_default(),
-        );
-        let Some(route) = Route::of(answer) else {
-            continue;
-        };
-        for (kind, value) in route.attributes {
-            if kind != rta::CACHEINFO {
-                request.attribute(kind, value);
-            }
-        }
-        let to = route
-            .attributes
-            .get(rta::DST)
-            .map_or("default".into(), names::ip);
-        let words: Vec<OsString> = vec!["del".into(), format!("{to}/{}", route.bits.0).into()];
-        plan.then(Change {
-            told: told(rtm::DELROUTE, 0, &words),
-            purpose: (
-                "one of the routes that are meant".into(),
-                "it would stay".into(),
-            ),
-            kind: None,
-            names: Vec::new(),
-            words: said_words("route", &words),
-            request,
-            links: Vec::new(),
-            held: Vec::new(),
-        });
-    }
-    let done = perform(&plan, options.explain)?;
-    if options.statistics > 0 {
-        super::address_list::flushed(routes.len(), "entries")?;
-    }
-    Ok(done)
 }

@@ -1,4 +1,4 @@
-//! Which routes a listing is about.
+//! Which routes a listing is about, the listing, and `ip route flush`.
 
 use isobox::error::{Error, Result};
 use isobox::net::Answer;
@@ -6,12 +6,14 @@ use isobox::net::number::{rta, rtm};
 use isobox::net::request::Request;
 use isobox::plan::steps::rtnetlink::cannot_find;
 
+use super::changes::Flush;
 use super::link_list::number_of;
 use super::show::Show;
 use super::show_address::is_within;
 use super::show_route::{CLONED, HEADER, MAIN, Route, Said};
 use super::words::{Family, Prefix, Words, begins, prefix};
-use super::{Options, absent, names};
+use super::{Options, absent, names, usage};
+use crate::cli::Exit;
 
 /// What was chosen.
 #[derive(Debug, Clone, Default)]
@@ -207,4 +209,52 @@ pub(super) fn chosen(show: &mut Show<'_>, choice: &Choice) -> Result<Vec<Answer>
     let mut routes = show.links.dump(&request)?;
     routes.retain(|answer| Route::of(answer).is_some_and(|route| choice.takes(&route, link)));
     Ok(routes)
+}
+
+/// `ip route show`.
+pub(super) fn show(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
+    let Some(choice) = Choice::read(words, options)? else {
+        return Ok(usage(Some("route")));
+    };
+    options.show(|show| {
+        let known = choice.known();
+        for answer in chosen(show, &choice)? {
+            if let Some(route) = Route::of(&answer) {
+                show.out.open_object("");
+                show.route(&route, known);
+                show.out.close_object();
+            }
+        }
+        Ok(())
+    })
+}
+
+/// `ip route flush`.
+pub(super) fn flush(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
+    if words.is_empty() {
+        return Err(Error::new("\"ip route flush\" requires arguments."));
+    }
+    let Some(choice) = Choice::read(words, options)? else {
+        return Ok(usage(Some("route")));
+    };
+    let mut flush = Flush::new("route", options)?;
+    for answer in chosen(&mut flush.show, &choice)? {
+        let mut request = Request::new(
+            rtm::DELROUTE,
+            0,
+            answer.body.get(..HEADER).unwrap_or_default(),
+        );
+        let Some(route) = Route::of(&answer) else {
+            continue;
+        };
+        for (kind, value) in route.attributes {
+            if kind != rta::CACHEINFO {
+                request.attribute(kind, value);
+            }
+        }
+        let to = route.attributes.get(rta::DST);
+        let to = to.map_or("default".into(), names::ip);
+        flush.remove(request, &[&format!("{to}/{}", route.bits.0)]);
+    }
+    flush.finish("entries")
 }

@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
+use libc::{RTN_BLACKHOLE, RTN_PROHIBIT, RTN_UNREACHABLE};
+
 use super::{Case, Exit, Finding, Side};
 use crate::error::Result;
 use crate::net::address::{Address, Cidr};
 use crate::net::link::Link;
 use crate::net::nat::{Entry, allowing};
+use crate::net::route;
 use crate::net::ruleset::{Hook, Packet};
 use crate::netnsid::Asker;
 
@@ -38,7 +41,8 @@ pub(super) fn to_the_door(
         findings.push(Finding::good("lo", says).fixed_by(fix));
     }
     let Some(route) = side.route(case.address) else {
-        findings.push(no_route(case, side));
+        let found = forbidding(case, side).unwrap_or_else(|| no_route(case, side));
+        findings.push(found);
         return Ok(None);
     };
     let index = route.link().unwrap_or_default();
@@ -76,6 +80,28 @@ pub(super) fn to_the_door(
         gateway,
         is_own: local,
     }))
+}
+
+/// The route that forbids an address, where that is why there is no way: `blackhole` and its kin.
+fn forbidding(case: &Case, side: &mut Side) -> Option<Finding> {
+    let family = if case.address.is_ipv4() { 2 } else { 10 };
+    let all = route::all(&mut side.connection, family).ok()?;
+    let networks = all.iter().filter_map(|route| {
+        let address = route.destination()?;
+        let prefix = route.prefix;
+        Some((route, Cidr { address, prefix }))
+    });
+    let covering = networks.filter(|(_, network)| network.holds(case.address));
+    let (nearest, network) = covering.max_by_key(|(route, _)| route.prefix)?;
+    let kind = match nearest.kind {
+        RTN_BLACKHOLE => "blackhole",
+        RTN_UNREACHABLE => "unreachable",
+        RTN_PROHIBIT => "prohibit",
+        _ => return None,
+    };
+    let fix = format!("{} ip route del {kind} {network}", case.enter);
+    let says = format!("the route '{kind} {network}' forbids it");
+    Some(Finding::bad("route", says).fixed_by(fix))
 }
 
 /// There is no way: no interface, none that is up, no address, or no route.
