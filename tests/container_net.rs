@@ -18,6 +18,12 @@ nsenter -t $wan -n $ip addr add 203.0.113.1/24 dev w1; nsenter -t $wan -n $ip li
 left() { $ip -br link | grep -v '^lo\|^w0' | cut -d' ' -f1; nft list ruleset; ls /run/isobox/network; cat /proc/sys/net/ipv4/ip_forward; }
 heard() { while ! nsenter -t $1 -n busybox netstat -ltn 2>/dev/null | grep -q ":$2 "; do sleep 0.02; done; }
 fetch() { timeout 5 busybox wget -qO- $1; }
+# A name server at udp port 53 of the wan: everybody is 203.0.113.1.
+names() { nsenter -t $wan -n perl -e 'use IO::Socket::INET; $s = IO::Socket::INET->new(Proto => "udp", LocalPort => 53);
+        while ($s->recv($q, 512)) { substr($q, 2, 6) = "\x81\x80\0\1\0\1";
+            $s->send($q . "\xc0\x0c\0\1\0\1\0\0\0\1\0\4\xcb\0\x71\1") }' & pids="$pids $!"
+    while ! nsenter -t $wan -n grep -q ':0035 ' /proc/net/udp; do sleep 0.01; done; }
+settings() { $ip route show table all; grep -r . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf 2>/dev/null | sort; }
 "#;
 
 fn lab() -> Sandbox {
@@ -37,20 +43,20 @@ fn run(what: &str) -> String {
 /// An address, a way out, names, and nothing left.
 #[test]
 fn a_bridge_connects_a_container() {
-    needs!(root, busybox, host("ip"), host("nft"));
+    needs!(root, busybox, host("ip"), host("nft"), host("perl"));
     let t = lab();
     let line = run(r#"
-        nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
+        nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80; names; settings >before
         container run --rootfs r --network bridge --hostname box --dns 203.0.113.1 --add-host db:10.1.1.1 sh -c '
             ip -o -4 addr show eth0 | grep -o "10.87.0.2/24"; ip route | grep default
             cat /etc/hosts /etc/hostname /etc/resolv.conf; cat /proc/sys/net/ipv4/ping_group_range
-            wget -qO- http://203.0.113.1/f' 2>notes
-        grep -v ip_forward notes; left"#);
+            wget -qO- http://203.0.113.1/f; nslookup -type=a box.example | tail -2 | grep Addr' 2>notes
+        grep -v ip_forward notes; left; settings | cmp before -"#);
     t.run(&line).ok().out(
         "10.87.0.2/24\ndefault via 10.87.0.1 dev eth0 \n\
          127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.87.0.2\tbox\n\
          10.87.0.1\thost.containers.internal host.docker.internal\n10.1.1.1\tdb\nbox\nnameserver 203.0.113.1\n\
-         0\t2147483647\npage of wan\n0\n",
+         0\t2147483647\npage of wan\nAddress: 203.0.113.1\n0\n",
     );
 }
 
@@ -66,12 +72,14 @@ fn ports_are_published() {
         nsenter -t $wan -n timeout 1 busybox wget -qO- http://203.0.113.2:81/f 2>/dev/null || echo 'not from outside'
         fetch http://127.0.0.1:8080/f; fetch http://127.0.0.1:81/f; fetch http://203.0.113.2:8080/f
         container run --rootfs r --network bridge wget -qO- http://10.87.0.2/f
+        container run --rootfs r -p 8081:80 --init httpd -f -p 80 -h / 2>/dev/null & same=$!; pids="$pids $!"
+        until fetch http://127.0.0.1:8081/f 2>/dev/null; do sleep 0.05; done; kill $same; wait $same
         container run --rootfs r -p 8080:80 true; echo $?
         container run --rootfs r --network bridge --ip 10.87.0.2 true; echo $?
         kill $web; wait $web; left"#);
     let ran = t.run(&line);
     ran.ok().out(
-        "page of r\nnot from outside\npage of r\npage of r\npage of r\npage of r\n125\n125\n0\n",
+        "page of r\nnot from outside\npage of r\npage of r\npage of r\npage of r\npage of r\n125\n125\n0\n",
     );
     ran.err_has("port 8080/tcp is published already")
         .err_has("the address 10.87.0.2 is taken");
@@ -179,23 +187,27 @@ fn an_ordinary_users_container_is_carried() {
         busybox,
         host("ip"),
         host("pasta"),
-        host("slirp4netns")
+        host("slirp4netns"),
+        host("perl")
     );
     let t = lab();
     let line = run(r#"
         mount -t tmpfs dev /dev/net; mknod -m 666 /dev/net/tun c 10 200; trap 'umount /dev/net' 0
-        $ip route add default via 203.0.113.1
+        $ip route add default via 203.0.113.1; names
         nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
         chown -R 1000:1000 r
         user="setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=$PWD"
         for kind in pasta slirp4netns; do
-            $user container run --rootfs r --network $kind --dns 203.0.113.1 sh -c 'cat /etc/resolv.conf; wget -qO- http://203.0.113.1/f'
+            $user container run --rootfs r --network $kind --dns 203.0.113.1 sh -c 'cat /etc/resolv.conf; wget -qO- http://203.0.113.1/f
+                nslookup -type=a box.example | tail -2 | grep Addr'
             $user container run --rootfs r --network $kind -p 8080:8000 httpd -f -p 8000 -h / & box=$!
             until fetch http://127.0.0.1:8080/f 2>/dev/null; do sleep 0.1; done
             kill -9 $box; wait $box 2>/dev/null; while pgrep -u 1000 $kind >/dev/null; do sleep 0.05; done; echo gone
         done; kill -9 $pids; umount /dev/net; trap - EXIT; $ip link del w0; umount /run"#);
     t.run(&line).ok().out(
-        "nameserver 203.0.113.1\npage of wan\npage of r\ngone\nnameserver 203.0.113.1\npage of wan\npage of r\ngone\n",
+        "nameserver 203.0.113.1\npage of wan\nAddress: 203.0.113.1\npage of r\ngone\n"
+            .repeat(2)
+            .as_str(),
     );
 }
 

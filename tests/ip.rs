@@ -141,6 +141,22 @@ fn names_come_and_go() {
     .out("DOWN\n");
 }
 
+/// Killed at any moment, what `netns add` leaves is taken away by `netns delete`, or is nothing.
+#[test]
+fn names_survive_a_kill() {
+    needs!(root, host("strace"));
+    let t = Sandbox::new("ip");
+    t.run(&alone(
+        "for moment in unshare setns mount:when=1 mount:when=2 mount:when=3 mount:when=4 openat exit_group; do
+             case $moment in *when*) ;; *) moment=$moment:when=1+ ;; esac; call=${moment%%:*}
+             strace -o /dev/null -e trace=$call -e inject=$call:signal=KILL:${moment#*:} ip netns add x 2>/dev/null
+             ip netns delete x 2>/dev/null; ip netns add x && ip netns exec x true && ip netns delete x && ls /run/netns
+         done 2>&1 | grep -v Killed; grep -c /run/netns/ /proc/self/mountinfo",
+    ))
+    .status(1)
+    .out("0\n");
+}
+
 /// nsenter takes a name where there is no file of that name.
 #[test]
 fn nsenter_knows_names() {

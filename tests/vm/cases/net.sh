@@ -73,4 +73,10 @@ fd09::1 answers
 0
 lo' unshare -mn sh /tmp/wire
 
+# --- parts that are missing
+rmmod veth bridge nft_masq 2>/dev/null
+fails 'veth is named where it is missing' 'modprobe veth' veth a@10.7.0.1/24 b@10.7.0.2/24 --ns $$
+fails 'and bridge' 'modprobe bridge' veth -b br0@10.7.0.1/24 b@10.7.0.2/24 --ns $$
+fails 'and what the packet filter needs' 'modprobe nf_tables' nat add 10.9.0.0/24
+equal 'and nothing is left' 0 sh -c 'echo $(cat /proc/sys/net/ipv4/ip_forward; /bin/ip -br link show type veth; /bin/ip -br link show type bridge)'
 done_checking
