@@ -37,6 +37,8 @@ pub mod nat;
 pub mod net;
 #[cfg(feature = "net")]
 pub mod netns;
+#[cfg(feature = "net")]
+pub mod netns_view;
 pub mod note;
 pub mod own_binary;
 #[cfg(feature = "net")]
