@@ -6,6 +6,8 @@
 pub(crate) mod environment;
 #[path = "pull/login.rs"]
 mod login;
+#[path = "pull/prune.rs"]
+mod prune;
 
 use std::io::{BufWriter, IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
@@ -48,6 +50,7 @@ use crate::cli::{Applet, Exit, mapped};
     example = "pull login registry.example -u me --password-stdin <password",
     note = "Without -o the image goes to standard output: one tar that is an OCI layout and a docker archive, with its layers in order.",
     note = "'pull login [registry]' keeps a password, 'pull logout [registry]' forgets it.",
+    note = "'pull prune [image]...' forgets these images, and removes from the cache what no name leads to any more.",
     note = "Short names are explained by registries.conf, and else are Docker Hub's."
 )]
 pub(crate) struct Args {
@@ -152,8 +155,7 @@ pub(crate) struct Args {
 impl Applet for Args {
     fn run(self) -> Result<Exit> {
         let unpacks = (self.local || !self.rest.is_empty())
-            && self.image != "login"
-            && self.image != "logout";
+            && !["login", "logout", "prune"].contains(&self.image.as_str());
         if unpacks
             && !self.single_id
             && let Some(exit) = mapped::with_subordinate_ids("pull")?
@@ -167,6 +169,9 @@ impl Applet for Args {
         };
         let progress = Progress::new("pull", style, environment::terminal().as_deref());
         let conf = RegistriesConf::read(&environment::registries_conf())?;
+        if self.image == "prune" {
+            return prune::prune(&self, &conf, &progress);
+        }
         if self.image == "logout" {
             return login::logout(&self, self.registry_operand()?.as_deref());
         }

@@ -434,6 +434,69 @@ fn what_is_damaged_is_refused() {
     }
 }
 
+/// T-TAR-09: a packed archive that ends too early, or goes on, ends the run, and soon.
+#[test]
+fn what_is_packed_and_damaged_is_refused() {
+    needs!(root, host("xz"), host("zstd"));
+    let t = sandbox();
+    let data = "some text ".repeat(100_000);
+    fs::write(t.work().join("t"), tar(&[file("a", &data)])).unwrap();
+    for packing in ["gzip", "zstd -q", "xz"] {
+        for damage in [
+            "head -c -9",
+            "head -c 100",
+            "head -c 7",
+            "cat - t",
+            "cat - t t",
+        ] {
+            let line = format!("{packing} <t | {damage}");
+            t.run(&format!(
+                "{line} >d; mkrootfs -i d o; s=$?; ls -A | grep 'o$\\|incomplete'; exit $s"
+            ))
+            .status(1)
+            .out("");
+            t.run(&format!(
+                "{line} | mkrootfs o; s=$?; ls -A | grep 'o$\\|incomplete'; exit $s"
+            ))
+            .status(1)
+            .out("");
+        }
+    }
+}
+
+/// T-IM-01 to 04: what an image says of itself beside its files has no effect on how it is run.
+#[cfg(feature = "oci")]
+#[test]
+fn notes_in_an_image_are_no_orders() {
+    needs!(root, host("umoci"));
+    let t = sandbox();
+    let keys = [
+        "io.podman.annotations.checkpoint.runtime.name",
+        "io.podman.annotations.privileged",
+        "run.oci.hooks.stderr",
+        "run.oci.handler",
+        "org.criu.config",
+        "org.systemd.property.ExecStopPost",
+        "io.kubernetes.cri-o.Devices",
+        "com.docker.security.privileged",
+        "containerd.io/restart.loguri",
+    ];
+    let mut options = String::from("--config.volume /../../../../canary --config.volume /l/x");
+    for key in keys {
+        options.push_str(&format!(
+            " --config.label {key}=binary:///canary --manifest.annotation {key}=binary:///canary"
+        ));
+    }
+    t.run(&format!(
+        "{{ umoci init --layout oci && umoci new --image oci:plain && umoci unpack --image oci:plain b && ln -s ../canary b/rootfs/l && umoci repack --image oci:plain b &&
+          umoci config --image oci:plain --config.cmd /bin/sh && umoci config --image oci:plain --tag noted {options}; }} >log 2>&1 || cat log
+         cat oci/blobs/sha256/* | grep -ao 'restart.loguri.:.binary' | wc -l; cp canary/file before
+         mkrootfs -q --image plain -i oci -o oci-bundle plain && mkrootfs -q --image noted -i oci -o oci-bundle noted && cmp plain/config.json noted/config.json && cmp before canary/file; ls canary"
+    ))
+    .ok()
+    .out("2\nfile\nsub\n");
+}
+
 /// T-TAR-13, 07, 14: what is left out is said.
 #[test]
 fn what_is_left_out_is_said() {

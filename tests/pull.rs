@@ -272,6 +272,13 @@ fn what_is_in_the_cache_needs_no_network() {
         x.trim_end_matches(":1")
     ))
     .ok();
+    // What no name leads to is not kept for ever: here what was left of an older image, and all when the name goes.
+    run("head -c 5000 /dev/zero >b && cp b cache/isobox/blobs/sha256/$(sha256sum <b | cut -c-64) && pull prune")
+        .ok()
+        .out("blobs removed: 1, 5.0 kB\n");
+    run(&format!("cp -a cache kept && pull prune {x} && find cache -type f | wc -l && rm -r cache && mv kept cache"))
+        .ok()
+        .out_has("\n0\n");
     // A copy that somebody changed is found out, thrown away and not handed on.
     run("b=$(ls -S cache/isobox/blobs/sha256/* | head -1); printf x | dd of=$b bs=1 seek=1000 conv=notrunc 2>/dev/null").ok();
     run(&format!("pull -q --offline {x} -o z.tar")).fails(1, "pull", &["was damaged"]);

@@ -52,8 +52,10 @@ enum State {
     Waiting,
     /// A worker has it, and so many bytes of it are in the file; `None` before there is a file.
     Running(Option<(Arc<File>, u64)>),
-    /// It is there and verified; from this file, where a worker fetched it.
-    Done(Option<Arc<File>>),
+    /// It is there, fetched and verified.
+    Done(Arc<File>),
+    /// It was there, to be verified by whoever reads it. The file stays where somebody empties the cache.
+    Found(Arc<File>),
     /// It cannot be had.
     Failed(Error),
 }
@@ -132,9 +134,9 @@ impl<'a> Fetch<'a> {
     fn fetch(&self, descriptor: &Descriptor) -> Result<()> {
         let observer = self.shared.observer;
         let partial = loop {
-            if self.store.find(descriptor).is_some() {
+            if let Some(file) = self.store.find(descriptor) {
                 observer.blob(descriptor, Event::Cached);
-                self.set(&descriptor.digest, State::Done(None));
+                self.set(&descriptor.digest, State::Found(Arc::new(file)));
                 return Ok(());
             }
             match self.store.begin(&descriptor.digest)? {
@@ -148,7 +150,7 @@ impl<'a> Fetch<'a> {
         match result {
             Ok(file) => {
                 // Whoever reads need not wait for the disk.
-                self.set(&descriptor.digest, State::Done(Some(file)));
+                self.set(&descriptor.digest, State::Done(file));
                 observer.blob(descriptor, Event::Done);
                 if let Err(error) = self.store.finish(&partial) {
                     observer.note(&format!("{error}; it is not kept"));
@@ -255,25 +257,28 @@ impl<'a> Fetch<'a> {
                         .wait(jobs)
                         .unwrap_or_else(PoisonError::into_inner);
                 }
-                Some(State::Running(Some((file, _))) | State::Done(Some(file))) => {
-                    let file = Arc::clone(file);
-                    let (fetch, descriptor) = (self, descriptor.clone());
-                    return Ok(Box::new(Growing {
-                        fetch,
-                        file,
-                        descriptor,
-                        at: 0,
-                    }));
+                Some(State::Running(Some((file, _))) | State::Done(file)) => {
+                    return Ok(Box::new(self.growing(file, descriptor)));
+                }
+                Some(State::Found(file)) => {
+                    let found = self.growing(file, descriptor);
+                    return Ok(Box::new(self.store.verified(found, descriptor)));
                 }
                 Some(State::Failed(error)) => return Err(error.clone()),
-                Some(State::Done(None)) | None => break,
+                None => {
+                    return Err(Error::new(format!("nobody fetches {}", descriptor.digest)));
+                }
             }
         }
-        drop(jobs);
-        let cached = self.store.blob(descriptor);
-        let cached = cached
-            .ok_or_else(|| Error::new(format!("{} is not in the cache", descriptor.digest)))?;
-        Ok(Box::new(cached))
+    }
+
+    fn growing(&self, file: &Arc<File>, descriptor: &Descriptor) -> Growing<'_> {
+        Growing {
+            fetch: self,
+            file: Arc::clone(file),
+            descriptor: descriptor.clone(),
+            at: 0,
+        }
     }
 }
 
@@ -313,7 +318,7 @@ impl Growing<'_> {
         let mut jobs = self.fetch.lock();
         loop {
             match jobs.states.get(&self.descriptor.digest) {
-                Some(State::Done(_)) => return Ok(self.descriptor.size),
+                Some(State::Done(_) | State::Found(_)) => return Ok(self.descriptor.size),
                 Some(State::Running(Some((_, written)))) if *written > self.at => {
                     return Ok(*written);
                 }

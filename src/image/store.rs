@@ -123,12 +123,17 @@ impl Store {
 
     /// A reader of a blob that is there, which removes it from the cache if it turns out to be damaged.
     pub fn blob(&self, descriptor: &Descriptor) -> Option<Cached<'_>> {
-        let file = self.find(descriptor)?;
-        Some(Cached {
-            inner: Verified::new(file, descriptor),
+        self.find(descriptor)
+            .map(|file| self.verified(file, descriptor))
+    }
+
+    /// A reader of a blob that was found before, whatever has become of its name.
+    pub(super) fn verified<R: Read>(&self, blob: R, descriptor: &Descriptor) -> Cached<'_, R> {
+        Cached {
+            inner: Verified::new(blob, descriptor),
             store: self,
             digest: descriptor.digest,
-        })
+        }
     }
 
     /// All of a small blob, if it is there and is what it should be.
@@ -306,13 +311,13 @@ fn read_only(dir: &OwnedFd, name: &str) -> Result<File, Errno> {
 }
 
 /// A blob of the cache, verified as it is read.
-pub struct Cached<'s> {
-    inner: Verified<File>,
+pub struct Cached<'s, R = File> {
+    inner: Verified<R>,
     store: &'s Store,
     digest: Digest,
 }
 
-impl Read for Cached<'_> {
+impl<R: Read> Read for Cached<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.inner.read(buffer).map_err(|e| {
             if e.kind() != io::ErrorKind::InvalidData {

@@ -352,7 +352,6 @@ fn indexes_have_a_bottom() {
 fn http_that_is_none() {
     needs!(root);
     let forever = |bytes: &[u8]| Piece::Forever(bytes.to_vec());
-    let lab = Lab::new(50_000);
     let long = vec![b'y'; 1000];
     all_refused(
         "http",
@@ -400,6 +399,17 @@ fn http_that_is_none() {
                     ])
                 }),
             ),
+        ],
+    );
+}
+
+#[test]
+fn bodies_that_are_none() {
+    needs!(root);
+    let lab = Lab::new(50_000);
+    all_refused(
+        "bodies",
+        vec![
             (
                 "nothing came",
                 with_layer(&lab, |lab, _| {
@@ -417,6 +427,30 @@ fn http_that_is_none() {
                 "cannot read",
                 with_layer(&lab, |_, _| {
                     Answer::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+                }),
+            ),
+            (
+                "cannot",
+                with_layer(&lab, |lab, _| {
+                    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc350\r\n";
+                    Answer::raw([&head[..], &lab.layer[..], b"\r\n0\r\n"].concat())
+                        .then(Piece::Forever(b"X-Y: zzzzzzzzzzzzzzzzzzzz\r\n".to_vec()))
+                }),
+            ),
+            (
+                "cannot",
+                with_layer(&lab, |lab, _| {
+                    let head =
+                        b"HTTP/1.1 200 OK\r\nContent-Length: 50000\r\nContent-Length: 7\r\n\r\n";
+                    Answer::raw([&head[..], &lab.layer[..]].concat())
+                }),
+            ),
+            (
+                "cannot",
+                with_layer(&lab, |_, _| {
+                    let extension = vec![b'x'; 1_000_000];
+                    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc350;";
+                    Answer::raw([&head[..], &extension].concat())
                 }),
             ),
             (

@@ -9,6 +9,7 @@
 mod failure;
 #[cfg(feature = "tls")]
 mod judge;
+mod measured;
 pub mod proxy;
 #[cfg(feature = "tls")]
 mod tls;
@@ -131,7 +132,7 @@ impl Reply {
 impl Read for Reply {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let begun = Instant::now();
-        let count = self.body.read(buffer).map_err(|e| match e.kind() {
+        let count = measured::read(&mut self.body, buffer).map_err(|e| match e.kind() {
             // ureq gives its own error here, or one of the system's inside of it.
             _ if e.raw_os_error().is_some() => e,
             kind => io::Error::new(kind, told(&ureq::Error::from(e)).why),
@@ -197,7 +198,10 @@ impl Transport {
                     .because("its address is not one that is understood")
             })?;
             let config = configuration(proxy, user_agent, idle);
-            let chain = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
+            let chain =
+                ().chain(ConnectProxyConnector::default())
+                    .chain(TcpConnector::default())
+                    .chain(measured::Measured);
             #[cfg(feature = "tls")]
             let chain = chain.chain(tls::TlsConnector::new(std::sync::Arc::clone(&tls)));
             agents.push(Agent::with_parts(config, chain, DefaultResolver::default()));
