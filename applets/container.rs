@@ -1,18 +1,36 @@
 //! container: run programs in containers, and look after those that are kept.
 
+#[path = "container/control.rs"]
+mod control;
+#[path = "container/exec.rs"]
+mod exec;
 #[path = "container/images.rs"]
 mod images;
+#[path = "container/inspect.rs"]
+mod inspect;
+#[path = "container/kept.rs"]
+mod kept;
+#[path = "container/list.rs"]
+mod list;
+#[path = "container/logs.rs"]
+mod logs;
 #[path = "container/network.rs"]
 mod network;
 #[path = "container/run.rs"]
 mod run;
+#[path = "container/start.rs"]
+mod start;
 #[path = "container/values.rs"]
 mod values;
 
+use std::ffi::OsString;
+
 use argh::{ArgsInfo, FromArgs};
 use isobox::error::Result;
+use isobox::own_binary;
 
-use crate::cli::{Applet, Exit};
+use crate::cli::plan::environment;
+use crate::cli::{Applet, Asked, Entry, Exit, help, parse, usage};
 
 /// run programs in containers
 #[derive(FromArgs, ArgsInfo)]
@@ -32,16 +50,79 @@ pub(crate) struct Args {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Verb {
+    Attach(logs::Attach),
+    Exec(exec::Join),
+    Inspect(inspect::Inspect),
+    Kill(control::Kill),
+    Logs(logs::Logs),
+    Pause(control::Pause),
+    Port(list::Port),
+    Ps(list::Ps),
+    Rename(control::Rename),
+    Restart(control::Restart),
+    Rm(control::Rm),
     Run(run::Run),
+    Start(start::Start),
+    Stop(control::Stop),
+    Top(list::Top),
+    Unpause(control::Unpause),
+    Wait(control::Wait),
 }
 /// docker's status for a failure of its own.
 const OURS: u8 = 125;
 
 impl Applet for Args {
+    fn launch(entry: &Entry, args: &[OsString]) -> Result<Exit> {
+        if let [word, id, watched @ ..] = args
+            && word == start::MONITOR
+        {
+            return start::monitor(id, !watched.is_empty());
+        }
+        let mut args = args.to_vec();
+        // docker's other names for it.
+        if let Some(verb) = args
+            .first_mut()
+            .filter(|verb| *verb == "ls" || *verb == "list")
+        {
+            *verb = "ps".into();
+        }
+        if let Some(verb) = args.first_mut().filter(|verb| *verb == "create") {
+            *verb = "run".into();
+            args.insert(1, "--no-start".into());
+        }
+        match parse::<Self>(entry, &args).map_err(|text| usage(entry, &text))? {
+            Asked::Help(verb) => help::print(entry, verb),
+            Asked::Version => help::print_version(entry),
+            Asked::Run(asked) => {
+                if matches!(asked.verb, Verb::Exec(_)) {
+                    let own = [OsString::from(entry.name)];
+                    let words: Vec<OsString> = own.iter().chain(&args).cloned().collect();
+                    own_binary::run_protected(&words, &environment())?;
+                }
+                asked.run()
+            }
+        }
+    }
+
     fn run(self) -> Result<Exit> {
-        let done = match self.verb {
-            Verb::Run(run) => run.run(),
-        };
-        done.map_err(|error| error.or_status(OURS))
+        match self.verb {
+            Verb::Run(run) => run.run().map_err(|error| error.or_status(OURS)),
+            Verb::Attach(attach) => attach.run(),
+            Verb::Exec(exec) => exec.run(),
+            Verb::Inspect(inspect) => inspect.run(),
+            Verb::Kill(kill) => kill.run(),
+            Verb::Logs(logs) => logs.run(),
+            Verb::Ps(list) => list.run(),
+            Verb::Pause(pause) => pause.run(),
+            Verb::Port(port) => port.run(),
+            Verb::Rename(rename) => rename.run(),
+            Verb::Restart(restart) => restart.run(),
+            Verb::Rm(rm) => rm.run(),
+            Verb::Start(start) => start.run(),
+            Verb::Stop(stop) => stop.run(),
+            Verb::Top(top) => top.run(),
+            Verb::Unpause(unpause) => unpause.run(),
+            Verb::Wait(wait) => wait.run(),
+        }
     }
 }

@@ -130,13 +130,13 @@ impl Flow {
 
 /// Our terminal in raw mode; as it was again when dropped.
 #[derive(Debug)]
-struct Raw {
+pub struct Raw {
     before: Termios,
 }
 
 impl Raw {
     /// `None` where `terminal` is none.
-    fn enter(terminal: BorrowedFd<'_>) -> Option<Self> {
+    pub fn enter(terminal: BorrowedFd<'_>) -> Option<Self> {
         let before = tcgetattr(terminal).ok()?;
         let mut raw = before.clone();
         cfmakeraw(&mut raw);

@@ -10,6 +10,8 @@ pub(crate) mod man;
 pub(crate) mod mapped;
 pub(crate) mod order;
 pub(crate) mod plan;
+#[cfg(feature = "oci")]
+pub(crate) mod processes;
 #[cfg(feature = "pull")]
 pub(crate) mod progress;
 pub(crate) mod raw;
@@ -102,7 +104,7 @@ pub(crate) fn say(text: &str) {
 
 /// Wrong usage, in the words and with the status of the original. Bytes that travelled as private characters are shown
 /// as what they are.
-fn usage(entry: &Entry, text: &str) -> Error {
+pub(crate) fn usage(entry: &Entry, text: &str) -> Error {
     Error::new(raw::decode(text).to_string_lossy().into_owned())
         .status(entry.usage_status)
         .hint(format!("try '{} --help' for more information", entry.name))

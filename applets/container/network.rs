@@ -28,6 +28,7 @@ use isobox::net::netns;
 use isobox::net::resolv::{self, From};
 use isobox::net::user::{self, Carrier};
 use isobox::oci::lifecycle::{Container, Refusal};
+use isobox::oci::spec::Map;
 use isobox::oci::state::Id;
 use isobox::oci::{Additions, Spec};
 use isobox::plan::steps::lease::HoldLease;
@@ -61,6 +62,21 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// What was asked for, as it was typed; `name` is what the lease goes by.
+    pub(super) fn of_words(facts: &Map<String>, name: &str) -> Result<Self> {
+        Ok(Self {
+            network: said(facts, "network")?.pop(),
+            publish: said(facts, "publish")?,
+            dns: said(facts, "dns")?,
+            hosts: said(facts, "add-host")?,
+            ip: said(facts, "ip")?.pop(),
+            ip6: said(facts, "ip6")?.pop(),
+            name: Some(name.into()),
+            script: false,
+            told_only: false,
+        })
+    }
+
     /// Makes the spec what it has to be for this network, and gives what the plan needs besides.
     pub(super) fn apply(self, spec: &mut Spec) -> Result<Additions> {
         let chosen = self.chosen();
@@ -342,6 +358,22 @@ impl Asked {
 /// The groups whose processes may ping: all of them. As a setting, and in a script.
 const GROUPS: &str = "0 2147483647";
 const PING: &str = "echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range";
+
+fn said<T: argh::FromArgValue>(facts: &Map<String>, key: &str) -> Result<Vec<T>> {
+    let text = facts.value(key).map_or("", String::as_str);
+    let bad = |why| Error::new("cannot understand").on(key).because(why);
+    text.lines()
+        .map(|line| T::from_arg_value(line).map_err(bad))
+        .collect()
+}
+
+/// Takes back what containers left whose monitors are gone.
+pub(super) fn clear_leases() -> Result<()> {
+    match geteuid().is_root() && Path::new(LEASES).exists() {
+        true => isobox::net::lease::clear(Path::new(LEASES)).map(drop),
+        false => Ok(()),
+    }
+}
 
 /// Where leases are kept: below /run, so that none outlives the boot.
 const LEASES: &str = "/run/isobox/network";

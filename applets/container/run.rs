@@ -13,15 +13,17 @@ use isobox::idmap::{self, Block, Range, Single, with_single};
 use isobox::oci::spec::Seccomp;
 use isobox::oci::{self, Resources, Root, Setting, Spec, User};
 use isobox::plan::Plan;
+use isobox::process::signal_number;
 use isobox::root;
 use isobox::subid;
 use nix::unistd::{getegid, geteuid};
 
 use super::images::{Prepared, Pull, Wanted};
 use super::network;
+use super::start::Keys;
 use super::values::{
-    CgroupPath, CgroupView, Ids, absolute_inside, bind, capabilities, check_name, set_variable,
-    single_maps,
+    CgroupPath, CgroupView, Ids, Said, Truth, absolute_inside, bind, bytes, capabilities,
+    check_name, env_file, lines, pair, set_variable, single_maps, values,
 };
 use crate::cli::mapped::lack;
 use crate::cli::plan::{Explain, perform};
@@ -36,7 +38,8 @@ use crate::cli::{Exit, help};
     example = "container run --memory 100M -it alpine sh",
     example = "container run --rootfs ./alpine -it -v ./src:/src:ro -w /src sh",
     example = "container run --rootfs host --memory 256M --cpus 1.5 --pids 100 make",
-    note = "An ordinary user's container has a user namespace of its own. Nothing is kept of a container: files written on the host's root, and on anything not given with --rootfs DIR or -v, are gone with it."
+    example = "container run -d --name web --rootfs ./alpine httpd -f",
+    note = "An ordinary user's container has a user namespace of its own. Nothing is kept of a container that has no name and is watched to its end. One that is given --detach, --name or --cidfile is kept until container rm, or its end with --rm: its log, its settings and how it ended. Files written on the host's root are gone with it in any case."
 )]
 pub(super) struct Run {
     /// when to fetch the image: missing (where it is not here), always or never
@@ -56,22 +59,67 @@ pub(super) struct Run {
     entrypoint: Option<Raw>,
     /// the directory to be the root, or host for the machine's own root, below a layer that is thrown away
     #[argh(option, arg_name = "dir|host")]
-    rootfs: Option<Raw>,
+    pub(super) rootfs: Option<Raw>,
     /// run the container that config.json in this directory describes, as it stands there
     #[argh(option, short = 'b', arg_name = "dir")]
     bundle: Option<Raw>,
     /// the host name inside
-    #[argh(option, arg_name = "name")]
-    hostname: Option<Raw>,
+    #[argh(option, short = 'h', arg_name = "name")]
+    pub(super) hostname: Option<Raw>,
     /// the container's name, which is its host name too unless --hostname says another
     #[argh(option, arg_name = "name")]
-    name: Option<Raw>,
+    pub(super) name: Option<Raw>,
+    /// run it in the background and print its id
+    #[argh(switch, short = 'd')]
+    pub(super) detach: bool,
+    /// make it and do not start it, as container create does
+    #[argh(switch)]
+    pub(super) no_start: bool,
+    /// the keys that leave it alone (ctrl-p,ctrl-q)
+    #[argh(option, arg_name = "keys")]
+    pub(super) detach_keys: Option<Keys>,
+    /// pass signals on to it, which is done without this too; false for not
+    #[argh(option, arg_name = "[=true|false]")]
+    pub(super) sig_proxy: Option<Truth>,
+    /// take the place of the container that has the name, which is removed
+    #[argh(switch)]
+    pub(super) replace: bool,
+    /// write its id to this file, which must not be there
+    #[argh(option, arg_name = "file")]
+    pub(super) cidfile: Option<Raw>,
+    /// write the number of its first process to this file
+    #[argh(option, arg_name = "file")]
+    pub(super) pidfile: Option<Raw>,
+    /// note this of it
+    #[argh(option, short = 'l', arg_name = "name=value")]
+    label: Vec<Raw>,
+    /// note this of it in its config.json too
+    #[argh(option, arg_name = "name=value")]
+    annotation: Vec<Raw>,
+    /// the signal that container stop sends (TERM)
+    #[argh(option, arg_name = "signal")]
+    stop_signal: Option<String>,
+    /// how many seconds container stop waits before it kills (10)
+    #[argh(option, arg_name = "seconds")]
+    pub(super) stop_timeout: Option<u32>,
+    /// how its log is kept: k8s-file, or none
+    #[argh(option, arg_name = "driver")]
+    log_driver: Option<String>,
+    /// how long a log may get: max-size=16m
+    #[argh(option, arg_name = "name=value")]
+    log_opt: Vec<String>,
+    /// start it again when it ends (refused: nothing of ours runs on for that)
+    #[argh(option, arg_name = "policy")]
+    restart: Option<String>,
     /// run as this user and group, by name (of the root's own /etc/passwd) or number
     #[argh(option, short = 'u', arg_name = "user[:group]")]
     user: Option<Raw>,
     /// set this variable; NAME alone takes it from our environment
     #[argh(option, short = 'e', arg_name = "name=value")]
     env: Vec<Raw>,
+    /// set the variables of this file, a line each
+    #[argh(option, arg_name = "file")]
+    env_file: Vec<Raw>,
     /// start in this directory, which is made where it is missing
     #[argh(option, short = 'w', arg_name = "dir")]
     workdir: Option<Raw>,
@@ -83,20 +131,16 @@ pub(super) struct Run {
     volume: Vec<Raw>,
     /// give it a terminal of its own
     #[argh(switch, short = 't')]
-    tty: bool,
+    pub(super) tty: bool,
     /// connect our standard input; without it the program's is empty
     #[argh(switch, short = 'i')]
-    interactive: bool,
+    pub(super) interactive: bool,
     /// put a first process above the program that passes signals on and collects what ends
     #[argh(switch)]
-    init: bool,
-    /// remove the container when it ends, as is always done
+    pub(super) init: bool,
+    /// remove the container when it ends, as is always done with one that has no name and is watched
     #[argh(switch)]
-    #[allow(
-        dead_code,
-        reason = "nothing of a container is kept: this asks for what is so anyhow"
-    )]
-    rm: bool,
+    pub(super) rm: bool,
     /// limit memory to this many bytes (100M)
     #[argh(option, short = 'm', arg_name = "size")]
     memory: Option<String>,
@@ -141,22 +185,22 @@ pub(super) struct Run {
     privileged: bool,
     /// its network: private (lo alone), none, host, bridge[=NAME], pasta, slirp4netns, ns:PATH, container:ID
     #[argh(option, arg_name = "kind")]
-    network: Option<network::Network>,
+    network: Option<Said<network::Network>>,
     /// lead ports of this machine into it: [ADDRESS:]HOST:GUEST[/udp], or ranges of them; may be repeated
     #[argh(option, short = 'p', arg_name = "host:guest")]
-    publish: Vec<network::Publish>,
+    publish: Vec<Said<network::Publish>>,
     /// the name server it asks; may be repeated
     #[argh(option, arg_name = "address")]
-    dns: Vec<std::net::IpAddr>,
+    dns: Vec<Said<std::net::IpAddr>>,
     /// one more line of its /etc/hosts: NAME:ADDRESS, or NAME:host-gateway; may be repeated
     #[argh(option, arg_name = "name:address")]
-    add_host: Vec<network::HostLine>,
+    add_host: Vec<Said<network::HostLine>>,
     /// its address in the network of the bridge
     #[argh(option, arg_name = "address")]
-    ip: Option<std::net::Ipv4Addr>,
+    ip: Option<Said<std::net::Ipv4Addr>>,
     /// its IPv6 address in the network of the bridge; auto: one that is free
     #[argh(option, arg_name = "address|auto")]
-    ip6: Option<network::Ip6>,
+    ip6: Option<Said<network::Ip6>>,
     /// print a shell script that runs the same container, and do nothing
     #[argh(switch)]
     script: bool,
@@ -165,11 +209,21 @@ pub(super) struct Run {
     explain: Option<Explain>,
     /// the image, unless --rootfs is given, and the program with its arguments, unless it is the image's own
     #[argh(positional, arg_name = "image|program", greedy)]
-    program: Vec<Raw>,
+    pub(super) program: Vec<Raw>,
 }
 impl Run {
     pub(super) fn run(self) -> Result<Exit> {
+        if let Some(policy) = self.restart.as_deref().filter(|policy| *policy != "no") {
+            return Err(Error::new("--restart is not there:")
+                .on(policy)
+                .because("there is no daemon that would start it again")
+                .hint("a service manager, or a loop in a shell, can run container run"));
+        }
         let (script, explain) = (self.script, self.explain);
+        let done = !script && matches!(explain, None | Some(Explain::Run));
+        if done && (self.detach || self.no_start || self.name.is_some() || self.cidfile.is_some()) {
+            return super::start::run(self);
+        }
         let (plan, _image) = match &self.bundle {
             Some(Raw(dir)) => (self.plan_of_bundle(Path::new(dir))?, None),
             None => self.plan()?,
@@ -201,7 +255,7 @@ impl Run {
     }
 
     /// The image, where the root is to be one: the first word names it.
-    fn image(&self, words: &mut Vec<OsString>) -> Result<Option<Prepared>> {
+    fn image(&self, words: &mut Vec<OsString>, kept: Option<&str>) -> Result<Option<Prepared>> {
         if self.rootfs.is_some() {
             return Ok(None);
         }
@@ -219,7 +273,7 @@ impl Run {
             copy: self.copy,
             told_only: self.script || matches!(self.explain, Some(Explain::Text | Explain::Json)),
         };
-        wanted.prepare(None).map(Some)
+        wanted.prepare(kept).map(Some)
     }
 
     /// What is run: as docker has it, --entrypoint takes the place of all that the image says.
@@ -241,30 +295,32 @@ impl Run {
         all
     }
 
-    fn plan(mut self) -> Result<(Plan, Option<Prepared>)> {
+    /// The image, if there is one, and the program, with the one above it that was asked for. What a container writes that
+    /// is `kept` by a name is kept too.
+    pub(super) fn image_and_words(
+        &mut self,
+        kept: Option<&str>,
+    ) -> Result<(Option<Prepared>, Vec<OsString>)> {
         let mut program = words(std::mem::take(&mut self.program));
-        let image = self.image(&mut program)?;
+        let image = self.image(&mut program, kept)?;
         let program = self.command(image.as_ref(), program);
-        let first = program.first().ok_or_else(|| {
-            Error::new("no program given")
-                .hint("container run --rootfs DIR|host [OPTION]... PROGRAM [ARGUMENT]...")
-        })?;
-        let is_applet = first
-            .to_str()
-            .is_some_and(|name| crate::table::find(name).is_some());
+        if program.is_empty() {
+            return Err(Error::new("no program given")
+                .hint("container run --rootfs DIR|host [OPTION]... PROGRAM [ARGUMENT]..."));
+        }
+        let above: &[&str] = if self.init { &["pid1", "--"] } else { &[] };
+        let all = above.iter().map(OsString::from).chain(program).collect();
+        Ok((image, all))
+    }
+
+    fn plan(mut self) -> Result<(Plan, Option<Prepared>)> {
+        let (image, args) = self.image_and_words(None)?;
+        let first = args.first().and_then(|word| word.to_str());
         let setting = Setting {
             input: self.interactive,
-            own_binary: is_applet || self.init,
+            own_binary: first.is_some_and(|name| crate::table::find(name).is_some()),
             oom_score_at_least: true,
             ..Setting::default()
-        };
-        let args = match self.init {
-            true => ["pid1", "--"]
-                .map(OsString::from)
-                .into_iter()
-                .chain(program)
-                .collect(),
-            false => program,
         };
         let asked = self.network_asked();
         let mut spec = self.spec(args, image.as_ref())?;
@@ -282,19 +338,65 @@ impl Run {
             .as_ref()
             .map(|name| name.0.to_string_lossy().into_owned());
         network::Asked {
-            network: self.network.take(),
-            publish: std::mem::take(&mut self.publish),
-            dns: std::mem::take(&mut self.dns),
-            hosts: std::mem::take(&mut self.add_host),
-            ip: self.ip.take(),
-            ip6: self.ip6.take(),
+            network: self.network.take().map(Said::value),
+            publish: values(&mut self.publish),
+            dns: values(&mut self.dns),
+            hosts: values(&mut self.add_host),
+            ip: self.ip.take().map(Said::value),
+            ip6: self.ip6.take().map(Said::value),
             name,
             script: self.script,
             told_only: matches!(self.explain, Some(Explain::Text | Explain::Json)),
         }
     }
 
-    fn spec(mut self, args: Vec<OsString>, image: Option<&Prepared>) -> Result<Spec> {
+    /// What was asked for of the network, as it was typed: one a line.
+    pub(super) fn network_words(&self) -> [(&'static str, String); 6] {
+        [
+            ("network", lines(self.network.as_slice())),
+            ("publish", lines(&self.publish)),
+            ("dns", lines(&self.dns)),
+            ("add-host", lines(&self.add_host)),
+            ("ip", lines(self.ip.as_slice())),
+            ("ip6", lines(self.ip6.as_slice())),
+        ]
+    }
+
+    /// `--label`, by name.
+    pub(super) fn labels(&self) -> Result<Vec<(String, String)>> {
+        self.label.iter().map(pair).collect()
+    }
+
+    /// How long a file of its log may get; 0 where it has none.
+    pub(super) fn log_size(&self) -> Result<u64> {
+        match self.log_driver.as_deref() {
+            Some("none") => return Ok(0),
+            None | Some("k8s-file") => {}
+            Some(other) => {
+                return Err(Error::new("no such log driver:")
+                    .on(other)
+                    .because("k8s-file and none are those there are"));
+            }
+        }
+        let mut most = 16 << 20;
+        for option in &self.log_opt {
+            let size = option.strip_prefix("max-size=").and_then(bytes);
+            most = size.filter(|size| *size > 0).ok_or_else(|| {
+                Error::new("no such log option:")
+                    .on(option)
+                    .because("max-size=SIZE is the one there is")
+            })?;
+        }
+        Ok(most)
+    }
+
+    /// The signal that stops it.
+    pub(super) fn stop_signal_number(&self) -> Result<i32> {
+        let word = self.stop_signal.as_deref().unwrap_or("TERM");
+        signal_number(word).ok_or_else(|| Error::new("unknown signal").on(word))
+    }
+
+    pub(super) fn spec(mut self, args: Vec<OsString>, image: Option<&Prepared>) -> Result<Spec> {
         let root = match image {
             Some(image) => image.root.clone(),
             None => self.root()?,
@@ -338,6 +440,9 @@ impl Run {
             }
             process.cwd = Path::new("/").join(&image.working_dir);
         }
+        for Raw(file) in &self.env_file {
+            env_file(&mut process.env, file)?;
+        }
         for Raw(entry) in &self.env {
             set_variable(&mut process.env, entry)?;
         }
@@ -346,6 +451,10 @@ impl Run {
         }
         for Raw(volume) in &self.volume {
             spec.mounts.push(bind(volume)?);
+        }
+        for note in &self.annotation {
+            let (name, value) = pair(note)?;
+            spec.annotations.put(&name, value);
         }
         self.relax(&mut spec)?;
         spec.run_as(User {

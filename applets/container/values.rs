@@ -15,6 +15,75 @@ use nix::unistd::{getegid, geteuid};
 use crate::cli::gnu;
 use crate::cli::raw::Raw;
 
+/// A value, and how it was typed: whoever starts the container later reads it again.
+pub(super) struct Said<T> {
+    text: String,
+    value: T,
+}
+
+impl<T: argh::FromArgValue> argh::FromArgValue for Said<T> {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        Ok(Self {
+            text: value.into(),
+            value: T::from_arg_value(value)?,
+        })
+    }
+}
+
+impl<T> Said<T> {
+    pub(super) fn value(self) -> T {
+        self.value
+    }
+}
+
+/// The values alone, taken out.
+pub(super) fn values<T>(said: &mut Vec<Said<T>>) -> Vec<T> {
+    std::mem::take(said).into_iter().map(Said::value).collect()
+}
+
+/// As they were typed, one a line.
+pub(super) fn lines<T>(said: &[Said<T>]) -> String {
+    let words: Vec<&str> = said.iter().map(|one| &*one.text).collect();
+    words.join("\n")
+}
+
+/// `--OPTION=true`, `--OPTION=false`, and the option alone for true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Truth(pub(super) bool);
+
+impl argh::FromArgValue for Truth {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        match value {
+            "" | "true" | "1" => Ok(Self(true)),
+            "false" | "0" => Ok(Self(false)),
+            _ => Err(gnu::bad(format!("neither true nor false: '{value}'"))),
+        }
+    }
+}
+
+/// `NAME=VALUE`; a name alone has an empty value.
+pub(super) fn pair(Raw(text): &Raw) -> Result<(String, String)> {
+    let bad = |why: &'static str| Error::new("invalid label").on(text).because(why);
+    let text = text.to_str().ok_or_else(|| bad("it is no UTF-8"))?;
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    match name {
+        "" => Err(bad("it has no name")),
+        name => Ok((name.into(), value.into())),
+    }
+}
+
+/// `64k`, `16m`, `1g`: bytes.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let text = text.strip_suffix(['b', 'B']).unwrap_or(text);
+    let (digits, shift) = match text.as_bytes().last()? {
+        b'k' | b'K' => (text.get(..text.len() - 1)?, 10),
+        b'm' | b'M' => (text.get(..text.len() - 1)?, 20),
+        b'g' | b'G' => (text.get(..text.len() - 1)?, 30),
+        _ => (text, 0),
+    };
+    isobox::decimal::decimal::<u64>(digits)?.checked_mul(1 << shift)
+}
+
 /// A control group's path as typed.
 pub(super) struct CgroupPath(pub(super) PathBuf);
 
@@ -130,6 +199,18 @@ pub(super) fn set_variable(env: &mut Vec<OsString>, entry: &OsStr) -> Result<()>
     let name = &bytes[..end];
     env.retain(|known| known.as_bytes().split(|b| *b == b'=').next() != Some(name));
     env.extend(value);
+    Ok(())
+}
+
+/// The lines of a file, each `NAME=VALUE` or `NAME`; `#` starts a remark.
+pub(super) fn env_file(env: &mut Vec<OsString>, file: &OsStr) -> Result<()> {
+    let text = std::fs::read(file).doing_to("cannot read", file)?;
+    for line in text.split(|b| *b == b'\n') {
+        let line = line.trim_ascii_start();
+        if !line.is_empty() && !line.starts_with(b"#") {
+            set_variable(env, OsStr::from_bytes(line))?;
+        }
+    }
     Ok(())
 }
 

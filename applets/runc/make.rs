@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use argh::{ArgsInfo, FromArgs};
 use isobox::accounts::Accounts;
+use isobox::oci::Setting;
 use isobox::oci::lifecycle::{Container, New};
 use isobox::oci::making::Making;
 use isobox::oci::spec::{Process, Spec};
@@ -140,6 +141,7 @@ impl Create {
             },
             pid_file,
             pidfd_socket,
+            setting: Setting::default(),
         };
         if let Some(how) = self.explain {
             return Ok(tell(&new.plan()?, how)?);

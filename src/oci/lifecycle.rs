@@ -54,6 +54,18 @@ impl From<Error> for Refusal {
     }
 }
 
+impl Refusal {
+    /// The same as an error.
+    pub fn into_error(self) -> Error {
+        match self {
+            Self::Absent => Error::new("no such container"),
+            Self::Exists => Error::new("there is such a container already"),
+            Self::In(status) => Error::new(format!("the container is {status}")),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
 /// The answer to an operation.
 pub type Answer<T> = Result<T, Refusal>;
 
@@ -92,7 +104,12 @@ pub struct New<'a> {
     pub pid_file: Option<PathBuf>,
     /// A socket for the pidfd of its first process.
     pub pidfd_socket: Option<PathBuf>,
+    /// What else its maker decides; what concerns its being kept is set here.
+    pub setting: Setting<'a>,
 }
+
+/// What its maker does while it runs; it comes back when the first process has ended.
+pub type Attend<'a> = &'a mut dyn FnMut(&mut Running<'_>, &Record) -> Result<()>;
 
 impl New<'_> {
     /// The plan that will make it, to be told.
@@ -123,7 +140,7 @@ impl New<'_> {
         let setting = Setting {
             input: true,
             making: Some(&self.making),
-            ..Setting::default()
+            ..self.setting
         };
         compile(self.spec, setting)
     }
@@ -180,15 +197,32 @@ impl New<'_> {
     ///
     /// # Errors
     /// Of the step that failed; nothing is left then.
-    pub fn run(mut self, kept: bool, observer: &dyn Observer) -> Answer<Outcome> {
+    pub fn run(self, kept: bool, observer: &dyn Observer) -> Answer<Outcome> {
+        self.run_attended(kept, observer, &mut |_, _| Ok(()))
+    }
+
+    /// The same for a maker who has something to do while it runs.
+    ///
+    /// # Errors
+    /// As [`New::run`], and those of `attend`.
+    pub fn run_attended(
+        mut self,
+        kept: bool,
+        observer: &dyn Observer,
+        attend: Attend<'_>,
+    ) -> Answer<Outcome> {
         self.making.detached = false;
         let (note, lock) = self.claim()?;
         let plan = self.compiled();
         let outcome = plan.and_then(|plan| {
-            let running = plan.launch(observer)?;
+            let mut running = plan.launch(observer)?;
             note.write(running.pid())?;
             drop(lock);
-            let after = hooks_after_start(self.spec, &note.kept, &note.record.borrow());
+            let record = note.record.borrow();
+            let mut after = hooks_after_start(self.spec, &note.kept, &record);
+            if after.is_ok() {
+                after = attend(&mut running, &record);
+            }
             if after.is_err() {
                 let _ = pidfd_send_signal(running.pidfd(), libc::SIGKILL);
             }
@@ -499,6 +533,8 @@ pub struct Exec<'a> {
     pub below: Vec<(Option<String>, PathBuf)>,
     /// Also where the container is paused: the program waits until it is resumed.
     pub ignore_paused: bool,
+    /// The program is one of our own applets, run by descriptor.
+    pub own_binary: bool,
     /// A file for the number of the program.
     pub pid_file: Option<PathBuf>,
     /// A socket for its pidfd.
@@ -524,6 +560,7 @@ impl Container {
             target: Target::hold(target, "ns")?,
             spec: exec.spec,
             groups: below(self.groups(), &exec.below)?,
+            own_binary: exec.own_binary,
             making: &exec.making,
         };
         Ok(join(joining)?)

@@ -8,10 +8,14 @@
 //! There is one engine: whoever wants a container makes a [`Spec`].
 
 mod additions;
+pub mod attach;
 mod compile;
 pub mod events;
+pub mod home;
 pub mod lifecycle;
+pub mod log;
 pub mod making;
+pub mod monitor;
 #[cfg(feature = "image")]
 pub mod of_image;
 mod profile;

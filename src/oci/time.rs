@@ -15,6 +15,16 @@ pub fn nanoseconds(at: SystemTime) -> String {
     format!("{}{fraction}Z", to_the_second(since.as_secs()))
 }
 
+/// To the nanosecond with all its digits: texts of one order with the points in time.
+pub fn fixed(at: SystemTime) -> String {
+    let since = since_epoch(at);
+    format!(
+        "{}.{:09}Z",
+        to_the_second(since.as_secs()),
+        since.subsec_nanos()
+    )
+}
+
 fn since_epoch(at: SystemTime) -> Duration {
     at.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::process;
 use crate::proxy;
 use crate::sys::clone::wait;
+use crate::terminal;
 
 /// The child of a plan that forks. To drop it is to leave it alone.
 #[derive(Debug)]
@@ -45,6 +46,21 @@ impl<'plan> Running<'plan> {
     /// The handle on it.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
+    }
+
+    /// Takes the terminal that the child has made, where it makes one: [`Running::wait`] relays it no more.
+    ///
+    /// # Errors
+    /// Those of recvmsg(2).
+    pub fn take_terminal(&mut self) -> Result<Option<OwnedFd>> {
+        let Some(line) = self.plan.wait.terminal else {
+            return Ok(None);
+        };
+        drop(self.cx.take(line.theirs));
+        match self.cx.take(line.ours) {
+            Some(socket) => terminal::receive(socket.as_fd()),
+            None => Ok(None),
+        }
     }
 
     /// Does what the child asks for, until it has executed the program, has taken leave or has died.

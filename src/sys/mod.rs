@@ -41,8 +41,13 @@ fn result(ret: libc::c_long) -> Result<libc::c_long, Errno> {
 /// Standard input and output of this process, which are open from its start to its end (`start.rs`).
 pub const STANDARD: (BorrowedFd<'static>, BorrowedFd<'static>) = (standard(0), standard(1));
 
+/// Standard error, which is open likewise.
+pub const fn standard_error() -> BorrowedFd<'static> {
+    standard(2)
+}
+
 const fn standard(fd: RawFd) -> BorrowedFd<'static> {
-    // SAFETY: called with 0 and 1 only, which the start of the process has opened and nothing closes.
+    // SAFETY: called with 0, 1 and 2 only, which the start of the process has opened and nothing closes.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 

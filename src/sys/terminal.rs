@@ -22,6 +22,11 @@ impl Size {
         })
     }
 
+    /// How many rows there are; 0 where the terminal does not know.
+    pub fn rows(self) -> u16 {
+        self.0.ws_row
+    }
+
     /// How many characters stand in a row; 0 where the terminal does not know.
     pub fn columns(self) -> usize {
         self.0.ws_col.into()

@@ -21,6 +21,7 @@ use crate::oci::spec::Spec;
 use crate::plan::steps::attributes::CloseOnExec;
 use crate::plan::steps::cgroup::{JoinGroup, OpenGroup};
 use crate::plan::steps::enter::{Hide, HoldTarget, Join, Pass};
+use crate::plan::steps::own_binary::KeepOwnBinary;
 use crate::plan::steps::process::DeathSignal;
 use crate::plan::steps::root::Chdir;
 use crate::plan::steps::terminal::{NewSession, TakeTerminal};
@@ -34,6 +35,8 @@ pub(crate) struct Joining<'a> {
     pub target: Target,
     /// The container, with the program as its `process`.
     pub spec: &'a Spec,
+    /// The program is one of our own applets, run by descriptor.
+    pub own_binary: bool,
     /// The groups that it joins.
     pub groups: Vec<Group>,
     /// What the caller decides.
@@ -48,6 +51,7 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
     let Joining {
         target,
         spec,
+        own_binary,
         groups,
         making,
     } = joining;
@@ -63,6 +67,11 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
         ..Setting::default()
     };
     let mut plan = Plan::new(exec);
+    if own_binary {
+        let slot = plan.slot();
+        plan.then(KeepOwnBinary { slot });
+        plan.run_from_own_binary(slot);
+    }
     let terminal = spec.process.terminal.then(|| line(&mut plan, setting));
     plan.wait(Wait {
         signals: match making.detached {

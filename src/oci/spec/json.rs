@@ -264,6 +264,32 @@ impl<T> Map<T> {
             .find(|(known, _)| known == key)
             .map(|(_, value)| value)
     }
+
+    /// Gives a key a value.
+    pub fn put(&mut self, key: &str, value: T) {
+        match self.0.iter_mut().find(|(known, _)| known == key) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((key.into(), value)),
+        }
+    }
+}
+
+impl Map<String> {
+    /// Reads an object of texts; `file` is what to call it in an error.
+    ///
+    /// # Errors
+    /// As [`super::Spec::parse`].
+    pub fn parse(text: &[u8], file: &str) -> Result<Self> {
+        read::<Item<Self>>(text, file).map(|item| item.0)
+    }
+
+    /// Writes it down.
+    ///
+    /// # Errors
+    /// None that a text has.
+    pub fn to_json(&self) -> Result<String> {
+        write(&Shown(self))
+    }
 }
 
 impl<T: Field + Default> Field for Map<T> {

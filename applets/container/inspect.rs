@@ -1,0 +1,329 @@
+//! container inspect: all that is known of containers, as JSON in docker's words; and templates over it.
+
+use std::fmt::Write as _;
+
+use argh::{ArgsInfo, FromArgs};
+use isobox::error::{Error, Result};
+use isobox::json::quote;
+use isobox::oci::Spec;
+use isobox::oci::home::Home;
+use isobox::oci::status::Status;
+
+use super::kept::{Now, Shelf, at_least_one, complain, date};
+use crate::cli::raw::Raw;
+use crate::cli::{Exit, help};
+
+/// print all that is known of containers, as JSON
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "inspect",
+    example = "container inspect -f '{{{{.State.Pid}}}}' web"
+)]
+pub(super) struct Inspect {
+    /// a text with fields in it: {{{{.State.Pid}}}}, {{{{json .Config}}}}; or json
+    #[argh(option, short = 'f', arg_name = "format")]
+    format: Option<String>,
+    /// the containers
+    #[argh(positional)]
+    container: Vec<Raw>,
+}
+
+/// What is known, as a tree.
+pub(super) enum Tree {
+    Text(String),
+    /// A number, true or false.
+    Word(String),
+    List(Vec<Tree>),
+    Object(Vec<(String, Tree)>),
+}
+
+impl Tree {
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    pub(super) fn word(word: impl ToString) -> Self {
+        Self::Word(word.to_string())
+    }
+
+    pub(super) fn object(fields: Vec<(&str, Self)>) -> Self {
+        let fields = fields.into_iter();
+        Self::Object(fields.map(|(key, value)| (key.into(), value)).collect())
+    }
+
+    fn texts<T: AsRef<std::ffi::OsStr>>(words: &[T]) -> Self {
+        let text = |word: &T| Self::text(word.as_ref().to_string_lossy());
+        Self::List(words.iter().map(text).collect())
+    }
+
+    /// As JSON; `depth` levels in, or all in one line.
+    pub(super) fn json(&self, out: &mut String, depth: Option<usize>) {
+        let (open, close, count) = match self {
+            Self::Text(text) => return out.push_str(&quote(text)),
+            Self::Word(word) => return out.push_str(word),
+            Self::List(all) => ('[', ']', all.len()),
+            Self::Object(all) => ('{', '}', all.len()),
+        };
+        let gap = |out: &mut String, more: usize| {
+            if let Some(depth) = depth.filter(|_| count > 0) {
+                out.push('\n');
+                out.push_str(&"    ".repeat(depth + more));
+            }
+        };
+        out.push(open);
+        for at in 0..count {
+            if at > 0 {
+                out.push(',');
+            }
+            gap(out, 1);
+            let value = match self {
+                Self::Object(all) => {
+                    let (key, value) = &all[at];
+                    out.push_str(&quote(key));
+                    out.push_str(if depth.is_some() { ": " } else { ":" });
+                    value
+                }
+                Self::List(all) => &all[at],
+                _ => return,
+            };
+            value.json(out, depth.map(|depth| depth + 1));
+        }
+        gap(out, 0);
+        out.push(close);
+    }
+
+    fn field(&self, path: &str) -> Option<&Self> {
+        path.split('.')
+            .filter(|name| !name.is_empty())
+            .try_fold(self, |tree, name| match tree {
+                Self::Object(all) => {
+                    let found = all.iter().find(|(key, _)| key == name);
+                    found.map(|(_, value)| value)
+                }
+                _ => None,
+            })
+    }
+
+    /// A text with fields in it: `{{.Name}}` and `{{json .Name}}` are what there is of Go's templates.
+    pub(super) fn fill(&self, template: &str) -> Result<String> {
+        let bad = |what: &str, why: &'static str| {
+            Error::new("cannot understand the format")
+                .on(what)
+                .because(why)
+        };
+        let mut out = String::new();
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once("{{") {
+            out.push_str(before);
+            let (inside, behind) = after
+                .split_once("}}")
+                .ok_or_else(|| bad(template, "}} is missing"))?;
+            rest = behind;
+            let (name, json) = match inside.trim().strip_prefix("json ") {
+                Some(name) => (name.trim(), true),
+                None => (inside.trim(), false),
+            };
+            let path = name
+                .strip_prefix('.')
+                .ok_or_else(|| bad(name, "{{.NAME}} and {{json .NAME}} are what there is"))?;
+            let value = self
+                .field(path)
+                .ok_or_else(|| bad(name, "there is no such field"))?;
+            match value {
+                Self::Text(text) if !json => out.push_str(text),
+                other => other.json(&mut out, None),
+            }
+        }
+        out.push_str(&rest.replace("\\n", "\n").replace("\\t", "\t"));
+        Ok(out)
+    }
+}
+
+impl Inspect {
+    pub(super) fn run(self) -> Result<Exit> {
+        at_least_one(&self.container)?;
+        let shelf = Shelf::ours();
+        let mut exit = Exit::OK;
+        let mut all = Vec::new();
+        for word in &self.container {
+            match shelf.find(word).and_then(|home| tree(&shelf, &home)) {
+                Ok(tree) => all.push(tree),
+                Err(error) => {
+                    complain(&error);
+                    exit = Exit::Status(1);
+                }
+            }
+        }
+        let mut out = String::new();
+        match self.format.as_deref() {
+            None => Tree::List(all).json(&mut out, Some(0)),
+            Some("json") => Tree::List(all).json(&mut out, None),
+            Some(template) => {
+                for tree in &all {
+                    out.push_str(&tree.fill(template)?);
+                    out.push('\n');
+                }
+            }
+        }
+        if !out.ends_with('\n') {
+            out.push('\n');
+        }
+        help::print_all(&out)?;
+        Ok(exit)
+    }
+}
+
+fn state(home: &Home, now: &Now) -> Tree {
+    let end = home.end();
+    let is = |this: bool| Tree::word(this);
+    let (word, status, pid) = match now {
+        Now::Created => ("created", 0, 0),
+        Now::Live(Status::Paused, pid) => ("paused", 0, *pid),
+        Now::Live(_, pid) => ("running", 0, *pid),
+        Now::Exited(status) => ("exited", *status, 0),
+    };
+    let error = end.value("error").cloned().unwrap_or_default();
+    Tree::object(vec![
+        ("Status", Tree::text(word)),
+        ("Running", is(pid > 0)),
+        ("Paused", is(word == "paused")),
+        ("OOMKilled", is(end.value("oom").is_some())),
+        ("Pid", Tree::word(pid)),
+        ("ExitCode", Tree::word(status)),
+        ("Error", Tree::text(error)),
+        ("StartedAt", Tree::text(date(end.value("started")))),
+        ("FinishedAt", Tree::text(date(end.value("finished")))),
+    ])
+}
+
+fn host_config(home: &Home, spec: &Spec) -> Tree {
+    let network = Some(home.fact("network")).filter(|name| !name.is_empty());
+    let memory = spec.linux.resources.memory.limit.unwrap_or(0);
+    Tree::object(vec![
+        ("NetworkMode", Tree::text(network.unwrap_or("private"))),
+        ("AutoRemove", Tree::word(!home.fact("rm").is_empty())),
+        ("ReadonlyRootfs", Tree::word(spec.root.readonly)),
+        ("Memory", Tree::word(memory)),
+        ("MaskedPaths", Tree::texts(&spec.linux.masked_paths)),
+        ("ReadonlyPaths", Tree::texts(&spec.linux.readonly_paths)),
+        (
+            "LogConfig",
+            Tree::object(vec![
+                (
+                    "Type",
+                    Tree::text(if home.fact("log") == "0" {
+                        "none"
+                    } else {
+                        "k8s-file"
+                    }),
+                ),
+                ("MaxSize", Tree::text(home.fact("log"))),
+            ]),
+        ),
+    ])
+}
+
+fn config(home: &Home, spec: &Spec) -> Tree {
+    let process = &spec.process;
+    let user = format!("{}:{}", process.user.uid, process.user.gid);
+    let labels = labels(home)
+        .map(|(key, value)| (key.to_owned(), Tree::text(value)))
+        .collect();
+    Tree::object(vec![
+        ("Hostname", Tree::text(spec.hostname.to_string_lossy())),
+        ("User", Tree::text(user)),
+        ("Tty", Tree::word(process.terminal)),
+        ("OpenStdin", Tree::word(!home.fact("input").is_empty())),
+        ("Env", Tree::texts(&process.env)),
+        ("Cmd", Tree::texts(&process.args)),
+        ("Image", Tree::text(home.fact("image"))),
+        ("WorkingDir", Tree::text(process.cwd.to_string_lossy())),
+        ("Labels", Tree::Object(labels)),
+        ("StopSignal", Tree::text(home.fact("stop-signal"))),
+        ("StopTimeout", Tree::text(home.fact("stop-timeout"))),
+    ])
+}
+
+/// What was noted of it.
+pub(super) fn labels(home: &Home) -> impl Iterator<Item = (&str, &str)> {
+    home.facts.iter().filter_map(|(key, value)| {
+        let key = key.strip_prefix("label:")?;
+        Some((key, value.trim_start_matches(' ')))
+    })
+}
+
+/// Everything.
+fn tree(shelf: &Shelf, home: &Home) -> Result<Tree> {
+    let now = shelf.now(home)?;
+    let spec = home.spec()?;
+    let args = &spec.process.args;
+    let mounts = spec.mounts.iter().map(|mount| {
+        Tree::object(vec![
+            ("Type", Tree::text(mount.kind.to_string_lossy())),
+            ("Source", Tree::text(mount.source.to_string_lossy())),
+            (
+                "Destination",
+                Tree::text(mount.destination.to_string_lossy()),
+            ),
+            ("Options", Tree::texts(&mount.options)),
+        ])
+    });
+    let ports = home.fact("publish").lines().map(Tree::text).collect();
+    let log = home.path().join("log");
+    let created = Some(home.fact("created").to_owned());
+    let mut name = String::from("/");
+    let _ = write!(name, "{}", home.fact("name"));
+    Ok(Tree::object(vec![
+        ("Id", Tree::text(home.id().as_str())),
+        ("Created", Tree::text(date(created.as_ref()))),
+        (
+            "Path",
+            Tree::text(
+                args.first()
+                    .map_or_else(String::new, |word| word.to_string_lossy().into_owned()),
+            ),
+        ),
+        ("Args", Tree::texts(args.get(1..).unwrap_or_default())),
+        ("State", state(home, &now)),
+        ("Image", Tree::text(home.fact("image"))),
+        ("Name", Tree::text(name)),
+        ("LogPath", Tree::text(log.to_string_lossy())),
+        (
+            "ConfigPath",
+            Tree::text(home.path().join("config.json").to_string_lossy()),
+        ),
+        ("RootPath", Tree::text(spec.root.path.to_string_lossy())),
+        ("HostConfig", host_config(home, &spec)),
+        ("Mounts", Tree::List(mounts.collect())),
+        ("Config", config(home, &spec)),
+        (
+            "NetworkSettings",
+            Tree::object(vec![("Ports", Tree::List(ports))]),
+        ),
+    ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_name_fields() {
+        let tree = Tree::object(vec![
+            ("A", Tree::object(vec![("B", Tree::text("x\"y"))])),
+            ("N", Tree::word(7)),
+        ]);
+        let cases = [
+            ("plain", Some("plain")),
+            ("{{.A.B}}-{{ .N }}", Some("x\"y-7")),
+            ("{{json .A}}", Some("{\"B\":\"x\\\"y\"}")),
+            ("{{.C}}", None),
+            ("{{range .A}}", None),
+            ("{{.A", None),
+        ];
+        for (template, want) in cases {
+            assert_eq!(tree.fill(template).ok().as_deref(), want, "{template}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! container ps, top, port: which containers there are, and what is in them.
+
+use std::time::SystemTime;
+
+use argh::{ArgsInfo, FromArgs};
+use isobox::error::{Error, Result};
+use isobox::oci::home::Home;
+use isobox::oci::status::Status;
+
+use super::inspect::{Tree, labels};
+use super::kept::{Now, Shelf, at, date, short, shown};
+use crate::cli::raw::Raw;
+use crate::cli::table::{Column, Fit, Table};
+use crate::cli::{Exit, help};
+
+/// list containers that are kept
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "ps", example = "container ps -a")]
+pub(super) struct Ps {
+    /// also those that do not run
+    #[argh(switch, short = 'a')]
+    all: bool,
+    /// ids alone
+    #[argh(switch, short = 'q')]
+    quiet: bool,
+    /// the one that was made last
+    #[argh(switch, short = 'l')]
+    latest: bool,
+    /// only those of which this is so: id=, name=, status=, label=NAME[=VALUE], exited=STATUS
+    #[argh(option, arg_name = "what=value")]
+    filter: Vec<String>,
+    /// json, or a text with fields in it: {{{{.Names}}}}
+    #[argh(option, arg_name = "format")]
+    format: Option<String>,
+    /// whole ids and commands
+    #[argh(switch)]
+    no_trunc: bool,
+}
+
+/// list the processes of a container, as ps shows them
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "top")]
+pub(super) struct Top {
+    /// the container, and options of ps (-ef)
+    #[argh(positional, greedy)]
+    container: Vec<Raw>,
+}
+
+/// list the ports that lead to a container
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "port")]
+pub(super) struct Port {
+    /// the container
+    #[argh(positional)]
+    container: Raw,
+}
+
+/// One line.
+struct Row {
+    home: Home,
+    now: Now,
+}
+
+impl Row {
+    /// docker's word for what it is.
+    fn word(&self) -> &'static str {
+        match self.now {
+            Now::Created => "created",
+            Now::Live(Status::Paused, _) => "paused",
+            Now::Live(..) => "running",
+            Now::Exited(_) => "exited",
+        }
+    }
+
+    fn is(&self, filter: &str) -> Result<bool> {
+        let bad = || {
+            Error::new("unknown filter")
+                .on(filter)
+                .because("id=, name=, status=, label= and exited= are those there are")
+        };
+        let (what, value) = filter.split_once('=').ok_or_else(bad)?;
+        Ok(match what {
+            "id" => self.home.id().as_str().starts_with(value),
+            "name" => shown(&self.home).contains(value),
+            "status" => self.word() == value,
+            "exited" => matches!(self.now, Now::Exited(status) if status.to_string() == value),
+            "label" => {
+                let (name, wanted) = match value.split_once('=') {
+                    Some((name, wanted)) => (name, Some(wanted)),
+                    None => (value, None),
+                };
+                let fits =
+                    |(key, is): (&str, &str)| key == name && wanted.is_none_or(|one| one == is);
+                labels(&self.home).any(fits)
+            }
+            _ => return Err(bad()),
+        })
+    }
+
+    fn since(&self) -> String {
+        let end = self.home.end();
+        let ago = |key: &str| end.value(key).map_or_else(String::new, |text| ago(text));
+        match self.now {
+            Now::Created => "Created".into(),
+            Now::Live(Status::Paused, _) => format!("Up {} (Paused)", ago("started")),
+            Now::Live(..) => format!("Up {}", ago("started")),
+            Now::Exited(status) => {
+                let when = ago("finished");
+                let when = if when.is_empty() {
+                    when
+                } else {
+                    format!(" {when} ago")
+                };
+                format!("Exited ({status}){when}")
+            }
+        }
+    }
+
+    fn fields(&self, whole: bool) -> Vec<(&'static str, String)> {
+        let home = &self.home;
+        let id = if whole {
+            home.id().as_str()
+        } else {
+            short(home)
+        };
+        let mut command = home.fact("command").to_owned();
+        if !whole && command.chars().count() > 20 {
+            command = command.chars().take(19).chain(['…']).collect();
+        }
+        let marks: Vec<String> = labels(home)
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let created = home.fact("created").to_owned();
+        vec![
+            ("ID", id.into()),
+            ("Image", home.fact("image").into()),
+            ("Command", format!("\"{command}\"")),
+            ("RunningFor", format!("{} ago", ago(&created))),
+            ("Status", self.since()),
+            (
+                "Ports",
+                home.fact("publish").lines().collect::<Vec<_>>().join(", "),
+            ),
+            ("Names", shown(home).into()),
+            ("State", self.word().into()),
+            ("CreatedAt", date(Some(&created))),
+            ("Labels", marks.join(",")),
+        ]
+    }
+}
+
+/// How long ago, as docker words it.
+fn ago(nanoseconds: &str) -> String {
+    let then = at(nanoseconds).unwrap_or_else(SystemTime::now);
+    let seconds = then.elapsed().unwrap_or_default().as_secs();
+    let (count, unit) = match seconds {
+        0 => return "Less than a second".into(),
+        1..60 => (seconds, "second"),
+        60..120 => return "About a minute".into(),
+        120..3600 => (seconds / 60, "minute"),
+        3600..7200 => return "About an hour".into(),
+        7200..172_800 => (seconds / 3600, "hour"),
+        172_800..1_209_600 => (seconds / 86_400, "day"),
+        _ => (seconds / 604_800, "week"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+impl Ps {
+    pub(super) fn run(self) -> Result<Exit> {
+        let rows = self.rows()?;
+        if self.quiet {
+            let id = |row: &Row| match self.no_trunc {
+                true => format!("{}\n", row.home.id()),
+                false => format!("{}\n", short(&row.home)),
+            };
+            return help::print_all(&rows.iter().map(id).collect::<String>());
+        }
+        match self.format.as_deref() {
+            None | Some("table") => self.table(&rows).print(),
+            Some(format) => {
+                let mut out = String::new();
+                for row in &rows {
+                    let fields = row.fields(self.no_trunc).into_iter();
+                    let tree =
+                        Tree::object(fields.map(|(key, text)| (key, Tree::text(text))).collect());
+                    match format {
+                        "json" => tree.json(&mut out, None),
+                        template => out.push_str(&tree.fill(template)?),
+                    }
+                    out.push('\n');
+                }
+                help::print_all(&out)
+            }
+        }
+    }
+
+    /// Those that are wanted, the youngest first.
+    fn rows(&self) -> Result<Vec<Row>> {
+        let shelf = Shelf::ours();
+        let mut rows = Vec::new();
+        let asks = |what: &str| self.filter.iter().any(|filter| filter.starts_with(what));
+        let all = self.all || self.latest || asks("status=") || asks("exited=");
+        'homes: for home in shelf.homes.all()? {
+            // One that goes at this moment is not listed.
+            let Ok(now) = shelf.now(&home) else { continue };
+            if !all && !matches!(now, Now::Live(..)) {
+                continue;
+            }
+            let row = Row { home, now };
+            for filter in &self.filter {
+                if !row.is(filter)? {
+                    continue 'homes;
+                }
+            }
+            rows.push(row);
+        }
+        rows.sort_by_key(|row| std::cmp::Reverse(at(row.home.fact("created"))));
+        if self.latest {
+            rows.truncate(1);
+        }
+        Ok(rows)
+    }
+
+    fn table(&self, rows: &[Row]) -> Table {
+        let names = [
+            "CONTAINER ID",
+            "IMAGE",
+            "COMMAND",
+            "CREATED",
+            "STATUS",
+            "PORTS",
+            "NAMES",
+        ];
+        let mut table = columns("containers", &names);
+        for row in rows {
+            let fields = row.fields(self.no_trunc).into_iter();
+            table.add(
+                None,
+                fields
+                    .take(names.len())
+                    .map(|(_, text)| text.into())
+                    .collect(),
+            );
+        }
+        table
+    }
+}
+
+/// A list whose cells stand on the left.
+pub(super) fn columns(name: &'static str, names: &[&'static str]) -> Table {
+    let column = |name: &&'static str| Column {
+        name,
+        help: "",
+        width: 0,
+        number: false,
+        fit: Fit::Left,
+    };
+    Table::new(name, names.iter().map(column).collect())
+}
+
+impl Top {
+    pub(super) fn run(self) -> Result<Exit> {
+        let mut words = self.container.into_iter();
+        let none = || Error::new("no container given").status(125);
+        let word = words.next().ok_or_else(none)?;
+        let shelf = Shelf::ours();
+        let live = shelf.running(&shelf.find(&word)?)?;
+        let pids: Vec<i32> = live.processes()?.iter().map(|pid| pid.as_raw()).collect();
+        let options: Vec<String> = words
+            .map(|Raw(word)| word.to_string_lossy().into_owned())
+            .collect();
+        help::print_all(&crate::cli::processes::table(&pids, options)?)
+    }
+}
+
+impl Port {
+    pub(super) fn run(self) -> Result<Exit> {
+        let home = Shelf::ours().find(&self.container)?;
+        let mut out = String::new();
+        for line in home.fact("publish").lines() {
+            let (ports, protocol) = line.split_once('/').unwrap_or((line, "tcp"));
+            let (outside, inside) = ports.rsplit_once(':').unwrap_or((ports, ports));
+            let at = if outside.contains(':') {
+                ""
+            } else {
+                "0.0.0.0:"
+            };
+            out.push_str(&format!("{inside}/{protocol} -> {at}{outside}\n"));
+        }
+        help::print_all(&out)
+    }
+}
