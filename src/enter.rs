@@ -145,6 +145,24 @@ impl Target {
         Ok(all)
     }
 
+    /// Those of its namespaces that we are not in: the others need no joining, for which an ordinary user would lack the
+    /// privilege.
+    ///
+    /// # Errors
+    /// As [`Target::all_kinds`].
+    pub fn other_kinds(&self) -> Result<Vec<Kind>> {
+        let own = Process::own().doing_to("cannot open", "/proc/self")?;
+        let theirs = self.directory()?;
+        let mut all = self.all_kinds()?;
+        all.retain(
+            |kind| match (own.namespace(*kind), theirs.namespace(*kind)) {
+                (Ok(ours), Ok(its)) => ours != its,
+                _ => true,
+            },
+        );
+        Ok(all)
+    }
+
     /// Its child, where it has just one and its children are in another PID namespace than itself: then that
     /// child is process 1 of a namespace which this process made and never was in (`unshare --pid --fork`).
     pub fn first_of_its_namespace(&self) -> Option<Pid> {

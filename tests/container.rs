@@ -6,7 +6,7 @@
 mod attack;
 mod limits;
 mod script;
-mod terminal;
+pub mod terminal;
 
 use crate::kit::{Cmd, Sandbox};
 

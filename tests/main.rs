@@ -47,6 +47,8 @@ mod container;
 #[cfg(feature = "oci")]
 mod container_image;
 #[cfg(feature = "oci")]
+mod container_life;
+#[cfg(feature = "oci")]
 mod container_net;
 mod frame;
 #[cfg(feature = "image")]

@@ -160,6 +160,9 @@ impl Shelf {
         home.wait()?;
         #[cfg(feature = "net")]
         super::network::clear_leases()?;
+        if !home.fact("written").is_empty() || !home.fact("layers").is_empty() {
+            super::images::forget(&super::images::local()?, home.id().as_str())?;
+        }
         home.remove()
     }
 }

@@ -77,8 +77,8 @@ impl Homes {
             facts,
         };
         let written = home
-            .keep_spec(spec)
-            .and_then(|()| home.keep("facts.json", &home.facts));
+            .keep("facts.json", &home.facts)
+            .and_then(|()| home.keep_spec(spec));
         match written {
             Ok(()) => Ok(home),
             Err(error) => {
@@ -101,8 +101,9 @@ impl Homes {
             return Ok(None);
         };
         let path = self.path.join(id.as_str());
-        let facts = read(&kept, "facts.json")?;
-        Ok(facts.map(|facts| Home { kept, path, facts }))
+        // Whoever made it may have been killed before it wrote them down.
+        let facts = read(&kept, "facts.json")?.unwrap_or_default();
+        Ok(Some(Home { kept, path, facts }))
     }
 
     /// The names of all directories here.

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::{AccessFlags, Pid, access, geteuid};
 
 use super::spec::{Spec, VERSION};
 use super::state::{Config, Id, Kept, Own, Record, write_beside};
@@ -222,7 +222,7 @@ pub(super) fn may_make(confinement: &Confinement) -> bool {
     confinement.groups().all(|group| {
         let levels = group.levels();
         let there = levels.iter().rev().find(|level| level.exists());
-        there.is_some_and(|level| level.may_write("cgroup.procs"))
+        there.is_some_and(|level| access(&level.shown(), AccessFlags::W_OK).is_ok())
     })
 }
 

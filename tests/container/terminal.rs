@@ -19,7 +19,7 @@ use crate::kit::{ORDINARY, Sandbox};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A person at a terminal, who has typed a command line.
-struct Person {
+pub struct Person {
     keyboard: File,
     screen: OwnedFd,
     seen: String,
@@ -28,7 +28,7 @@ struct Person {
 
 impl Person {
     /// Runs `line` in a session whose terminal has 33 rows and 77 columns.
-    fn types(t: &Sandbox, user: Option<u32>, line: &str) -> Self {
+    pub fn types(t: &Sandbox, user: Option<u32>, line: &str) -> Self {
         let size = Winsize {
             ws_row: 33,
             ws_col: 77,
@@ -70,14 +70,14 @@ impl Person {
         }
     }
 
-    fn presses(&mut self, keys: &str) -> &mut Self {
+    pub fn presses(&mut self, keys: &str) -> &mut Self {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
         self
     }
 
     /// Waits until the screen has shown this, and forgets everything up to there.
     #[track_caller]
-    fn sees(&mut self, text: &str) -> &mut Self {
+    pub fn sees(&mut self, text: &str) -> &mut Self {
         let start = Instant::now();
         loop {
             if let Some(at) = self.seen.find(text) {
@@ -134,7 +134,7 @@ impl Person {
 
     /// The status of the line.
     #[track_caller]
-    fn leaves(mut self) -> i32 {
+    pub fn leaves(mut self) -> i32 {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

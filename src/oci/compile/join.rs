@@ -110,7 +110,7 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
 /// Into the groups and the namespaces.
 fn enter(plan: &mut Plan, target: Target, groups: Vec<Group>, making: &Making) -> Result<()> {
     let pid = target.pid();
-    let kinds = flags(&target.all_kinds()?);
+    let kinds = flags(&target.other_kinds()?);
     // What is for children alone, and what a process that shares memory may not join; an ordinary user gets the
     // privilege for it by joining the user namespace.
     let mut first = kinds & (CloneFlags::CLONE_NEWPID | CLONE_NEWTIME);
