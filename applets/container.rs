@@ -49,6 +49,7 @@ pub(crate) struct Args {
 
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, once")]
 enum Verb {
     Attach(logs::Attach),
     Exec(exec::Join),

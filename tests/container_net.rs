@@ -66,7 +66,7 @@ fn ports_are_published() {
     needs!(root, busybox, host("ip"), host("nft"));
     let t = lab();
     let line = run(r#"
-        container run --rootfs r --init --name web -p 8080:80 -p 127.0.0.1:81:80 httpd -f -p 80 -h / 2>/dev/null & web=$!; pids="$pids $!"
+        container run --rootfs r --init --hostname web -p 8080:80 -p 127.0.0.1:81:80 httpd -f -p 80 -h / 2>/dev/null & web=$!; pids="$pids $!"
         until fetch http://10.87.0.2/f >/dev/null 2>&1; do sleep 0.05; done
         nsenter -t $wan -n busybox wget -qO- http://203.0.113.2:8080/f
         nsenter -t $wan -n timeout 1 busybox wget -qO- http://203.0.113.2:81/f 2>/dev/null || echo 'not from outside'
@@ -143,7 +143,7 @@ fn what_a_killed_one_leaves_is_cleared_away() {
     needs!(root, busybox, host("ip"), host("nft"));
     let t = lab();
     let line = run(r#"
-        container run --rootfs r --name web -p 8080:80 sleep 50 2>/dev/null & web=$!
+        container run --rootfs r --hostname web -p 8080:80 sleep 50 2>/dev/null & web=$!
         until nat list | grep -q 8080; do sleep 0.05; done; kill -9 $web; wait $web 2>/dev/null
         ls /run/isobox/network; cat /proc/sys/net/ipv4/ip_forward
         container run --rootfs r --network bridge true 2>&1 | grep cleared; left

@@ -13,7 +13,7 @@ use isobox::oci::{Capabilities, Spec, User};
 use isobox::plan::{Outcome, Quiet};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, geteuid};
 
 use super::kept::Shelf;
 use super::values::{absolute_inside, env_file, set_variable};
@@ -125,6 +125,10 @@ impl Join {
         process.args = args;
         process.terminal = self.tty && !self.detach;
         process.console_size = None;
+        if !geteuid().is_root() {
+            // It hides while it goes in, and what hides may not write there.
+            process.oom_score_adj = None;
+        }
         if let Some(Raw(dir)) = &self.workdir {
             process.cwd = absolute_inside("working directory", dir)?;
         }

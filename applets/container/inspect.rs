@@ -43,8 +43,12 @@ impl Tree {
         Self::Text(text.into())
     }
 
-    pub(super) fn word(word: impl ToString) -> Self {
-        Self::Word(word.to_string())
+    pub(super) fn word(word: impl Into<i64>) -> Self {
+        Self::Word(word.into().to_string())
+    }
+
+    fn is(this: bool) -> Self {
+        Self::Word(if this { "true" } else { "false" }.into())
     }
 
     pub(super) fn object(fields: Vec<(&str, Self)>) -> Self {
@@ -176,7 +180,6 @@ impl Inspect {
 
 fn state(home: &Home, now: &Now) -> Tree {
     let end = home.end();
-    let is = |this: bool| Tree::word(this);
     let (word, status, pid) = match now {
         Now::Created => ("created", 0, 0),
         Now::Live(Status::Paused, pid) => ("paused", 0, *pid),
@@ -186,9 +189,9 @@ fn state(home: &Home, now: &Now) -> Tree {
     let error = end.value("error").cloned().unwrap_or_default();
     Tree::object(vec![
         ("Status", Tree::text(word)),
-        ("Running", is(pid > 0)),
-        ("Paused", is(word == "paused")),
-        ("OOMKilled", is(end.value("oom").is_some())),
+        ("Running", Tree::is(pid > 0)),
+        ("Paused", Tree::is(word == "paused")),
+        ("OOMKilled", Tree::is(end.value("oom").is_some())),
         ("Pid", Tree::word(pid)),
         ("ExitCode", Tree::word(status)),
         ("Error", Tree::text(error)),
@@ -202,8 +205,8 @@ fn host_config(home: &Home, spec: &Spec) -> Tree {
     let memory = spec.linux.resources.memory.limit.unwrap_or(0);
     Tree::object(vec![
         ("NetworkMode", Tree::text(network.unwrap_or("private"))),
-        ("AutoRemove", Tree::word(!home.fact("rm").is_empty())),
-        ("ReadonlyRootfs", Tree::word(spec.root.readonly)),
+        ("AutoRemove", Tree::is(!home.fact("rm").is_empty())),
+        ("ReadonlyRootfs", Tree::is(spec.root.readonly)),
         ("Memory", Tree::word(memory)),
         ("MaskedPaths", Tree::texts(&spec.linux.masked_paths)),
         ("ReadonlyPaths", Tree::texts(&spec.linux.readonly_paths)),
@@ -233,8 +236,8 @@ fn config(home: &Home, spec: &Spec) -> Tree {
     Tree::object(vec![
         ("Hostname", Tree::text(spec.hostname.to_string_lossy())),
         ("User", Tree::text(user)),
-        ("Tty", Tree::word(process.terminal)),
-        ("OpenStdin", Tree::word(!home.fact("input").is_empty())),
+        ("Tty", Tree::is(process.terminal)),
+        ("OpenStdin", Tree::is(!home.fact("input").is_empty())),
         ("Env", Tree::texts(&process.env)),
         ("Cmd", Tree::texts(&process.args)),
         ("Image", Tree::text(home.fact("image"))),
@@ -313,10 +316,11 @@ mod tests {
         let tree = Tree::object(vec![
             ("A", Tree::object(vec![("B", Tree::text("x\"y"))])),
             ("N", Tree::word(7)),
+            ("Y", Tree::is(true)),
         ]);
         let cases = [
             ("plain", Some("plain")),
-            ("{{.A.B}}-{{ .N }}", Some("x\"y-7")),
+            ("{{.A.B}}-{{ .N }}{{.Y}}", Some("x\"y-7true")),
             ("{{json .A}}", Some("{\"B\":\"x\\\"y\"}")),
             ("{{.C}}", None),
             ("{{range .A}}", None),

@@ -145,7 +145,7 @@ impl Shelf {
         let known = ["status", "started"].map(|key| end.value(key));
         Ok(match known {
             [None, None] => Now::Created,
-            [status, _] => Now::Exited(status.and_then(|status| decimal(status)).unwrap_or(255)),
+            [status, _] => Now::Exited(status.map(String::as_str).and_then(decimal).unwrap_or(255)),
         })
     }
 
@@ -160,11 +160,16 @@ impl Shelf {
         home.wait()?;
         #[cfg(feature = "net")]
         super::network::clear_leases()?;
-        if !home.fact("written").is_empty() || !home.fact("layers").is_empty() {
-            super::images::forget(&super::images::local()?, home.id().as_str())?;
-        }
-        home.remove()
+        forget(home)
     }
+}
+
+/// Takes away what lives on of a container of which nothing lives.
+pub(super) fn forget(home: &Home) -> Result<()> {
+    if !home.fact("of-image").is_empty() {
+        super::images::forget(&super::images::local()?, home.id().as_str())?;
+    }
+    home.remove()
 }
 
 /// Its name for people.

@@ -11,7 +11,7 @@ use isobox::decimal::decimal;
 use isobox::error::{Doing, Error, Result};
 use isobox::oci::attach::{Look, Seen, await_start, look_in};
 use isobox::oci::home::{Home, note_root, now};
-use isobox::oci::lifecycle::New;
+use isobox::oci::lifecycle::{New, Refusal};
 use isobox::oci::making::Making;
 use isobox::oci::monitor::{self, Duty, Input};
 use isobox::oci::spec::Map;
@@ -28,7 +28,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
 use nix::unistd::{chdir, dup2_stdin, dup2_stdout, execveat, geteuid, setsid};
 
-use super::kept::{Shelf, at_least_one, each, new_id, new_name, own_words, shown};
+use super::images;
+use super::kept::{self, Shelf, at_least_one, each, new_id, new_name, own_words, shown};
 use super::network;
 use super::run::Run;
 use super::values::check_name;
@@ -116,12 +117,22 @@ pub(super) fn watch(
 }
 
 /// Makes the home of a container, and prints nothing.
-pub(super) fn create(mut run: Run, shelf: &Shelf) -> Result<Home> {
+pub(super) fn create(run: Run, shelf: &Shelf) -> Result<Home> {
+    let id = new_id()?;
+    let of_image = run.rootfs.is_none();
+    make(run, shelf, &id).inspect_err(|_| {
+        if let Some(local) = of_image.then(images::local).and_then(Result::ok) {
+            // What stays is removed by gc.
+            let _ = images::forget(&local, id.as_str());
+        }
+    })
+}
+
+fn make(mut run: Run, shelf: &Shelf, id: &Id) -> Result<Home> {
     let named = run.name.as_ref().map(|Raw(name)| name.clone());
     if let Some(name) = &named {
         check_name(name)?;
     }
-    let id = new_id()?;
     if let Some(Raw(path)) = &run.cidfile
         && Path::new(path).exists()
     {
@@ -135,7 +146,7 @@ pub(super) fn create(mut run: Run, shelf: &Shelf) -> Result<Home> {
     }
     let replace = run.replace;
     let cidfile = run.cidfile.take();
-    let (mut facts, spec) = facts_and_spec(run, &id)?;
+    let (mut facts, spec) = facts_and_spec(run, id)?;
     let _names = shelf.homes.names()?;
     let name = match named {
         Some(name) => name.to_string_lossy().into_owned(),
@@ -152,7 +163,7 @@ pub(super) fn create(mut run: Run, shelf: &Shelf) -> Result<Home> {
         shelf.remove(&other)?;
     }
     facts.put("name", name);
-    let home = shelf.homes.make(&id, facts, &spec)?;
+    let home = shelf.homes.make(id, facts, &spec)?;
     if let Some(Raw(path)) = cidfile {
         let written = std::fs::write(&path, id.as_str()).doing_to("cannot write", &path);
         if let Err(error) = written {
@@ -177,6 +188,9 @@ fn facts_and_spec(mut run: Run, id: &Id) -> Result<(Map<String>, Spec)> {
         .as_ref()
         .map(|Raw(dir)| dir.to_string_lossy().into_owned());
     let called = image.as_ref().map(|image| image.name.clone());
+    if image.is_some() {
+        facts.put("of-image", "yes".into());
+    }
     facts.put("image", called.or(root).unwrap_or_default());
     let mut put = |key: &str, value: &str| {
         if !value.is_empty() {
@@ -314,11 +328,15 @@ fn attend(id: &OsStr, watched: bool, starter: OwnedFd) -> Result<()> {
     let lock = home.occupy()?.ok_or_else(busy)?;
     // A monitor that was killed has left it.
     if let Some(left) = shelf.live(&home)? {
-        left.delete(true).map_err(|refusal| refusal.into_error())?;
+        left.delete(true).map_err(Refusal::into_error)?;
     }
     let mut spec = home.spec()?;
-    let additions =
-        network::Asked::of_words(&home.facts, super::kept::short(&home))?.apply(&mut spec)?;
+    // As long as it runs nobody takes its image away.
+    let _held = match home.fact("of-image") {
+        "" => None,
+        _ => Some(images::local()?.hold(&spec.root.layers)?),
+    };
+    let additions = network::Asked::of_words(&home.facts, kept::short(&home))?.apply(&mut spec)?;
     let first = spec.process.args.first().and_then(|word| word.to_str());
     let own_binary = first.is_some_and(|name| crate::table::find(name).is_some());
     let new = New {
@@ -341,6 +359,7 @@ fn attend(id: &OsStr, watched: bool, starter: OwnedFd) -> Result<()> {
             ..Setting::default()
         },
     };
+    let forget: &dyn Fn() -> Result<()> = &|| kept::forget(&home);
     let duty = Duty {
         lock,
         starter,
@@ -351,6 +370,7 @@ fn attend(id: &OsStr, watched: bool, starter: OwnedFd) -> Result<()> {
             _ => Input::Open,
         },
         log: decimal(home.fact("log")).unwrap_or(0),
+        forget: Some(forget).filter(|_| !home.fact("rm").is_empty()),
     };
     monitor::run(&home, new, duty, &Quiet)
 }

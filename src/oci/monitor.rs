@@ -52,8 +52,7 @@ use crate::sys::{owned_from_message, terminal};
 pub const LONGEST: usize = 4096;
 
 /// What a monitor is told besides the container.
-#[derive(Debug)]
-pub struct Duty {
+pub struct Duty<'a> {
     /// That it is us who run the container.
     pub lock: Flock<OwnedFd>,
     /// The line to who started it.
@@ -64,6 +63,8 @@ pub struct Duty {
     pub input: Input,
     /// How long a file of the log may get; 0 for none.
     pub log: u64,
+    /// Takes its home away when it has ended, where that is wanted.
+    pub forget: Option<&'a dyn Fn() -> Result<()>>,
 }
 
 /// Whether the program has an input.
@@ -110,13 +111,14 @@ struct Monitor {
 ///
 /// # Errors
 /// Where it cannot be watched; what the container does not start for is none.
-pub fn run(home: &Home, new: New<'_>, duty: Duty, observer: &dyn Observer) -> Result<()> {
+pub fn run(home: &Home, new: New<'_>, duty: Duty<'_>, observer: &dyn Observer) -> Result<()> {
     let Duty {
         lock,
         starter,
         watched,
         input,
         log,
+        forget,
     } = duty;
     let starter = [Watcher {
         line: starter,
@@ -155,7 +157,11 @@ pub fn run(home: &Home, new: New<'_>, duty: Duty, observer: &dyn Observer) -> Re
         }
         Ok(())
     });
-    monitor.record(home, end, outcome)?;
+    let end = monitor.note_end(end, outcome);
+    match forget {
+        Some(forget) => forget()?,
+        None => home.keep_end(&end)?,
+    }
     drop(lock);
     monitor.farewell();
     Ok(())
@@ -397,13 +403,8 @@ impl Monitor {
         }
     }
 
-    /// Writes down how it ended, and has that told.
-    fn record(
-        &mut self,
-        home: &Home,
-        mut end: Map<String>,
-        outcome: Answer<Outcome>,
-    ) -> Result<()> {
+    /// How it ended, as is written down and told.
+    fn note_end(&mut self, mut end: Map<String>, outcome: Answer<Outcome>) -> Map<String> {
         let message = match outcome {
             Ok(outcome) => {
                 let status = match outcome {
@@ -424,10 +425,7 @@ impl Monitor {
         for one in &mut self.watchers {
             one.queue.push_back(message.clone());
         }
-        match home.fact("rm").is_empty() {
-            true => home.keep_end(&end),
-            false => home.remove(),
-        }
+        end
     }
 
     /// Tells what is to be told still. Those who stop taking keep nobody but us waiting.
