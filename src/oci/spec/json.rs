@@ -280,7 +280,7 @@ impl Map<String> {
     /// # Errors
     /// As [`super::Spec::parse`].
     pub fn parse(text: &[u8], file: &str) -> Result<Self> {
-        read::<Item<Self>>(text, file).map(|item| item.0)
+        read(text, file)
     }
 
     /// Writes it down.
@@ -288,7 +288,7 @@ impl Map<String> {
     /// # Errors
     /// None that a text has.
     pub fn to_json(&self) -> Result<String> {
-        write(&Shown(self))
+        write(self)
     }
 }
 
