@@ -95,7 +95,7 @@ fn ipv6_and_ranges() {
         nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
         container run --rootfs r --network bridge sleep 50 2>/dev/null & first=$!; pids="$pids $!"
         until [ -e /proc/sys/net/ipv6/conf/isobox0 ]; do sleep 0.02; done; cat /proc/sys/net/ipv6/conf/isobox0/disable_ipv6
-        container run --rootfs r --name web --init --ip6 auto --hostname box -p 8000-8002:80-82 -p '[2001:db8::2]:9:81' sh -c '
+        container run --rootfs r --init --ip6 auto --hostname box -p 8000-8002:80-82 -p '[2001:db8::2]:9:81' sh -c '
             ip -o -6 addr show eth0 | grep -o "fd87.*/64"; ip -6 route | grep default; grep box /etc/hosts
             wget -qO- http://[2001:db8::1]/f; httpd -p 80 -h /; httpd -p 82 -h /; httpd -f -p 81 -h /' 2>/dev/null >said & web=$!; pids="$pids $!"
         until fetch http://10.87.0.3:81/f >/dev/null 2>&1; do sleep 0.05; done; cat said; nat list | grep -c published
@@ -124,7 +124,8 @@ fn a_script_says_a_bridge() {
         nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
         look='ip -o addr show eth0 | sed "s/[0-9]*: //; s/inet6 fe80.*//"; ip route; cat /etc/hosts /etc/resolv.conf /proc/sys/net/ipv4/ping_group_range
             wget -qO- http://203.0.113.1/f; exit 7'
-        set -- --rootfs r --hostname box --name web --ip6 auto --dns 203.0.113.1 -p 8080:80
+        export ISOBOX_ROOT=$PWD/kept
+        set -- --rm --rootfs r --hostname box --name web --ip6 auto --dns 203.0.113.1 -p 8080:80
         container run "$@" sh -c "$look" >one 2>/dev/null; echo $?
         container run --script "$@" sh -c "$look" >script; left; sh ./script >two 2>/dev/null; echo $?; cmp one two && grep page two
         left; ls /run/netns; ip netns add web; sh ./script; echo $?; ip netns del web
