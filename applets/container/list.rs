@@ -6,6 +6,7 @@ use argh::{ArgsInfo, FromArgs};
 use isobox::error::{Error, Result};
 use isobox::oci::home::Home;
 use isobox::oci::status::Status;
+use isobox::order;
 
 use super::inspect::{Tree, labels};
 use super::kept::{Now, Shelf, at, date, short, shown};
@@ -215,7 +216,9 @@ impl Ps {
             }
             rows.push(row);
         }
-        rows.sort_by_key(|row| std::cmp::Reverse(at(row.home.fact("created"))));
+        order::sort_by_key(&mut rows, |row| {
+            std::cmp::Reverse(at(row.home.fact("created")))
+        });
         if self.latest {
             rows.truncate(1);
         }
