@@ -51,7 +51,7 @@ impl Show<'_> {
     pub(super) fn neighbour(&mut self, neighbour: &Neighbour<'_>, with_link: bool) {
         let all = neighbour.attributes;
         if self.options.brief {
-            return self.brief_neighbour(neighbour);
+            return self.brief_neighbour(neighbour, with_link);
         }
         if let Some(address) = all.get(nda::DST) {
             let color = color_of(neighbour.family);
@@ -98,16 +98,25 @@ impl Show<'_> {
     }
 
     /// A neighbour as three columns.
-    fn brief_neighbour(&mut self, neighbour: &Neighbour<'_>) {
+    fn brief_neighbour(&mut self, neighbour: &Neighbour<'_>, with_link: bool) {
         let all = neighbour.attributes;
-        let name = self.links.name(neighbour.index);
+        let name = match with_link {
+            true => self.links.name(neighbour.index),
+            false => String::new(),
+        };
         let address = names::ip(all.get(nda::DST).unwrap_or_default());
         let hardware = all
             .get(nda::LLADDR)
             .map(|value| names::link_address(value, 1));
         let columns = [
             (color_of(neighbour.family), "dst", "{} ", address, 39),
-            (Color::Name, "dev", "{} ", name, 16),
+            (
+                Color::Name,
+                "dev",
+                "{} ",
+                name,
+                if with_link { 16 } else { 0 },
+            ),
             (Color::Mac, "lladdr", "{}", hardware.unwrap_or_default(), 0),
         ];
         for (color, key, frame, value, width) in columns {
