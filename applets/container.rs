@@ -1,7 +1,13 @@
 //! container: run programs in containers, and look after those that are kept.
 
+#[path = "container/commit.rs"]
+mod commit;
 #[path = "container/control.rs"]
 mod control;
+#[path = "container/copy.rs"]
+mod copy;
+#[path = "container/edit.rs"]
+mod edit;
 #[path = "container/exec.rs"]
 mod exec;
 #[path = "container/images.rs"]
@@ -20,6 +26,8 @@ mod network;
 mod run;
 #[path = "container/start.rs"]
 mod start;
+#[path = "container/stock.rs"]
+mod stock;
 #[path = "container/values.rs"]
 mod values;
 
@@ -52,7 +60,12 @@ pub(crate) struct Args {
 #[allow(clippy::large_enum_variant, reason = "there is one, once")]
 enum Verb {
     Attach(logs::Attach),
+    Commit(commit::Commit),
+    Cp(copy::Copy),
+    Edit(edit::Edit),
     Exec(exec::Join),
+    Gc(stock::Gc),
+    Images(stock::Images),
     Inspect(inspect::Inspect),
     Kill(control::Kill),
     Logs(logs::Logs),
@@ -62,6 +75,7 @@ enum Verb {
     Rename(control::Rename),
     Restart(control::Restart),
     Rm(control::Rm),
+    Rmi(stock::Rmi),
     Run(run::Run),
     Start(start::Start),
     Stop(control::Stop),
@@ -79,6 +93,15 @@ impl Applet for Args {
         {
             return start::monitor(id, !watched.is_empty());
         }
+        if let [word, words @ ..] = args
+            && (word == copy::OUT || word == copy::IN)
+        {
+            let words: Vec<String> = words
+                .iter()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect();
+            return copy::other_end(&word.to_string_lossy(), &words);
+        }
         let mut args = args.to_vec();
         // docker's other names for it.
         if let Some(verb) = args
@@ -90,6 +113,14 @@ impl Applet for Args {
         if let Some(verb) = args.first_mut().filter(|verb| *verb == "create") {
             *verb = "run".into();
             args.insert(1, "--no-start".into());
+        }
+        if let Some(verb) = args.first_mut().filter(|verb| *verb == "spec") {
+            *verb = "run".into();
+            args.insert(1, "--spec".into());
+            // Nothing said is the default, which runc writes down.
+            if let (2, Some(runc)) = (args.len(), crate::table::find("runc")) {
+                return (runc.run)(runc, &["spec".into()]);
+            }
         }
         match parse::<Self>(entry, &args).map_err(|text| usage(entry, &text))? {
             Asked::Help(verb) => help::print(entry, verb),
@@ -109,6 +140,12 @@ impl Applet for Args {
         match self.verb {
             Verb::Run(run) => run.run().map_err(|error| error.or_status(OURS)),
             Verb::Attach(attach) => attach.run(),
+            Verb::Commit(commit) => commit.run(),
+            Verb::Cp(copy) => copy.run(),
+            Verb::Edit(edit) => edit.run(),
+            Verb::Gc(gc) => gc.run(),
+            Verb::Images(images) => images.run(),
+            Verb::Rmi(images) => images.run(),
             Verb::Exec(exec) => exec.run(),
             Verb::Inspect(inspect) => inspect.run(),
             Verb::Kill(kill) => kill.run(),

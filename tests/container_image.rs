@@ -226,3 +226,233 @@ fn an_interrupted_unpacking_is_taken_up_again() {
         as_root(&t, &line).run().ok().out_has("hello\n");
     }
 }
+
+/// README's headline, with an image of a registry of ours.
+#[test]
+fn the_headline_works() {
+    needs!(
+        root,
+        busybox,
+        controller("memory"),
+        host("docker-registry"),
+        host("skopeo"),
+        host("umoci")
+    );
+    let t = Sandbox::new("cimage");
+    let registry = registry(&t);
+    // A short name means this registry here.
+    t.write(
+        "root/.config/containers/registries.conf",
+        &format!("unqualified-search-registries = [\"{}\"]\n", registry.at),
+    );
+    as_root(
+        &t,
+        "container run --memory 100M --entrypoint sh lab/box:1 -c 'cat /d/e/y'",
+    )
+    .run()
+    .ok()
+    .out("two\n");
+    drop(registry);
+    as_root(&t, "container run --memory 100M --entrypoint cat lab/box:1 /d/e/y; container images --format '{{.Repository}}:{{.Tag}}'")
+        .run()
+        .ok()
+        .out_has("two\n127.0.0.1:")
+        .err("");
+}
+
+/// A container that is kept: what it writes, images of it, and who may remove what.
+#[test]
+fn what_a_container_writes_becomes_an_image() {
+    needs_images!();
+    let t = Sandbox::new("cimage");
+    let registry = registry(&t);
+    let image = format!("{}/lab/box:1", registry.at);
+    let line = format!(
+        r#"I={image}
+        container run -q -d --name one --entrypoint sleep $I 1000 >/dev/null
+        container rmi $I; echo $?
+        container inspect -f '{{{{.Config.Labels}}}}' one; container ps --filter label=one=two -q | wc -l
+        container exec one sh -c 'rm /d/e/y; echo new >/added; rm -r /old; mkdir /old; echo again >/old/o; chmod 751 /closed; ln /added /same'
+        container commit -q -c 'ENTRYPOINT ["sh","-c"]' -c 'CMD ["cat /added; echo $A$X"]' -c 'ENV X=y' one lab:2; echo $?
+        container run --pull never lab:2
+        container run lab:2 'ls /d/e /old; stat -c "%a" /closed; stat -c %h /same; ls -a / | grep .wh'
+        container stop -t 0 one; container start one; container exec one cat /added
+        container images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' | sort | sed 's/.*lab.box/box/'
+        pull -q --offline lab:2 -o lab.tar && mkrootfs -q -i lab.tar tree && ls tree/old tree/d/e; rm -rf lab.tar; mkrootfs --rm tree
+        container rm -f one; container rmi $I lab:2 | grep -c Untagged; container rmi $I; echo $?
+        container images -q; find $ISOBOX_ROOT/layers $ISOBOX_ROOT/written $ISOBOX_ROOT/blobs -mindepth 1 ! -name 'sha*'; rm -rf .cache"#
+    );
+    for run in both(&t, &line) {
+        let ran = run.run();
+        ran.out("1\n{\"one\":\"two\"}\n1\n0\nnew\nby\n/d/e:\n\n/old:\no\n751\n2\none\none\nnew\nbox:1\nlab:2\ntree/d/e:\n\ntree/old:\no\none\n2\n1\n")
+            .err_has("is made of it")
+            .err_has("no such image");
+    }
+}
+
+/// Both directions, whatever is there, while it runs and after.
+#[test]
+fn files_are_copied_both_ways() {
+    needs_images!();
+    let t = Sandbox::new("cimage");
+    let registry = registry(&t);
+    let image = format!("{}/lab/box:1", registry.at);
+    let line = format!(
+        r#"mkdir -p $HOME/x; cd $HOME/x; echo hello >f; mkdir -p dd/sub; echo x >dd/sub/x; ln -s f l
+        container run -q -d --name one --entrypoint sleep {image} 1000 >/dev/null
+        for state in running stopped; do
+            container cp f one:/tmp/$state && container cp f one:/d && container cp l one:/tmp/l && container cp -L l one:/tmp/m
+            container cp dd one:/tmp && container cp dd/. one:/tmp/dd2 && tar c f | container cp - one:/srv
+            container cp one:/tmp/$state - | tar xO; container cp one:/d/f got && cat got; container cp one:/tmp/dd . && cat dd/sub/x
+            container cp one:/tmp/dd2/. into && ls into; container cp one:/tmp/m - | tar tv | cut -c1,11-15; container cp one:/lib/b . && cat b
+            container cp one:/tmp/l - | tar tv | grep -c 'l -> f'
+            for bad in 'f one:/no/x' 'f one:/no/' 'one:/no x' 'dd one:/etc/passwd' 'f f' 'one:/d one:/e' 'f gone:/x'; do
+                container cp $bad 2>/dev/null; echo -n "$? "
+            done; echo
+            container stop -t 0 one >/dev/null; rm -rf got into b
+        done
+        container start one >/dev/null; container exec one sh -c 'cat /tmp/stopped; stat -c "%a %u %s" /tmp/stopped; find /tmp -type f | wc -l'
+        container rm -f one"#
+    );
+    for run in both(&t, &line) {
+        let ran = run.run();
+        let out = &ran.stdout;
+        assert_eq!(out.matches("hello\nhello\nx\nsub\n").count(), 2, "{ran}");
+        assert_eq!(out.matches("1 1 1 1 125 1 1 \n").count(), 2, "{ran}");
+        assert!(out.contains("\nbase\n1\n"), "{ran}");
+        assert!(out.ends_with("hello\n644 0 6\n5\none\n"), "{ran}");
+    }
+}
+
+/// T-FS-15: whatever links a container has, and swaps while something is copied, nothing of the host is read or written.
+#[test]
+fn a_hostile_container_gains_nothing_from_copies() {
+    needs_images!();
+    let t = Sandbox::new("cimage");
+    let registry = registry(&t);
+    let image = format!("{}/lab/box:1", registry.at);
+    t.run("mkdir canary out; echo sings >canary/file; chmod 777 canary out")
+        .ok();
+    let canary = t.work().join("canary").display().to_string();
+    // A program of the container that swaps a directory and a link to the host's path, as fast as it can.
+    let swapper = format!(
+        "mkdir -p /a/real; echo inside >/a/real/file; ln -s {canary} /a/link; ln -s ../../../../../../../..{canary} /up; ln -s /proc/self/root{canary} /magic; ln -s / /slash
+         while :; do mv /a/real /a/x; mv /a/link /a/real; mv /a/real /a/link; mv /a/x /a/real; done"
+    );
+    let line = format!(
+        r#"echo bad >evil; container run -q -d --name one --entrypoint sh {image} -c '{swapper}' >/dev/null
+        until container exec one test -e /slash; do sleep 0.05; done
+        for link in up magic slash{canary} a/link; do
+            container cp evil one:/$link/file; container cp one:/$link/file got; cat got; rm -f got
+        done 2>/dev/null
+        for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+            container cp evil one:/a/real/file; container cp one:/a/real/file got; grep -s sings got; container cp one:/a got-a; grep -rs sings got-a; rm -rf got got-a
+        done 2>/dev/null
+        container rm -f one >/dev/null; cat {canary}/file; ls {canary}"#
+    );
+    as_root(&t, &line).run().ok().out("sings\nfile\n");
+    t.user()
+        .cmd(&line)
+        .env("HOME", t.work().join("user"))
+        .env("ISOBOX_ROOT", t.work().join("user/box"))
+        .run()
+        .ok();
+    t.run(&format!("cat {canary}/file; ls {canary}"))
+        .ok()
+        .out("sings\nfile\n");
+    // A link that an earlier copy has brought does not lead a later one away.
+    let line = format!(
+        r#"container run -q -d --name two --entrypoint sh {image} -c 'mkdir /t; ln -s {canary} /t/a; sleep 1000' >/dev/null
+        until container exec two test -L /t/a; do sleep 0.05; done
+        container cp two:/t out; readlink out/t/a
+        container exec two sh -c 'rm /t/a; mkdir /t/a; echo bad >/t/a/file'
+        container cp two:/t out; echo $?; container rm -f two >/dev/null; cat {canary}/file"#
+    );
+    as_root(&t, &line)
+        .run()
+        .out(&format!("{canary}\n1\nsings\n"))
+        .err_has("cannot replace");
+}
+
+/// Killed at any point, what is left is found and taken away, and what is in use is not.
+#[test]
+fn what_a_crash_leaves_is_collected() {
+    needs_images!();
+    let t = Sandbox::new("cimage");
+    let registry = registry(&t);
+    let image = format!("{}/lab/box:1", registry.at);
+    let left = "find $ISOBOX_ROOT/written $ISOBOX_ROOT/containers $ISOBOX_ROOT/run $ISOBOX_ROOT/layers $ISOBOX_ROOT/partial -mindepth 1 -maxdepth 1 2>/dev/null | wc -l";
+    as_root(
+        &t,
+        &format!("container run -q --name keep {image}; container gc 2>&1"),
+    )
+    .run()
+    .ok()
+    .out("hello\nremoved: what was left of 0 containers, 0 layers, 0 blobs\n");
+    for (call, when) in [
+        ("renameat", 2),
+        ("renameat", 4),
+        ("mkdirat", 2),
+        ("socketpair", 1),
+        ("fsync", 2),
+        ("unlinkat", 3),
+    ] {
+        let line = format!(
+            "strace -qq -o /dev/null -e trace={call} -e inject={call}:signal=KILL:when={when} container run -d --entrypoint sleep {image} 1000 >/dev/null 2>&1
+             sleep 0.2; container ps -aq | grep -v $(container ps -aq --filter name=keep) | xargs -r container rm -f >/dev/null
+             container gc 2>/dev/null; echo $?; {left}"
+        );
+        as_root(&t, &line).run().ok().out("0\n5\n");
+    }
+    // Half a layer, half a copy, and a layer that no image has.
+    let line = format!(
+        "cd $ISOBOX_ROOT; mkdir -p layers/.{hex}.incomplete/x layers/{hex}/x written/gone/upper; cd; container gc; {left}
+         container rm keep; container rmi {image} >/dev/null; {left}",
+        hex = "ab".repeat(32)
+    );
+    as_root(&t, &line)
+        .run()
+        .ok()
+        .out("5\nkeep\n0\n")
+        .err("removed: what was left of 1 containers, 2 layers, 0 blobs\n");
+    // Who is run without being kept holds his layers.
+    let line = format!(
+        "container run -q --entrypoint sh {image} -c 'sleep 0.7; cat /d/e/y' & sleep 0.3; container rmi {image}; container rmi -f {image} >/dev/null; container gc; wait; {left}; container gc 2>/dev/null; {left}"
+    );
+    as_root(&t, &line)
+        .run()
+        .ok()
+        .out("two\n3\n0\n")
+        .err_has("a container that runs is made of it");
+}
+
+/// config.json from the shell.
+#[test]
+fn a_config_is_printed_and_edited() {
+    needs!(root, busybox);
+    let t = Sandbox::new("cimage");
+    t.root("r");
+    t.run("container spec --rootfs r --memory 64M -e A=b -w /tmp sh -c 'echo $A; pwd' >config.json; jq -r '.process.args[0], .linux.resources.memory.limit' config.json")
+        .ok()
+        .out("sh\n67108864\n");
+    t.run("container run -b . | head -1; container edit process.env+=A2=c 'mounts[destination=/new].type=tmpfs' 'mounts[destination=/new].source=tmpfs' hostname=box annotations.x=text linux.resources-; container run -b . | head -1")
+        .status(0)
+        .out("b\nb\n");
+    t.run("container edit --args '[\"sh\",\"-c\",\"echo $A$A2; hostname; mount | grep -c /new\"]' -e A=z --pids 20 --cpus 1.5 annotations- && container run -b .; jq -c '.linux.resources.pids, .linux.resources.cpu' config.json")
+        .ok()
+        .out("zc\nbox\n1\n{\"limit\":20}\n{\"period\":100000,\"quota\":150000}\n");
+    t.run("cp config.json before; for bad in process.args=5 nonsense hostname.x=1 ociVersion=9; do container edit $bad; echo $?; done; cmp before config.json; container edit nowhere x=1")
+        .status(1)
+        .out("1\n1\n1\n1\n")
+        .err_has("left as it was")
+        .err_has("no such bundle");
+    t.tool("ed1", "#!/bin/sh\nsed -i 's/\"box\"/\"changed\"/' \"$1\"\n");
+    t.cmd("container edit; jq -r .hostname config.json; ls -A | grep -c '^.config'")
+        .env("EDITOR", "ed1")
+        .run()
+        .out("changed\n0\n");
+    // runc's own, and the words of the acceptance list (line 505).
+    t.run("rm config.json; container spec; container edit --args 'sleep 300' --terminal=false --net /run/netns/blue --memory 50M --caps none --seccomp-errno mount,socket; jq -c '[.process.args, .process.terminal, .linux.resources.memory.limit, .process.capabilities.bounding, .linux.seccomp.syscalls[0].names, (.linux.namespaces[] | select(.type==\"network\").path)]' config.json")
+        .ok()
+        .out("[[\"sleep\",\"300\"],false,52428800,[],[\"mount\",\"socket\"],\"/run/netns/blue\"]\n");
+}

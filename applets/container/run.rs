@@ -201,6 +201,9 @@ pub(super) struct Run {
     /// its IPv6 address in the network of the bridge; auto: one that is free
     #[argh(option, arg_name = "address|auto")]
     ip6: Option<Said<network::Ip6>>,
+    /// print the config.json of the container, and do nothing
+    #[argh(switch)]
+    spec: bool,
     /// print a shell script that runs the same container, and do nothing
     #[argh(switch)]
     script: bool,
@@ -218,6 +221,9 @@ impl Run {
                 .on(policy)
                 .because("there is no daemon that would start it again")
                 .hint("a service manager, or a loop in a shell, can run container run"));
+        }
+        if self.spec {
+            return self.print_spec();
         }
         let (script, explain) = (self.script, self.explain);
         let done = !script && matches!(explain, None | Some(Explain::Run));
@@ -271,7 +277,9 @@ impl Run {
             platform: self.platform.as_deref(),
             quiet: self.quiet,
             copy: self.copy,
-            told_only: self.script || matches!(self.explain, Some(Explain::Text | Explain::Json)),
+            told_only: self.script
+                || self.spec
+                || matches!(self.explain, Some(Explain::Text | Explain::Json)),
         };
         wanted.prepare(kept).map(Some)
     }
@@ -313,6 +321,18 @@ impl Run {
         Ok((image, all))
     }
 
+    /// The root of an image is called rootfs in it, which is where `mkrootfs -o oci-bundle` has it.
+    fn print_spec(mut self) -> Result<Exit> {
+        let (image, args) = self.image_and_words(None)?;
+        let asked = self.network_asked();
+        let mut spec = self.spec(args, image.as_ref())?;
+        asked.apply(&mut spec)?;
+        if image.is_some() {
+            spec.root.path = "rootfs".into();
+        }
+        help::print_all(&format!("{}\n", spec.to_json()?))
+    }
+
     fn plan(mut self) -> Result<(Plan, Option<Prepared>)> {
         let (image, args) = self.image_and_words(None)?;
         let first = args.first().and_then(|word| word.to_str());
@@ -346,7 +366,7 @@ impl Run {
             ip6: self.ip6.take().map(Said::value),
             name,
             script: self.script,
-            told_only: matches!(self.explain, Some(Explain::Text | Explain::Json)),
+            told_only: self.spec || matches!(self.explain, Some(Explain::Text | Explain::Json)),
         }
     }
 
@@ -391,8 +411,10 @@ impl Run {
     }
 
     /// The signal that stops it.
-    pub(super) fn stop_signal_number(&self) -> Result<i32> {
-        let word = self.stop_signal.as_deref().unwrap_or("TERM");
+    pub(super) fn stop_signal_number(&self, image: Option<&Prepared>) -> Result<i32> {
+        let own = image.map(|image| &*image.execution().stop_signal);
+        let own = own.filter(|word| !word.is_empty()).unwrap_or("TERM");
+        let word = self.stop_signal.as_deref().unwrap_or(own);
         signal_number(word).ok_or_else(|| Error::new("unknown signal").on(word))
     }
 

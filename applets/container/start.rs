@@ -28,7 +28,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
 use nix::unistd::{chdir, dup2_stdin, dup2_stdout, execveat, geteuid, setsid};
 
-use super::images;
+use super::images::{self, Prepared};
 use super::kept::{self, Shelf, at_least_one, each, new_id, new_name, own_words, shown};
 use super::network;
 use super::run::Run;
@@ -146,7 +146,7 @@ fn make(mut run: Run, shelf: &Shelf, id: &Id) -> Result<Home> {
     }
     let replace = run.replace;
     let cidfile = run.cidfile.take();
-    let (mut facts, spec) = facts_and_spec(run, id)?;
+    let (mut facts, spec, _image) = facts_and_spec(run, id)?;
     let _names = shelf.homes.names()?;
     let name = match named {
         Some(name) => name.to_string_lossy().into_owned(),
@@ -175,7 +175,7 @@ fn make(mut run: Run, shelf: &Shelf, id: &Id) -> Result<Home> {
 }
 
 /// What a container is to be, and what its spec has no words for.
-fn facts_and_spec(mut run: Run, id: &Id) -> Result<(Map<String>, Spec)> {
+fn facts_and_spec(mut run: Run, id: &Id) -> Result<(Map<String>, Spec, Option<Prepared>)> {
     let mut facts = Map::default();
     let (image, args) = run.image_and_words(Some(id.as_str()))?;
     let own = if run.init { 2 } else { 0 };
@@ -209,7 +209,10 @@ fn facts_and_spec(mut run: Run, id: &Id) -> Result<(Map<String>, Spec)> {
         },
     );
     put("log", &run.log_size()?.to_string());
-    put("stop-signal", &run.stop_signal_number()?.to_string());
+    put(
+        "stop-signal",
+        &run.stop_signal_number(image.as_ref())?.to_string(),
+    );
     put("stop-timeout", &run.stop_timeout.unwrap_or(10).to_string());
     if let Some(Raw(path)) = &run.pidfile {
         let path = std::path::absolute(path).doing_to("cannot find", path)?;
@@ -218,7 +221,9 @@ fn facts_and_spec(mut run: Run, id: &Id) -> Result<(Map<String>, Spec)> {
     for (key, text) in run.network_words() {
         put(key, &text);
     }
-    for (key, value) in run.labels()? {
+    let own = image.iter().flat_map(|image| &image.execution().labels);
+    let own = own.map(|(key, value)| (key.clone(), value.clone()));
+    for (key, value) in own.chain(run.labels()?) {
         put(
             &format!("label:{key}"),
             if value.is_empty() { " " } else { &value },
@@ -226,7 +231,7 @@ fn facts_and_spec(mut run: Run, id: &Id) -> Result<(Map<String>, Spec)> {
     }
     let spec = run.spec(args, image.as_ref())?;
     note_root(&spec.root, &mut facts);
-    Ok((facts, spec))
+    Ok((facts, spec, image))
 }
 
 /// What `container run` does for a container that is kept.
