@@ -456,3 +456,49 @@ fn a_config_is_printed_and_edited() {
         .ok()
         .out("[[\"sleep\",\"300\"],false,52428800,[],[\"mount\",\"socket\"],\"/run/netns/blue\"]\n");
 }
+
+/// Files that give user 1000 the ids 100000 to 165535, bound over the real ones while `$@` runs.
+const SUBIDS: &str = r#"#!/bin/sh
+echo 'root:x:0:0::/:/bin/sh' >passwd; echo 'kit:x:1000:1000::/:/bin/sh' >>passwd; echo 'kit:100000:65536' >subids
+exec unshare -m sh -c 'mount --bind passwd /etc/passwd && mount --bind subids /etc/subuid &&
+  mount --bind subids /etc/subgid && exec setpriv --reuid 1000 --regid 1000 --clear-groups "$@"' sh "$@"
+"#;
+
+/// With subordinate ids an ordinary user's image has all its owners, and everything of it can be taken away again.
+#[test]
+fn an_ordinary_user_s_images_have_their_owners() {
+    needs!(
+        root,
+        userns,
+        busybox,
+        host("newuidmap"),
+        host("docker-registry"),
+        host("skopeo"),
+        host("umoci")
+    );
+    let t = Sandbox::new("cimage");
+    let registry = registry(&t);
+    let image = format!("{}/lab/box:1", registry.at);
+    t.tool("with-subids", SUBIDS);
+    t.write(
+        "life",
+        &format!(
+            r#"container run -q --entrypoint stat {image} -c '%u:%g' /srv
+        container run -u web --entrypoint id {image}
+        container run -q -d --name one --entrypoint sleep {image} 1000 >/dev/null
+        container exec one sh -c 'echo x >/srv/x; chown 33:34 /srv/x'
+        container commit -q one lab:2; container run --entrypoint stat lab:2 -c '%u:%g' /srv/x
+        container cp one:/srv/x - | tar tv --numeric-owner | cut -c1-14; container cp -a one:/srv/x - | tar tv --numeric-owner | cut -c1-16
+        container stop -t 0 one; container cp one:/srv/x x; cat x; container cp -a x one:/srv/y; container cp x one:/srv/z
+        container run --copy --entrypoint stat {image} -c '%u:%g' /srv
+        container rm one; container rmi {image} lab:2 | grep -c Untagged; container gc 2>/dev/null
+        find $ISOBOX_ROOT/layers $ISOBOX_ROOT/written -mindepth 1
+        "#
+        ),
+    );
+    at_home(&t, t.cmd("with-subids sh life"), "user")
+        .run()
+        .ok()
+        .out("33:34\nuid=33(web) gid=34 groups=34\n33:34\n-rw-r--r-- 0/0\n-rw-r--r-- 33/34\none\nx\n33:34\none\n2\n")
+        .err_has("the root is a copy of");
+}

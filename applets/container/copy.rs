@@ -20,7 +20,7 @@ use isobox::rootfs::pack::pack_one;
 use isobox::rootfs::unpack;
 use isobox::sys::mount::openat2;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, readlinkat};
+use nix::fcntl::{AT_FDCWD, Flock, readlinkat};
 use nix::libc;
 use nix::sys::stat::fstat;
 use nix::unistd::geteuid;
@@ -79,7 +79,7 @@ impl Copy {
                     false if is_contents(&from) => ("contents", Some(from)),
                     false => ("", Some(from)),
                 };
-                let mut end = end(&shelf, &home, &[IN, way, &text(&to)?])?;
+                let (mut end, _lock) = end(&shelf, &home, &[IN, way, &text(&to)?])?;
                 let input = end.stdin.take().ok_or(Errno::EBADF).doing("cannot copy")?;
                 match from {
                     Some(from) => send(&here, &from, &[follow, owner], &mut { input })?,
@@ -92,7 +92,7 @@ impl Copy {
             }
             (Side::Inside(home, from), Side::Here(to)) => {
                 let way = if is_contents(&from) { "contents" } else { "" };
-                let mut end = end(&shelf, &home, &[OUT, &text(&from)?, follow, owner])?;
+                let (mut end, _lock) = end(&shelf, &home, &[OUT, &text(&from)?, follow, owner])?;
                 let output = end.stdout.take().ok_or(Errno::EBADF).doing("cannot copy")?;
                 if to.as_os_str() == "-" {
                     let mut tar = output;
@@ -140,19 +140,28 @@ fn is_contents(path: &Path) -> bool {
     path.as_os_str().as_bytes().ends_with(b"/.") || path.file_name().is_none()
 }
 
+/// The other end, and that nobody starts the container meanwhile.
+type End = (Child, Option<Flock<OwnedFd>>);
+
 /// Starts the other end in the root of the container.
-fn end(shelf: &Shelf, home: &Home, words: &[&str]) -> Result<Child> {
+fn end(shelf: &Shelf, home: &Home, words: &[&str]) -> Result<End> {
     let live = shelf.live(home)?;
     let first = live.as_ref().and_then(|live| live.record().first());
-    let mut command = match first {
-        Some((pid, _)) => running(pid.as_raw())?,
-        None => stopped(home)?,
+    let (mut command, lock) = match first {
+        Some((pid, _)) => (running(pid.as_raw())?, None),
+        None => {
+            let busy =
+                || Error::new("the container is just being started or stopped:").on(shown(home));
+            let lock = home.occupy()?.ok_or_else(busy)?;
+            (stopped(home)?, Some(lock))
+        }
     };
     command.args(["container"]).args(words);
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    command
-        .spawn()
+    let child = command.spawn();
+    child
         .doing("cannot start a process in the container")
+        .map(|child| (child, lock))
 }
 
 fn running(pid: i32) -> Result<Command> {
