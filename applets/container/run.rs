@@ -64,7 +64,7 @@ pub(super) struct Run {
     #[argh(option, short = 'b', arg_name = "dir")]
     bundle: Option<Raw>,
     /// the host name inside
-    #[argh(option, short = 'h', arg_name = "name")]
+    #[argh(option, arg_name = "name")]
     pub(super) hostname: Option<Raw>,
     /// the container's name, which is its host name too unless --hostname says another
     #[argh(option, arg_name = "name")]
