@@ -24,7 +24,7 @@ const CASES: [Case; 21] = [
     // Behind the options comes a command, and its arguments.
     ("unshare -p unsha", "unshare -p unshare "),
     ("unshare --pid cat one", "unshare --pid cat onefile "),
-    ("container r", "container run "),
+    ("container ru", "container run "),
     ("container run --root", "container run --rootfs "),
     ("container run --rootfs ho", "container run --rootfs host "),
     (
