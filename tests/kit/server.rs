@@ -66,6 +66,15 @@ impl Answer {
         Self(vec![Piece::Bytes(bytes.into())])
     }
 
+    /// All bytes of it, where it is nothing but bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        let bytes = |piece: &Piece| match piece {
+            Piece::Bytes(bytes) => bytes.clone(),
+            _ => Vec::new(),
+        };
+        self.0.iter().flat_map(bytes).collect()
+    }
+
     /// And then this.
     pub fn then(mut self, piece: Piece) -> Self {
         self.0.push(piece);

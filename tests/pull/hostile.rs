@@ -1,6 +1,7 @@
 //! Registries that lie, stall, mislead and leak. Whatever one does, a pull ends with one clear error, leaves no file, and
 //! keeps nothing that is not what it claims to be. Numbers are those of the attack table (T-RG).
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::kit::lab::{INDEX, Lab, MANIFEST, descriptor};
@@ -403,6 +404,29 @@ fn http_that_is_none() {
     );
 }
 
+/// The connection breaks within an answer, wherever that is.
+#[test]
+fn answers_that_are_cut_short() {
+    needs!(root);
+    let t = Sandbox::new("cut");
+    let lab = Lab::new(1000);
+    let whole = Lab::document(MANIFEST, &lab.manifest).bytes();
+    let cut = Arc::new(Mutex::new(0));
+    let server = Server::start(&t, {
+        let (lab, cut, whole) = (lab.clone(), Arc::clone(&cut), whole.clone());
+        move |asked| match asked.path.ends_with("/manifests/1") {
+            true => Answer::raw(&whole[..*cut.lock().unwrap()]),
+            false => lab.answer(asked),
+        }
+    });
+    for at in (0..whole.len()).step_by(17) {
+        *cut.lock().unwrap() = at;
+        pull(&t, &server, "--no-cache").fails(1, "pull", &["cannot"]);
+    }
+    *cut.lock().unwrap() = whole.len();
+    pull(&t, &server, "--no-cache").ok();
+}
+
 #[test]
 fn bodies_that_are_none() {
     needs!(root);
@@ -508,10 +532,10 @@ fn t_rg_02_redirects_lead_no_secret_astray() {
     // There and back again: the second time nobody is told anything.
     t.run("rm -r out.tar cache").ok();
     let layer = lab.clone();
-    let there = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
-    let own = std::sync::Arc::clone(&there);
+    let there = Arc::new(Mutex::new(String::new()));
+    let own = Arc::clone(&there);
     let hub = Server::start(&t, {
-        let there = std::sync::Arc::clone(&there);
+        let there = Arc::clone(&there);
         move |_| {
             Answer::new(
                 307,
@@ -730,7 +754,7 @@ fn what_passes_is_waited_for() {
     needs!(root);
     let t = Sandbox::new("passing");
     let lab = Lab::new(400_000);
-    let count = std::sync::Mutex::new(0);
+    let count = Mutex::new(0);
     let server = Server::start(&t, move |asked| {
         let mut count = count.lock().unwrap();
         *count += 1;
