@@ -200,6 +200,12 @@ E"
         ("cat", ".plain", "''"),
         ("gzip -1", ".gz", "+gzip"),
         ("zstd -q -1 --zstd=wlog=23", ".zst", "+zstd"),
+        // What zstd:chunked is like: a window of 32 MiB for chunks that are small.
+        (
+            "split -b 1000000 --filter='zstd -q -1 --zstd=wlog=25'",
+            ".chunks",
+            "+zstd",
+        ),
     ] {
         pack(packing, suffix, media);
         run("mkrootfs -q --no-sync -i oci o").ok().out("");

@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::MultiGzDecoder;
 
 use super::descriptor::Packing;
+use super::frames::Frames;
 use crate::error::{Doing, Error, Result};
 
 /// How much of a blob is read at once.
@@ -21,9 +22,9 @@ const RATIO_FROM: u64 = 256 << 20;
 const RATIO: u64 = 1000;
 
 /// The bytes of a blob, counted.
-type Packed<'r> = BufReader<Counted<'r>>;
+pub(super) type Packed<'r> = BufReader<Counted<'r>>;
 
-struct Counted<'r> {
+pub(super) struct Counted<'r> {
     inner: Box<dyn Read + Send + 'r>,
     count: u64,
 }
@@ -46,7 +47,7 @@ pub struct Unpacked<'r> {
 enum Decoder<'r> {
     Plain(Packed<'r>),
     Gzip(Box<MultiGzDecoder<Packed<'r>>>),
-    Zstd(Box<zstd::Decoder<'static, Packed<'r>>>),
+    Zstd(Box<Frames<'r>>),
     Xz(Box<lzma_rust2::XzReader<Packed<'r>>>),
 }
 
@@ -70,9 +71,9 @@ impl<'r> Unpacked<'r> {
         let decoder = match packed_with(start, said)? {
             Found::Plain => Decoder::Plain(packed),
             Found::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(packed))),
-            Found::Zstd => {
-                Decoder::Zstd(Box::new(zstd(packed, window).doing("cannot unpack zstd")?))
-            }
+            Found::Zstd => Decoder::Zstd(Box::new(
+                Frames::new(packed, window).doing("cannot unpack zstd")?,
+            )),
             Found::Xz => {
                 // Beside its dictionary it takes some.
                 let memory = u32::try_from(window / 1024 + 1024).unwrap_or(u32::MAX);
@@ -91,7 +92,7 @@ impl<'r> Unpacked<'r> {
         match &mut self.decoder {
             Decoder::Plain(packed) => packed,
             Decoder::Gzip(decoder) => decoder.get_mut(),
-            Decoder::Zstd(decoder) => decoder.get_mut(),
+            Decoder::Zstd(frames) => frames.packed(),
             Decoder::Xz(decoder) => decoder.inner_mut(),
         }
     }
@@ -110,7 +111,7 @@ impl Read for Unpacked<'_> {
         let count = match &mut self.decoder {
             Decoder::Plain(packed) => packed.read(buffer),
             Decoder::Gzip(decoder) => decoder.read(buffer),
-            Decoder::Zstd(decoder) => decoder.read(buffer),
+            Decoder::Zstd(frames) => frames.read(buffer),
             Decoder::Xz(decoder) => decoder.read(buffer),
         }
         .map_err(|error| larger(error, self.window))?;
@@ -191,18 +192,9 @@ pub(super) fn suffix(start: &[u8]) -> &'static str {
     packed_with(start, None).map_or("", Found::name)
 }
 
-fn zstd(packed: Packed<'_>, window: u64) -> io::Result<zstd::Decoder<'static, Packed<'_>>> {
-    let mut decoder = zstd::Decoder::with_buffer(packed)?;
-    // Its own bounds (ZSTD_WINDOWLOG_ABSOLUTEMIN, ZSTD_WINDOWLOG_MAX).
-    decoder.window_log_max(window.max(1).ilog2().clamp(10, 30))?;
-    Ok(decoder)
-}
-
 /// What a decoder says that wants to look back farther than it may.
 fn larger(error: io::Error, window: u64) -> io::Error {
-    let is_larger = error.kind() == io::ErrorKind::OutOfMemory
-        || error.kind() == io::ErrorKind::Other && error.to_string().contains("too much memory");
-    if !is_larger {
+    if error.kind() != io::ErrorKind::OutOfMemory {
         return error;
     }
     let refusal = Error::new("cannot unpack")

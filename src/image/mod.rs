@@ -24,6 +24,7 @@ pub mod download;
 #[cfg(feature = "pull")]
 mod fetch;
 mod files;
+mod frames;
 pub mod layer;
 pub mod manifest;
 pub mod observer;

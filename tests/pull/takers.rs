@@ -30,6 +30,27 @@ kill $D; wait $D; true"
     )
 }
 
+/// Layers as others push them: each packing, from the registry into a tree.
+#[test]
+fn every_packing_that_skopeo_pushes_is_taken() {
+    needs!(root, host("docker-registry"), host("skopeo"), host("umoci"));
+    let t = Sandbox::new("takers");
+    let mut registry = Registry::start(&t);
+    image(&t, 3_000_000);
+    t.run("mkrootfs -q -i img r").ok();
+    let plain = registry.skopeo.clone();
+    for packing in ["gzip", "zstd", "zstd:chunked"] {
+        registry.skopeo = format!("{plain} --dest-compress --dest-compress-format {packing}");
+        registry.fill("img:1", "lab/x:1");
+        t.run(&format!(
+            "pull -q --no-cache {}/lab/x:1 o && mkrootfs --verify -i r o && rm -r o",
+            registry.at
+        ))
+        .ok()
+        .out("");
+    }
+}
+
 #[test]
 fn docker_loads_it() {
     needs!(
