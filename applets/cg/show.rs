@@ -159,18 +159,19 @@ impl Ls {
     }
 }
 
+/// The processes in a group, where that can be read.
+fn pids(group: &Group) -> Vec<String> {
+    let pids = group.processes().unwrap_or_default();
+    pids.iter().map(ToString::to_string).collect()
+}
+
 /// One group and those below it, each a line.
 fn branch(group: &Group, indent: &str, out: &mut String) -> Result<()> {
     let name = group
         .path
         .file_name()
         .map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned());
-    let pids: Vec<String> = group
-        .processes()
-        .unwrap_or_default()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let pids = pids(group);
     let few = if pids.len() > 8 {
         format!("{} processes", pids.len())
     } else {
@@ -225,12 +226,7 @@ fn limits(group: &Group) -> String {
 }
 
 fn json(group: &Group) -> String {
-    let pids: Vec<String> = group
-        .processes()
-        .unwrap_or_default()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let pids = pids(group);
     let children = group.children().unwrap_or_default().into_iter();
     let below: Vec<String> = children
         .map(|child| json(&Group::new(&group.hierarchy, group.path.join(child))))

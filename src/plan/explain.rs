@@ -65,17 +65,13 @@ fn nothing_more() -> Explanation {
 /// ```
 pub fn text(told: &Told) -> String {
     const MARGIN: &str = "             ";
-    let Told {
-        number,
-        who,
-        what:
-            Explanation {
-                call,
-                why,
-                without,
-                man,
-            },
-    } = told;
+    let Told { number, who, what } = told;
+    let Explanation {
+        call,
+        why,
+        without,
+        man,
+    } = what;
     format!(
         "{number:2}. {who:<8} {call}\n{MARGIN}why      {why}\n{MARGIN}without  {without}\n{MARGIN}see      {man}\n"
     )
@@ -88,17 +84,13 @@ pub fn json(told: &[Told]) -> String {
 }
 
 fn json_row(told: &Told) -> String {
-    let Told {
-        number,
-        who,
-        what:
-            Explanation {
-                call,
-                why,
-                without,
-                man,
-            },
-    } = told;
+    let Told { number, who, what } = told;
+    let Explanation {
+        call,
+        why,
+        without,
+        man,
+    } = what;
     let quote = crate::json::quote;
     format!(
         "  {{\"step\": {number}, \"side\": {}, \"call\": {}, \"why\": {}, \"without\": {}, \"man\": {}}}",
