@@ -364,14 +364,14 @@ mod tests {
         args.plan().unwrap_or_else(|e| panic!("{line}: {e}"))
     }
 
-    /// The names of the steps, in order.
+    /// The calls of the steps in order, each up to its first argument.
     fn steps(plan: &Plan) -> Vec<String> {
-        let names = plan.entries().iter().map(|entry| {
+        let calls = plan.entries().iter().map(|entry| {
             let text = format!("{entry:?}");
-            let name = text.split(['(', '{', ',']).nth(2).unwrap_or_default();
-            name.trim_matches([' ', ')']).to_owned()
+            let call = text.trim_start_matches("Step(Program, ");
+            call.split([',', ')']).next().unwrap_or_default().to_owned()
         });
-        names.collect()
+        calls.collect()
     }
 
     #[test]
@@ -381,18 +381,18 @@ mod tests {
         assert_eq!(
             steps(&plan(line)),
             [
-                "OomScoreAdjust",
-                "SetLimit",
-                "NoNewPrivs",
-                "KeepCapabilities",
-                "SetUid",
-                "SetGid",
-                "SetGroups",
-                "Securebits",
-                "Capabilities",
-                "ParentDeathSignal",
-                "Umask",
-                "ChangeDirectory"
+                "write(\"/proc/self/oom_score_adj\"",
+                "setrlimit(RLIMIT_CORE=0:0",
+                "prctl(PR_SET_NO_NEW_PRIVS",
+                "prctl(PR_SET_KEEPCAPS",
+                "setresuid(5",
+                "setresgid(5",
+                "setgroups(0",
+                "prctl(PR_SET_SECUREBITS",
+                "prctl(PR_CAP_AMBIENT",
+                "prctl(PR_SET_PDEATHSIG",
+                "umask(0o022",
+                "chdir(\"/\"",
             ]
         );
     }
