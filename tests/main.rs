@@ -79,6 +79,8 @@ mod pull;
 mod readme;
 #[cfg(feature = "oci")]
 mod runc;
+#[cfg(feature = "oci")]
+mod runc_faults;
 mod setpriv;
 mod switch_root;
 mod unshare;

@@ -16,8 +16,9 @@ use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
 use nix::poll::PollTimeout;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, UnlinkatFlags, unlinkat};
 
 use super::compile::{Joining, Setting, compile, join, run_hooks};
 use super::making::{self, Making, Note};
@@ -496,7 +497,10 @@ fn take_away(kept: &Kept, record: &Record) -> Result<()> {
     for group in &groups {
         tree::remove_one(group, true)?;
     }
-    remove_above(&record.isobox.made_above);
+    if let Some(path) = record.groups_left() {
+        return Err(Error::new("cannot remove the cgroup").on(path));
+    }
+    remove_above(&record.isobox.made_above)?;
     // Once the first process is there the container is; what was never made needs no hooks.
     let hooks = match record.isobox.poststop && record.init_process_pid > 0 {
         true => hooks_after_end(kept, record),
@@ -507,19 +511,19 @@ fn take_away(kept: &Kept, record: &Record) -> Result<()> {
 }
 
 /// Removes the groups that were made above a container's own, deepest first, as far as nobody else uses them.
-fn remove_above(paths: &[PathBuf]) {
+fn remove_above(paths: &[PathBuf]) -> Result<()> {
     let mut paths: Vec<&PathBuf> = paths.iter().collect();
     order::sort_by_key(&mut paths, |path| {
         std::cmp::Reverse(path.components().count())
     });
     for path in paths {
-        // One in use stays.
-        let _ = nix::unistd::unlinkat(
-            nix::fcntl::AT_FDCWD,
-            path,
-            nix::unistd::UnlinkatFlags::RemoveDir,
-        );
+        match unlinkat(AT_FDCWD, path, UnlinkatFlags::RemoveDir) {
+            // One in use stays.
+            Ok(()) | Err(Errno::ENOENT | Errno::EBUSY | Errno::ENOTEMPTY) => {}
+            Err(errno) => return Err(errno).doing_to("cannot remove the cgroup", path),
+        }
     }
+    Ok(())
 }
 
 /// A program that is to join a container.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -93,6 +94,12 @@ impl Record {
         let mut groups = self.groups();
         groups.retain(|group| !shared(group));
         groups
+    }
+
+    /// One of its own control groups that is there though all that were found have been removed.
+    pub fn groups_left(&self) -> Option<&Path> {
+        let own = |path: &&PathBuf| !self.isobox.shared.contains(path) && path.exists();
+        self.cgroup_paths.values().find(own).map(PathBuf::as_path)
     }
 
     /// Its control groups that are there.

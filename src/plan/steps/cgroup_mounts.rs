@@ -92,8 +92,11 @@ impl CgroupMounts {
             let mut options = self.options.clone();
             options.data.extend(words(hierarchy));
             match mount_new(fstype, fstype, &options, place.as_fd(), target) {
-                // Whoever has no cgroup namespace of his own may not mount, but what is mounted can be shown.
-                Err(error) if matches!(error.errno(), Some(Errno::EPERM | Errno::EBUSY)) => {}
+                // Whoever has no cgroup namespace of his own may not mount, but what is mounted can be shown. In one of
+                // his own he could not tell which part of that is his: it would be the machine's.
+                Err(error)
+                    if !self.own_root
+                        && matches!(error.errno(), Some(Errno::EPERM | Errno::EBUSY)) => {}
                 other => return other,
             }
         }
