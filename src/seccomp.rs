@@ -14,6 +14,7 @@ pub mod table;
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -86,11 +87,11 @@ impl Filter {
         })
     }
 
-    /// Loads it.
+    /// Loads it; gives the descriptor on which calls are told of, where the flags ask for one.
     ///
     /// # Errors
     /// `Could not load seccomp filter`; `Seccomp non-functional` where the kernel has none.
-    pub fn load(&self) -> Result<()> {
+    pub fn load(&self) -> Result<Option<OwnedFd>> {
         seccomp::load(&self.program, self.flags).map_err(|errno| {
             let absent = errno == Errno::ENOSYS
                 || task::prctl(libc::PR_GET_SECCOMP, [0; 4]) == Err(Errno::EINVAL);

@@ -4,6 +4,9 @@
 //! Every container has an absolute control group below one that bears the sandbox's name, so that what is left of it
 //! is found.
 
+#[path = "runc/supervisor.rs"]
+mod supervisor;
+
 use crate::kit::{Ran, Sandbox};
 
 /// A bundle `b` around busybox, whose program is `args` (a JSON array), with `more` top-level fields.

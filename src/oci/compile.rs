@@ -51,6 +51,7 @@ use crate::process::{Signals, Terminal, Wait};
 
 pub use hooks::run as run_hooks;
 pub(super) use join::{Joining, join};
+use seccomp::Supervisor;
 pub use seccomp::policy as seccomp_policy;
 
 /// What a caller decides besides the spec.
@@ -107,7 +108,10 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
         },
         terminal: terminal.and_then(|line| line.relay).filter(|_| !detached),
     });
-    namespaces::enter(&mut plan, spec, setting, confinement, born_in)?;
+    let supervisor =
+        Supervisor::connect(&mut plan, spec, "creating", || hooks::state(spec, making));
+    let supervisor = supervisor.as_ref();
+    namespaces::enter(&mut plan, spec, setting, confinement, born_in, supervisor)?;
     Additions::add(additions.and_then(|all| all.networked.as_ref()), &mut plan)?;
     plan.then(NewSession);
     if !setting.input && terminal.is_none() {
@@ -120,7 +124,7 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
     hooks::before_pivot(&mut plan, spec, making);
     tree::finish(&mut plan, spec, root);
     go_in(&mut plan, spec, root, terminal)?;
-    process::privileges(&mut plan, spec, setting)?;
+    process::privileges(&mut plan, spec, setting, supervisor)?;
     plan.then(CloseOnExec {
         but: making.map_or(0, |making| making.preserve),
     });
@@ -133,7 +137,7 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
     hooks::before_program(&mut plan, spec, making);
     // Last where it can be: a filter may forbid what any other step does.
     if spec.process.no_new_privileges {
-        load_filter(&mut plan, spec)?;
+        load_filter(&mut plan, spec, supervisor)?;
     }
     Ok(plan)
 }
@@ -176,9 +180,14 @@ fn go_in(plan: &mut Plan, spec: &Spec, root: Slot, terminal: Option<Line>) -> Re
 }
 
 /// Loads the filter over system calls, where there is one.
-fn load_filter(plan: &mut Plan, spec: &Spec) -> Result<()> {
+fn load_filter(plan: &mut Plan, spec: &Spec, supervisor: Option<&Supervisor>) -> Result<()> {
     match &spec.linux.seccomp {
-        Some(one) => seccomp::load(plan, one, spec.process.capabilities.bounding.set),
+        Some(one) => seccomp::load(
+            plan,
+            one,
+            spec.process.capabilities.bounding.set,
+            supervisor,
+        ),
         None => Ok(()),
     }
 }

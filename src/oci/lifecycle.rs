@@ -566,6 +566,7 @@ impl Container {
             groups: below(self.groups(), &exec.below)?,
             own_binary: exec.own_binary,
             making: &exec.making,
+            named: (self.kept.id().as_str(), self.record.bundle()),
         };
         Ok(join(joining)?)
     }

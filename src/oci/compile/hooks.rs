@@ -93,10 +93,15 @@ fn add(
 }
 
 /// The state of the container that is being made.
-fn state(spec: &Spec, making: Option<&Making>) -> StateJson {
+pub(super) fn state(spec: &Spec, making: Option<&Making>) -> StateJson {
     let note = making.and_then(|making| making.note.as_ref());
     let id = note.map_or_else(String::new, |note| note.kept.id().to_string());
     let bundle = note.map_or_else(String::new, |note| note.record.borrow().bundle().to_owned());
+    state_of(spec, id, bundle)
+}
+
+/// The state of the container of this name, from this bundle.
+pub(super) fn state_of(spec: &Spec, id: String, bundle: String) -> StateJson {
     let annotations = spec.annotations.clone();
     Rc::new(move |status, pid| state_json(&id, status, pid, &bundle, &annotations))
 }

@@ -11,7 +11,8 @@
 use nix::sched::CloneFlags;
 use nix::unistd::geteuid;
 
-use super::{Setting, line, load_filter, process, tree};
+use super::seccomp::Supervisor;
+use super::{Setting, hooks, line, load_filter, process, tree};
 use crate::cgroup::{Group, Version};
 use crate::enter::Target;
 use crate::error::{Error, Result};
@@ -41,6 +42,8 @@ pub(crate) struct Joining<'a> {
     pub groups: Vec<Group>,
     /// What the caller decides.
     pub making: &'a Making,
+    /// The container's name, and its bundle.
+    pub named: (&'a str, &'a str),
 }
 
 /// The plan of a program that joins a container.
@@ -54,6 +57,7 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
         own_binary,
         groups,
         making,
+        named: (id, bundle),
     } = joining;
     let args = spec.process.args.iter().cloned();
     let command = Command::new(args).ok_or_else(|| Error::new("no program given"))?;
@@ -80,7 +84,10 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
         },
         terminal: terminal.and_then(|line| line.relay),
     });
-    enter(&mut plan, target, groups, making)?;
+    let state = || hooks::state_of(spec, id.to_owned(), bundle.to_owned());
+    let supervisor = Supervisor::connect(&mut plan, spec, "running", state);
+    let supervisor = supervisor.as_ref();
+    enter(&mut plan, target, groups, making, supervisor)?;
     plan.then(NewSession);
     if let Some(line) = terminal {
         let multiplexer = match tree::has_own_terminals(spec) {
@@ -97,18 +104,24 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
         dir: spec.process.cwd.clone(),
         create: false,
     });
-    process::privileges(&mut plan, spec, setting)?;
+    process::privileges(&mut plan, spec, setting, supervisor)?;
     plan.then(CloseOnExec {
         but: making.preserve,
     });
     if spec.process.no_new_privileges {
-        load_filter(&mut plan, spec)?;
+        load_filter(&mut plan, spec, supervisor)?;
     }
     Ok(plan)
 }
 
 /// Into the groups and the namespaces.
-fn enter(plan: &mut Plan, target: Target, groups: Vec<Group>, making: &Making) -> Result<()> {
+fn enter(
+    plan: &mut Plan,
+    target: Target,
+    groups: Vec<Group>,
+    making: &Making,
+    supervisor: Option<&Supervisor>,
+) -> Result<()> {
     let pid = target.pid();
     let kinds = flags(&target.other_kinds()?);
     // What is for children alone, and what a process that shares memory may not join; an ordinary user gets the
@@ -141,6 +154,9 @@ fn enter(plan: &mut Plan, target: Target, groups: Vec<Group>, making: &Making) -
         why: "a PID namespace takes in only those who are born there".into(),
         without: "the program would go on under a number of our own PID namespace".into(),
     });
+    if let Some(supervisor) = supervisor {
+        supervisor.note(plan);
+    }
     if making.dies_with_maker() {
         plan.then(DeathSignal {
             signal: libc::SIGKILL,

@@ -3,6 +3,7 @@
 use nix::mount::MsFlags;
 use nix::unistd::geteuid;
 
+use super::seccomp::Supervisor;
 use super::{Setting, bad};
 use crate::enter::Origin;
 use crate::error::{Error, Result};
@@ -32,6 +33,7 @@ pub(super) fn enter(
     setting: Setting<'_>,
     confinement: Option<&Confinement>,
     born_in: Option<Slot>,
+    supervisor: Option<&Supervisor>,
 ) -> Result<()> {
     let linux = &spec.linux;
     let makes = |kind| linux.makes(kind);
@@ -56,6 +58,9 @@ pub(super) fn enter(
     });
     if !back.is_empty() {
         plan.outside(BackFrom { own: back });
+    }
+    if let Some(supervisor) = supervisor {
+        supervisor.note(plan);
     }
     plan.then(DeathSignal {
         signal: libc::SIGKILL,

@@ -1,6 +1,7 @@
 //! Who runs the program, where it starts, and what it may do.
 
 use super::namespaces::{maps_of_self, oom_score};
+use super::seccomp::Supervisor;
 use super::{Line, Setting, bad};
 use crate::capability::Set;
 use crate::decimal::decimal;
@@ -57,7 +58,12 @@ pub(super) fn working_directory(plan: &mut Plan, spec: &Spec) {
 }
 
 /// From here on the process may do less with every step.
-pub(super) fn privileges(plan: &mut Plan, spec: &Spec, setting: Setting<'_>) -> Result<()> {
+pub(super) fn privileges(
+    plan: &mut Plan,
+    spec: &Spec,
+    setting: Setting<'_>,
+    supervisor: Option<&Supervisor>,
+) -> Result<()> {
     let process = &spec.process;
     if (!spec.linux.makes(Kind::User) || maps_of_self(spec))
         && let Some(step) = oom_score(spec, setting)?
@@ -88,7 +94,7 @@ pub(super) fn privileges(plan: &mut Plan, spec: &Spec, setting: Setting<'_>) -> 
     }
     // Without no_new_privs loading it takes the privilege that is about to go.
     if !process.no_new_privileges {
-        super::load_filter(plan, spec)?;
+        super::load_filter(plan, spec, supervisor)?;
     }
     user(plan, spec)?;
     capabilities(plan, process);

@@ -1,17 +1,77 @@
 //! `linux.seccomp` as a policy, and a policy as `linux.seccomp`.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use super::bad;
 use crate::capability::Set;
 use crate::error::{Error, Result};
-use crate::oci::spec::{Seccomp, SyscallArg, SyscallRule};
-use crate::plan::Plan;
+use crate::json::quote;
+use crate::oci::spec::{Seccomp, Spec, SyscallArg, SyscallRule, VERSION};
+use crate::plan::steps::hooks::StateJson;
 use crate::plan::steps::note::Warn;
-use crate::plan::steps::seccomp::{LoadFilter, Origin};
+use crate::plan::steps::seccomp::{
+    ConnectSupervisor, LoadFilter, LoadSupervisedFilter, NoteOutsideNumber, Origin,
+};
+use crate::plan::{Plan, Slot};
 use crate::seccomp::table::Call;
 use crate::seccomp::{Arch, Condition, Operator, Policy, Rule, SPEC_ALLOW, action, default_policy};
+use crate::sys::seccomp::NEW_LISTENER;
+
+/// Who decides about calls with `SCMP_ACT_NOTIFY`.
+pub(super) struct Supervisor {
+    line: Slot,
+    number: Rc<Cell<i32>>,
+    message: Rc<dyn Fn(i32) -> String>,
+}
+
+impl Supervisor {
+    /// Before the fork: the connection, where a rule needs one. With the listener goes the state of the container
+    /// (config-linux.md, "The Container Process State").
+    pub(super) fn connect(
+        plan: &mut Plan,
+        spec: &Spec,
+        status: &'static str,
+        state: impl FnOnce() -> StateJson,
+    ) -> Option<Self> {
+        let seccomp = spec.linux.seccomp.as_ref()?;
+        let path = seccomp.listener_path.clone();
+        let notifies = seccomp.syscalls.iter().any(|rule| rule.action == NOTIFY);
+        if path.as_os_str().is_empty() || !notifies {
+            return None;
+        }
+        let line = plan.slot();
+        plan.then(ConnectSupervisor { path, slot: line });
+        let (state, metadata) = (state(), quote(&seccomp.listener_metadata));
+        let message = move |pid| {
+            let version = quote(VERSION);
+            let state = state(status, pid);
+            format!(
+                "{{\"ociVersion\":{version},\"fds\":[\"seccompFd\"],\"pid\":{pid},\"metadata\":{metadata},\"state\":{state}}}"
+            )
+        };
+        Some(Self {
+            line,
+            number: Rc::default(),
+            message: Rc::new(message),
+        })
+    }
+
+    /// Right behind the fork.
+    pub(super) fn note(&self, plan: &mut Plan) {
+        plan.then(NoteOutsideNumber(Rc::clone(&self.number)));
+    }
+}
+
+const NOTIFY: &str = "SCMP_ACT_NOTIFY";
 
 /// Loads the filter.
-pub(super) fn load(plan: &mut Plan, seccomp: &Seccomp, capabilities: Set) -> Result<()> {
+pub(super) fn load(
+    plan: &mut Plan,
+    seccomp: &Seccomp,
+    capabilities: Set,
+    supervisor: Option<&Supervisor>,
+) -> Result<()> {
     if seccomp.default_profile {
         let filter = default_policy(capabilities).filter(SPEC_ALLOW)?;
         let origin = Origin::Default;
@@ -30,9 +90,17 @@ pub(super) fn load(plan: &mut Plan, seccomp: &Seccomp, capabilities: Set) -> Res
         Some(path) => Origin::Profile(path.clone()),
         None => Origin::Rules,
     };
-    plan.then(LoadFilter {
-        filter: policy.filter(flags)?,
-        origin,
+    let Some(supervisor) = supervisor else {
+        let filter = policy.filter(flags)?;
+        plan.then(LoadFilter { filter, origin });
+        return Ok(());
+    };
+    let filter = policy.filter(flags | NEW_LISTENER)?;
+    plan.then(LoadSupervisedFilter {
+        load: LoadFilter { filter, origin },
+        line: supervisor.line,
+        number: Rc::clone(&supervisor.number),
+        message: Rc::clone(&supervisor.message),
     });
     Ok(())
 }
@@ -61,6 +129,11 @@ fn lets_through(action: u32) -> bool {
 fn compile(seccomp: &Seccomp) -> Result<Compiled> {
     let field = "linux.seccomp.defaultAction";
     let default = number(field, &seccomp.default_action, seccomp.default_errno_ret)?;
+    if default == action::NOTIFY {
+        return Err(Error::new(format!(
+            "{field}: {NOTIFY} is for named calls alone"
+        )));
+    }
     let (arches, foreign) = arches(seccomp)?;
     let mut calls: Vec<(Call, Vec<Rule>)> = Vec::with_capacity(512);
     let mut unknown: Vec<&str> = Vec::new();
@@ -74,6 +147,9 @@ fn compile(seccomp: &Seccomp) -> Result<Compiled> {
             )));
         }
         let action = number(&format!("{field}.action"), &rule.action, rule.errno_ret)?;
+        if action == action::NOTIFY {
+            supervised(&field, seccomp, &rule.names)?;
+        }
         let groups = conditions(&field, &rule.args)?;
         for name in &rule.names {
             let Some(call) = Call::named(name) else {
@@ -113,6 +189,22 @@ fn compile(seccomp: &Seccomp) -> Result<Compiled> {
         flags: flags(&seccomp.flags)?,
         warning: warning(&unknown, &foreign),
     })
+}
+
+/// Without a listener the kernel would say that there is no such call; and who is to listen has to be told first.
+fn supervised(field: &str, seccomp: &Seccomp, names: &[String]) -> Result<()> {
+    if seccomp.listener_path.as_os_str().is_empty() {
+        return Err(Error::new(format!(
+            "{field}.action: {NOTIFY} needs linux.seccomp.listenerPath"
+        )));
+    }
+    if names.iter().any(|name| name == "sendmsg") {
+        return Err(
+            Error::new(format!("{field}.names: {NOTIFY} is not for sendmsg"))
+                .because("by it the listener is handed over"),
+        );
+    }
+    Ok(())
 }
 
 fn warning(unknown: &[&str], foreign: &[&str]) -> Option<String> {
@@ -191,16 +283,12 @@ const ACTIONS: [(&str, u32, Option<i32>); 9] = [
     ("SCMP_ACT_TRACE", action::TRACE, Some(libc::EPERM)),
     ("SCMP_ACT_ALLOW", action::ALLOW, None),
     ("SCMP_ACT_LOG", action::LOG, None),
-    ("SCMP_ACT_NOTIFY", action::NOTIFY, None),
+    (NOTIFY, action::NOTIFY, None),
 ];
 
 fn number(field: &str, name: &str, given: Option<u32>) -> Result<u32> {
     let known = ACTIONS.iter().find(|(known, ..)| *known == name);
     let (_, number, data) = known.ok_or_else(|| bad(field, name))?;
-    // Without a listener the kernel would say that there is no such call.
-    if *number == action::NOTIFY {
-        return Err(Error::new(format!("{field}: {name} is not supported")));
-    }
     match (data, given) {
         (None, None) => Ok(*number),
         (None, Some(_)) => Err(Error::new(format!("{field}: {name} has no errno"))),
