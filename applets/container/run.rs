@@ -235,6 +235,10 @@ impl Run {
             None => self.plan()?,
         };
         if script {
+            let left = plan.unsaid();
+            if self.bundle.is_some() && !left.is_empty() {
+                return Err(Error::new("no script can say").on(left.join(", ")));
+            }
             return help::print_all(&plan.script());
         }
         match perform(&plan, explain)? {

@@ -45,6 +45,8 @@ pub enum Shell {
     Redirection(&'static str),
     /// The applet that another step names does this by itself.
     Implied,
+    /// No applet says it: this is left out of the script, and told.
+    Unsaid(&'static str),
 }
 
 /// What a script does that is no step of its plan: what this plan finds made when it runs, the script has to make.
@@ -90,8 +92,27 @@ struct Link {
 }
 
 impl Plan {
-    /// The plan as a script that does the same.
+    /// What a script of the plan leaves out, because no applet says it.
+    pub fn unsaid(&self) -> Vec<&'static str> {
+        let unsaid = |shell| match shell {
+            Shell::Unsaid(what) => Some(what),
+            _ => None,
+        };
+        let mut all: Vec<_> = self.shells().into_iter().filter_map(unsaid).collect();
+        all.dedup();
+        all
+    }
+
+    /// The plan as a script that does the same, but for what it says that it leaves out.
     pub fn script(&self) -> String {
+        let script = self.script_of_all();
+        match self.unsaid().as_slice() {
+            [] => script,
+            left => script.replacen('\n', &format!("\n# Left out: {}.\n", left.join(", ")), 1),
+        }
+    }
+
+    fn script_of_all(&self) -> String {
         if self.exec.is_none() {
             return self.script_of_effects();
         }
@@ -112,7 +133,7 @@ impl Plan {
                 }
                 Shell::Command { words } => program = words,
                 Shell::Redirection(word) => redirections.extend([" ", word]),
-                Shell::Implied => {}
+                Shell::Implied | Shell::Unsaid(_) => {}
             }
         }
         let mut lines: Vec<String> = row.iter().map(Link::line).collect();

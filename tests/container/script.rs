@@ -127,3 +127,52 @@ fn a_script_is_only_printed() {
         ])
         .untouched();
 }
+
+/// The script of a config.json runs the same container; what no applet says is refused, and not left out in silence.
+#[test]
+fn a_bundle_is_a_script_or_says_why_not() {
+    needs!(root, busybox);
+    let t = sandbox();
+    let bundle = |more: &str, linux: &str| {
+        let root = t.work().join("r");
+        t.write(
+            "b/config.json",
+            &format!(
+                r#"{{"ociVersion": "1.0.2", "hostname": "box", "root": {{"path": "{}", "readonly": true}}, {more}
+  "process": {{"user": {{"uid": 5, "gid": 6}}, "args": ["sh", "-c", "id; hostname; pwd; grep -e Cap -e NoNew /proc/self/status; cat /proc/keys; touch /x"], "cwd": "/etc",
+     "env": ["PATH=/bin"], "noNewPrivileges": true, "capabilities": {{"bounding": ["CAP_KILL"]}}}},
+  "mounts": [{{"destination": "/proc", "type": "proc"}}, {{"destination": "/dev", "type": "tmpfs"}}],
+  "linux": {{{linux} "maskedPaths": ["/proc/keys"], "namespaces": [{{"type": "pid"}}, {{"type": "network"}}, {{"type": "ipc"}}, {{"type": "uts"}}, {{"type": "mount"}}]}}}}"#,
+                root.display()
+            ),
+        );
+    };
+    bundle("", "");
+    t.run("container run --bundle b >run 2>&1; container run --bundle b --script >script; sh script >same 2>&1; cmp run same && cat same")
+        .out_in_order(&["uid=5 gid=6", "box\n/etc\n", "Read-only file system"]);
+    for (more, linux, what) in [
+        (
+            r#""hooks": {"prestart": [{"path": "/bin/true"}]},"#,
+            "",
+            "hooks",
+        ),
+        ("", r#""sysctl": {"kernel.msgmax": "4096"},"#, "sysctl"),
+        (r#""domainname": "d","#, "", "domain name"),
+        (
+            "",
+            r#""personality": {"domain": "LINUX32"},"#,
+            "personality",
+        ),
+        (
+            "",
+            r#""seccomp": {"defaultAction": "SCMP_ACT_ALLOW"},"#,
+            "system calls",
+        ),
+    ] {
+        bundle(more, linux);
+        t.run("container run --bundle b --script")
+            .status(125)
+            .err_has("no script can say")
+            .err_has(what);
+    }
+}

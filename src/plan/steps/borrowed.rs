@@ -56,7 +56,7 @@ impl Step for BornIn {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        Shell::Unsaid("a namespace that is joined for the birth")
     }
 }
 

@@ -61,6 +61,6 @@ impl Step for RunHooks {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        Shell::Unsaid("hooks")
     }
 }

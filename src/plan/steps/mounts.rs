@@ -97,7 +97,7 @@ impl Step for RootPropagation {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        Shell::Unsaid("the propagation of the root")
     }
 }
 

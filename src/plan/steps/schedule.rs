@@ -34,7 +34,7 @@ impl Step for SetScheduler {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        Shell::Unsaid("the scheduler")
     }
 }
 
@@ -66,7 +66,7 @@ impl Step for SetIoPriority {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        Shell::Unsaid("the io priority")
     }
 }
 
@@ -94,7 +94,7 @@ impl Step for SetMemoryPolicy {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        Shell::Unsaid("the memory policy")
     }
 }
 
@@ -122,6 +122,6 @@ impl Step for SetPersonality {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        Shell::Unsaid("the personality")
     }
 }

@@ -23,6 +23,9 @@ pub struct LoadFilter {
     pub origin: Origin,
 }
 
+/// What no applet says of a filter.
+const RULES: &str = "rules over system calls that stand in no file of their own";
+
 /// Where a filter came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -59,7 +62,7 @@ impl Step for LoadFilter {
             Origin::File(path) => ("--seccomp-filter=", path.as_os_str()),
             Origin::Default => ("--seccomp-profile=", "default".as_ref()),
             Origin::Profile(path) => ("--seccomp-profile=", path.as_os_str()),
-            Origin::Rules => return Shell::Implied,
+            Origin::Rules => return Shell::Unsaid(RULES),
         };
         let mut word = std::ffi::OsString::from(option);
         word.push(value);
@@ -171,6 +174,6 @@ impl Step for LoadSupervisedFilter {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        Shell::Unsaid(RULES)
     }
 }

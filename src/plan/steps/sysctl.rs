@@ -41,6 +41,6 @@ impl Step for SetSysctl {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        Shell::Unsaid("settings of its kernel (sysctl)")
     }
 }

@@ -72,6 +72,6 @@ impl Step for SetDomainname {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        Shell::Unsaid("the domain name")
     }
 }
