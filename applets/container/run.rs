@@ -225,7 +225,7 @@ impl Run {
         if self.spec {
             return self.print_spec();
         }
-        let (script, explain) = (self.script, self.explain);
+        let (script, explain, of_bundle) = (self.script, self.explain, self.bundle.is_some());
         let done = !script && matches!(explain, None | Some(Explain::Run));
         if done && (self.detach || self.no_start || self.name.is_some() || self.cidfile.is_some()) {
             return super::start::run(self);
@@ -236,7 +236,7 @@ impl Run {
         };
         if script {
             let left = plan.unsaid();
-            if self.bundle.is_some() && !left.is_empty() {
+            if of_bundle && !left.is_empty() {
                 return Err(Error::new("no script can say").on(left.join(", ")));
             }
             return help::print_all(&plan.script());
