@@ -20,12 +20,16 @@ mod kept;
 mod list;
 #[path = "container/logs.rs"]
 mod logs;
+#[path = "container/more.rs"]
+mod more;
 #[path = "container/network.rs"]
 mod network;
 #[path = "container/run.rs"]
 mod run;
 #[path = "container/start.rs"]
 mod start;
+#[path = "container/stats.rs"]
+mod stats;
 #[path = "container/stock.rs"]
 mod stock;
 #[path = "container/values.rs"]
@@ -78,6 +82,7 @@ enum Verb {
     Rmi(stock::Rmi),
     Run(run::Run),
     Start(start::Start),
+    Stats(stats::Stats),
     Stop(control::Stop),
     Top(list::Top),
     Unpause(control::Unpause),
@@ -157,6 +162,7 @@ impl Applet for Args {
             Verb::Restart(restart) => restart.run(),
             Verb::Rm(rm) => rm.run(),
             Verb::Start(start) => start.run(),
+            Verb::Stats(stats) => stats.run(),
             Verb::Stop(stop) => stop.run(),
             Verb::Top(top) => top.run(),
             Verb::Unpause(unpause) => unpause.run(),

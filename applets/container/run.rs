@@ -19,6 +19,7 @@ use isobox::subid;
 use nix::unistd::{getegid, geteuid};
 
 use super::images::{Prepared, Pull, Wanted};
+use super::more;
 use super::network;
 use super::start::Keys;
 use super::values::{
@@ -129,6 +130,33 @@ pub(super) struct Run {
     /// show a directory or file of the host inside: SRC:DST[:ro]
     #[argh(option, short = 'v', arg_name = "src:dst[:ro]")]
     volume: Vec<Raw>,
+    /// the same in words: type=bind,source=SRC,target=DST[,readonly]; type=tmpfs,target=DST
+    #[argh(option, arg_name = "words")]
+    mount: Vec<String>,
+    /// a directory in memory: DST[:size=64m,mode=1777]
+    #[argh(option, arg_name = "dst[:options]")]
+    tmpfs: Vec<String>,
+    /// how large /dev/shm may get (64m)
+    #[argh(option, arg_name = "size")]
+    shm_size: Option<String>,
+    /// a limit of each of its processes: nofile=1024:2048
+    #[argh(option, arg_name = "name=soft[:hard]")]
+    ulimit: Vec<String>,
+    /// a setting of its kernel: net.ipv4.ip_forward=1
+    #[argh(option, arg_name = "name=value")]
+    sysctl: Vec<Raw>,
+    /// one more group of its user, by number
+    #[argh(option, arg_name = "gid")]
+    group_add: Vec<u32>,
+    /// its process numbers: private, host or container:ID
+    #[argh(option, arg_name = "kind")]
+    pid: Option<String>,
+    /// its shared memory and message queues: private, host or container:ID
+    #[argh(option, arg_name = "kind")]
+    ipc: Option<String>,
+    /// its host name: private, host or container:ID
+    #[argh(option, arg_name = "kind")]
+    uts: Option<String>,
     /// give it a terminal of its own
     #[argh(switch, short = 't')]
     pub(super) tty: bool,
@@ -347,7 +375,9 @@ impl Run {
             ..Setting::default()
         };
         let asked = self.network_asked();
+        let shared = self.shared();
         let mut spec = self.spec(args, image.as_ref())?;
+        more::share(&mut spec, &shared)?;
         let additions = asked.apply(&mut spec)?;
         let setting = Setting {
             additions: Some(&additions),
@@ -384,6 +414,15 @@ impl Run {
             ("ip", lines(self.ip.as_slice())),
             ("ip6", lines(self.ip6.as_slice())),
         ]
+    }
+
+    /// The namespaces that it is to share, a line each.
+    pub(super) fn shared(&self) -> String {
+        let all = [("pid", &self.pid), ("ipc", &self.ipc), ("uts", &self.uts)];
+        let all = all.into_iter();
+        let line =
+            |(name, value): (&str, &Option<String>)| Some(format!("{name}={}", value.as_deref()?));
+        all.filter_map(line).collect::<Vec<_>>().join("\n")
     }
 
     /// `--label`, by name.
@@ -482,6 +521,21 @@ impl Run {
             let (name, value) = pair(note)?;
             spec.annotations.put(&name, value);
         }
+        for words in &self.mount {
+            spec.mounts.push(more::mount(words)?);
+        }
+        for words in &self.tmpfs {
+            spec.mounts.push(more::tmpfs(words)?);
+        }
+        if let Some(size) = &self.shm_size {
+            more::shm_size(&mut spec, size)?;
+        }
+        for limit in &self.ulimit {
+            more::ulimit(&mut spec, limit)?;
+        }
+        for setting in &self.sysctl {
+            more::sysctl(&mut spec, setting)?;
+        }
         self.relax(&mut spec)?;
         spec.run_as(User {
             uid: who.uid,
@@ -489,7 +543,7 @@ impl Run {
             umask: Some(0o022),
             additional_gids: match one_group {
                 true => Vec::new(),
-                false => [vec![who.gid], who.groups].concat(),
+                false => [vec![who.gid], who.groups, self.group_add].concat(),
             },
         });
         Ok(spec)

@@ -30,6 +30,7 @@ use nix::unistd::{chdir, dup2_stdin, dup2_stdout, execveat, geteuid, setsid};
 
 use super::images::{self, Prepared};
 use super::kept::{self, Shelf, at_least_one, each, new_id, new_name, own_words, shown};
+use super::more;
 use super::network;
 use super::run::Run;
 use super::values::check_name;
@@ -218,6 +219,7 @@ fn facts_and_spec(mut run: Run, id: &Id) -> Result<(Map<String>, Spec, Option<Pr
         let path = std::path::absolute(path).doing_to("cannot find", path)?;
         put("pidfile", &path.to_string_lossy());
     }
+    put("shared", &run.shared());
     for (key, text) in run.network_words() {
         put(key, &text);
     }
@@ -336,6 +338,7 @@ fn attend(id: &OsStr, watched: bool, starter: OwnedFd) -> Result<()> {
         left.delete(true).map_err(Refusal::into_error)?;
     }
     let mut spec = home.spec()?;
+    more::share(&mut spec, home.fact("shared"))?;
     // As long as it runs nobody takes its image away.
     let _held = match home.fact("of-image") {
         "" => None,

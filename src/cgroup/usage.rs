@@ -33,8 +33,16 @@ const LIMITS: [&str; 5] = [
 impl Usage {
     /// Of the group at `path`.
     pub fn of(all: &Hierarchies, path: &Path) -> Self {
+        let groups = all.all().iter().map(|one| Group::new(one, path));
+        Self::of_groups(&groups.collect::<Vec<_>>())
+    }
+
+    /// Of a group that has a place of its own in each hierarchy.
+    pub fn of_groups(groups: &[Group]) -> Self {
         let read = |controller: &str, v2: &str, v1: &str| {
-            let group = Group::new(all.of(controller).ok()?, path);
+            let group = groups
+                .iter()
+                .find(|group| group.hierarchy.holds(controller))?;
             group
                 .read(if group.hierarchy.version == Version::V2 {
                     v2
@@ -45,9 +53,9 @@ impl Usage {
         };
         let number = |text: Option<String>| text?.trim().parse().ok();
         Self {
-            cpu_usec: cpu_usec(all, path),
+            cpu_usec: cpu_usec(groups),
             memory: number(read("memory", "memory.current", "memory.usage_in_bytes")),
-            swap: swap(all, path),
+            swap: swap(groups),
             pids: number(read("pids", "pids.current", "pids.current")),
             io_bytes: read("io", "io.stat", "blkio.throttle.io_service_bytes")
                 .map(|text| io_bytes(&text)),
@@ -56,25 +64,20 @@ impl Usage {
 }
 
 /// v2 counts CPU time in every group (`cpu.stat`); v1 in the hierarchy that holds `cpuacct`, in nanoseconds.
-fn cpu_usec(all: &Hierarchies, path: &Path) -> Option<u64> {
-    let groups = || {
-        all.all()
-            .iter()
-            .map(|hierarchy| Group::new(hierarchy, path))
-    };
-    if let Some(nanoseconds) = groups().find_map(|group| group.read("cpuacct.usage").ok()) {
+fn cpu_usec(groups: &[Group]) -> Option<u64> {
+    let mut all = groups.iter();
+    if let Some(nanoseconds) = all.find_map(|group| group.read("cpuacct.usage").ok()) {
         return nanoseconds.trim().parse::<u64>().ok().map(|n| n / 1000);
     }
-    let stat = groups()
-        .find(|g| g.hierarchy.version == Version::V2)?
-        .read("cpu.stat")
-        .ok()?;
-    keyed(&stat, "usage_usec")
+    let mut all = groups.iter();
+    let unified = all.find(|group| group.hierarchy.version == Version::V2)?;
+    keyed(&unified.read("cpu.stat").ok()?, "usage_usec")
 }
 
 /// v1 counts memory and swap together.
-fn swap(all: &Hierarchies, path: &Path) -> Option<u64> {
-    let group = Group::new(all.of("memory").ok()?, path);
+fn swap(groups: &[Group]) -> Option<u64> {
+    let mut all = groups.iter();
+    let group = all.find(|group| group.hierarchy.holds("memory"))?;
     match group.hierarchy.version {
         Version::V2 => group.read("memory.swap.current").ok()?.trim().parse().ok(),
         Version::V1 => keyed(&group.read("memory.stat").ok()?, "total_swap"),
