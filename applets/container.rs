@@ -34,6 +34,8 @@ mod stats;
 mod stock;
 #[path = "container/values.rs"]
 mod values;
+#[path = "container/verify.rs"]
+mod verify;
 
 use std::ffi::OsString;
 
@@ -86,6 +88,7 @@ enum Verb {
     Stop(control::Stop),
     Top(list::Top),
     Unpause(control::Unpause),
+    Verify(verify::Verify),
     Wait(control::Wait),
 }
 /// docker's status for a failure of its own.
@@ -106,6 +109,11 @@ impl Applet for Args {
                 .map(|word| word.to_string_lossy().into_owned())
                 .collect();
             return copy::other_end(&word.to_string_lossy(), &words);
+        }
+        if let [word, paths @ ..] = args
+            && word == verify::PROBE
+        {
+            return verify::probe(paths);
         }
         let mut args = args.to_vec();
         // docker's other names for it.
@@ -131,7 +139,7 @@ impl Applet for Args {
             Asked::Help(verb) => help::print(entry, verb),
             Asked::Version => help::print_version(entry),
             Asked::Run(asked) => {
-                if matches!(asked.verb, Verb::Exec(_)) {
+                if matches!(asked.verb, Verb::Exec(_) | Verb::Verify(_)) {
                     let own = [OsString::from(entry.name)];
                     let words: Vec<OsString> = own.iter().chain(&args).cloned().collect();
                     own_binary::run_protected(&words, &environment())?;
@@ -166,6 +174,7 @@ impl Applet for Args {
             Verb::Stop(stop) => stop.run(),
             Verb::Top(top) => top.run(),
             Verb::Unpause(unpause) => unpause.run(),
+            Verb::Verify(verify) => verify.run(),
             Verb::Wait(wait) => wait.run(),
         }
     }
