@@ -347,3 +347,40 @@ fn whoever_is_killed_nothing_is_left() {
         .out("kept/containers:\n\nkept/run:\n")
         .untouched();
 }
+
+/// What is asked for is there, and what is not is told; figures are those of its groups.
+#[test]
+fn a_container_is_verified_and_counted() {
+    needs!(root, userns, busybox);
+    let t = sandbox();
+    // Where things are mounted.
+    t.run("mkdir -p r/mnt r/run").ok();
+    let line = r#"
+        container run -d --name web --read-only --tmpfs /run:size=1m --mount type=bind,src=r,dst=/mnt,readonly --ulimit nofile=100:200 --shm-size 8m --rootfs r sleep 1000 >/dev/null
+        container exec web sh -c 'ulimit -n; ulimit -Hn; busybox df -k /dev/shm /run | tail -n 2 | tr -s " " | cut -d" " -f2; touch /mnt/x 2>&1'
+        container verify web >said; echo $?; grep -c FAIL said; grep -c '^ok ' said | grep -c '^[5-9][0-9]$'; rm said
+        sed -i 's/"noNewPrivileges": true/"noNewPrivileges": false/' $ISOBOX_ROOT/run/*/config.json
+        container verify web | grep FAIL | tr -s ' '
+        container rm -f web"#;
+    for run in both(&t, line) {
+        run.run()
+            .ok()
+            .out("100\n200\n8192\n1024\ntouch: /mnt/x: Read-only file system\n0\n0\n1\nFAIL NoNewPrivs 0 1\nweb\n")
+            .untouched();
+    }
+    let line = r#"
+        container run -d --name web --memory 64M --pids 50 --sysctl net.ipv4.ip_forward=1 --group-add 63 --rootfs r sh -c 'while :; do :; done' >/dev/null
+        container exec web sh -c 'cat /proc/sys/net/ipv4/ip_forward; id -G'
+        container stats --no-stream --format '{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}}' | sed 's/ [0-9.]*% [0-9.]*[KM] / /'
+        container run --rm --pid container:web --ipc host --uts container:web --rootfs r sh -c 'ps | grep -c "[w]hile"; hostname'
+        container run --rm --name two --pid container:web --rootfs r sh -c 'ps | grep -c "[w]hile"'
+        container rm -f web"#;
+    t.run(&format!("{KEPT}{line}"))
+        .ok()
+        .out("1\n0 63\nweb / 64M 1\n1\nweb\n1\nweb\n")
+        .untouched();
+    t.run(&format!(
+        "{KEPT}container run --pid nonsense --rootfs r true"
+    ))
+    .fails(125, "container", &["pid namespace", "nonsense"]);
+}

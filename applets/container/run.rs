@@ -517,25 +517,7 @@ impl Run {
         for Raw(volume) in &self.volume {
             spec.mounts.push(bind(volume)?);
         }
-        for note in &self.annotation {
-            let (name, value) = pair(note)?;
-            spec.annotations.put(&name, value);
-        }
-        for words in &self.mount {
-            spec.mounts.push(more::mount(words)?);
-        }
-        for words in &self.tmpfs {
-            spec.mounts.push(more::tmpfs(words)?);
-        }
-        if let Some(size) = &self.shm_size {
-            more::shm_size(&mut spec, size)?;
-        }
-        for limit in &self.ulimit {
-            more::ulimit(&mut spec, limit)?;
-        }
-        for setting in &self.sysctl {
-            more::sysctl(&mut spec, setting)?;
-        }
+        self.add_more(&mut spec)?;
         self.relax(&mut spec)?;
         spec.run_as(User {
             uid: who.uid,
@@ -547,6 +529,30 @@ impl Run {
             },
         });
         Ok(spec)
+    }
+
+    /// Mounts, limits and settings that the default profile has not.
+    fn add_more(&self, spec: &mut Spec) -> Result<()> {
+        for note in &self.annotation {
+            let (name, value) = pair(note)?;
+            spec.annotations.put(&name, value);
+        }
+        for words in &self.mount {
+            spec.mounts.push(more::mount(words)?);
+        }
+        for words in &self.tmpfs {
+            spec.mounts.push(more::tmpfs(words)?);
+        }
+        if let Some(size) = &self.shm_size {
+            more::shm_size(spec, size)?;
+        }
+        for limit in &self.ulimit {
+            more::ulimit(spec, limit)?;
+        }
+        for setting in &self.sysctl {
+            more::sysctl(spec, setting)?;
+        }
+        Ok(())
     }
 
     /// What of the default profile is taken back, each by its name.
