@@ -20,7 +20,10 @@ fn with<'t>(t: &'t Sandbox, line: &str) -> Ran<'t> {
     );
     t.write("line", &line);
     t.cmd(&format!("cgexec --rm -g memory:{} sh line", t.id()))
-        .limit(Duration::from_secs(1800))
+        .limit(Duration::from_secs(match stride.is_empty() {
+            true => 120,
+            false => 1800,
+        }))
         .run()
 }
 
