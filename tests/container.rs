@@ -180,7 +180,8 @@ fn what_cannot_be_is_refused_clearly() {
         }
     }
     t.run("container").fails(125, "container", &[]);
-    t.run("container nosuch").fails(125, "container", &["nosuch"]);
+    t.run("container nosuch")
+        .fails(125, "container", &["nosuch"]);
     let long = "x".repeat(65);
     t.run(&format!("container run --rootfs r --hostname {long} true"))
         .fails(125, "container", &["host name"])
