@@ -276,6 +276,10 @@ fn what_is_in_the_cache_needs_no_network() {
     run("head -c 5000 /dev/zero >b && cp b cache/isobox/blobs/sha256/$(sha256sum <b | cut -c-64) && pull prune")
         .ok()
         .out("blobs removed: 1, 5.0 kB\n");
+    // What somebody who was killed left of a name goes too; one who is writing may be at work still.
+    run("cd cache/isobox/names && touch -d -2hours aa.1 && touch bb.1 && pull prune && ls *.1 && rm bb.1")
+        .ok()
+        .out_has("\nbb.1\n");
     run(&format!("cp -a cache kept && pull prune {x} && find cache -type f | wc -l && rm -r cache && mv kept cache"))
         .ok()
         .out_has("\n0\n");

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -85,6 +86,12 @@ impl Store {
                 drop(partial);
             }
         }
+        for file in self.list(&self.names)? {
+            // A name on its way into the store (`HASH.PID`), of somebody who was killed on that way long ago.
+            if file.contains('.') && is_old(&self.names, &file) {
+                remove(&self.names, &file, &mut gone);
+            }
+        }
         Ok(gone)
     }
 
@@ -124,6 +131,13 @@ impl Store {
         }
         Ok(names)
     }
+}
+
+/// Whether a file was written an hour ago or earlier.
+fn is_old(dir: &OwnedFd, file: &str) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |since| since.as_secs().cast_signed());
+    fstatat(dir, file, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.st_mtime < now - 3600)
 }
 
 /// Removes a file, and counts it.
