@@ -291,3 +291,38 @@ fn removal_stops_at_mounts_and_links() {
     fs::create_dir(t.work().join("deep")).unwrap();
     t.run("cd deep; for i in $(seq 300); do mkdir d && cd d; done; cd ~; chmod 000 deep/d/d; mkrootfs --rm deep; ls").ok().out("canary\nto\n");
 }
+
+/// Exchanges a directory of the tree and a link to something else, as fast as it can.
+const SWAP: &str = "import ctypes\nlibc = ctypes.CDLL(None)\nwhile True: libc.renameat2(-100, b'tree/d', -100, b'tree/l', 2)\n";
+
+/// What removes by path, in two steps, and is led out.
+const NAIVE: &str = "import os
+for n in range(100000):
+    os.makedirs('tree/d', exist_ok=True)
+    for name in 'ab': open('tree/d/' + name, 'w').close()
+    try:
+        for name in os.listdir('tree/d'): os.remove('tree/d/' + name)
+    except OSError: pass
+    if not os.path.exists('other/a'): break
+";
+
+#[test]
+fn removing_is_not_led_out_by_who_swaps_meanwhile() {
+    needs!(host("python3"));
+    let t = Sandbox::new("mkrootfs");
+    t.write("swap.py", SWAP);
+    t.write("naive.py", NAIVE);
+    let race = |line: &str| {
+        t.run(&format!(
+            "rm -rf other; mkdir other && touch other/a other/b; python3 swap.py & p=$!; {line}; kill $p; ls other | grep -c ."
+        ))
+    };
+    race(
+        "for i in $(seq 40); do mkdir -p new/d/x; touch new/d/a new/d/x/b; ln -s ../other new/l; mv new tree; \
+         mkrootfs --rm tree 2>/dev/null; until rm -rf tree 2>/dev/null; do :; done; done",
+    )
+    .ok()
+    .out("2\n");
+    race("mkdir -p tree/d; ln -s ../other tree/l; python3 naive.py; test -e other/a || rm other/*")
+        .out("0\n");
+}

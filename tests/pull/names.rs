@@ -69,11 +69,11 @@ fn a_name_that_leads_nowhere_is_said_to() {
     .out("3\n");
 }
 
-/// Tunnels and forwards to whatever is asked for, by way of `$1`, and writes down what that was.
-const PROXY: &str = r"
+/// A proxy at 127.0.0.1:`$2` that tunnels and forwards to `$1`, whatever is asked for, and writes down what that was.
+pub(super) const PROXY: &str = r"
 import socket, sys, threading
 to = sys.argv[1].rsplit(':', 1)
-s = socket.create_server(('127.0.0.1', 3128))
+s = socket.create_server(('127.0.0.1', int(sys.argv[2])))
 def copy(a, b):
     try:
         while d := a.recv(65536): b.sendall(d)
@@ -102,7 +102,7 @@ fn a_proxy_is_asked_but_for_what_is_near() {
     t.write("proxy.py", PROXY);
     let run = |environment: &str, line: &str| {
         t.run(&format!(
-            "python3 proxy.py {} >asked 2>/dev/null & p=$!; sleep 0.3; {environment} {line}; s=$?; kill $p; exit $s",
+            "python3 proxy.py {} 3128 >asked 2>/dev/null & p=$!; sleep 0.3; {environment} {line}; s=$?; kill $p; exit $s",
             server.at
         ))
     };

@@ -130,14 +130,15 @@ fn tls_is_trusted_by_those_who_are_named() {
         host("docker-registry"),
         host("skopeo"),
         host("umoci"),
-        host("openssl")
+        host("openssl"),
+        host("python3")
     );
     let t = Sandbox::new("pull");
     t.cmd(
         "new() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key -subj /CN=$1 \"$@\"; }
          { openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=lab-ca -days 2 &&
          for n in server client; do openssl req -newkey rsa:2048 -nodes -keyout $n.key -out $n.csr -subj /CN=$n &&
-         printf 'subjectAltName=IP:127.0.0.1\\n' >ext && openssl x509 -req -in $n.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out $n.crt -days 2 -extfile ext; done; } >log 2>&1 || { cat log; exit 1; }",
+         printf 'subjectAltName=IP:127.0.0.1,DNS:far.example\\n' >ext && openssl x509 -req -in $n.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out $n.crt -days 2 -extfile ext; done; } >log 2>&1 || { cat log; exit 1; }",
     )
     .host()
     .run()
@@ -183,6 +184,19 @@ fn tls_is_trusted_by_those_who_are_named() {
     .status(1);
     t.run(&format!("{digest} --plain-http"))
         .fails(1, "pull", &["400"]);
+    // Through a proxy, which is told the name and sees nothing else; the certificate is the registry's all the same.
+    t.write("proxy.py", super::names::PROXY);
+    let port = crate::kit::registry::port();
+    let far = |words: &str| {
+        t.run(&format!(
+            "python3 proxy.py {at} {port} >asked 2>/dev/null & p=$!; sleep 0.3; https_proxy=127.0.0.1:{port} pull -q --retry 0 --no-cache {words} far.example/lab/x:1 -o far.tar; s=$?; kill $p; exit $s"
+        ))
+    };
+    far("").fails(1, "pull", &["cannot trust https://far.example"]);
+    far("--cacert ca.crt").ok();
+    t.run("tar tf far.tar | grep -c blobs/sha256/.; sort -u asked")
+        .ok()
+        .out("5\nCONNECT far.example:443 HTTP/1.1\n");
     registry.stop();
     // A registry that wants to see a certificate of ours.
     let registry = Registry::with(
