@@ -194,10 +194,28 @@ impl Address {
 /// # Errors
 /// The kernel's answer.
 pub fn all(connection: &mut Connection, family: u8) -> Result<Vec<Address>, Refusal> {
+    let mut all = Vec::new();
+    each(connection, family, &mut |address| all.push(address))?;
+    Ok(all)
+}
+
+/// The same, one by one.
+///
+/// # Errors
+/// The kernel's answer.
+pub fn each(
+    connection: &mut Connection,
+    family: u8,
+    visit: &mut dyn FnMut(Address),
+) -> Result<(), Refusal> {
     let mut structure = [0; STRUCTURE];
     structure[0] = family;
-    let answers = connection.dump(Message::Raw(RTM_GETADDR, structure.to_vec()))?;
-    Ok(answers.into_iter().filter_map(Address::of).collect())
+    let message = Message::Raw(RTM_GETADDR, structure.to_vec());
+    connection.each(message, &mut |answer| {
+        if let Some(address) = Address::of(answer) {
+            visit(address);
+        }
+    })
 }
 
 /// The message that gives a link an address. An IPv4 network of more than two has an address for everybody; an IPv6

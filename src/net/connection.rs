@@ -15,7 +15,10 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::BufMut;
 use futures::{Stream, StreamExt};
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN,
+    NetlinkBuffer, NetlinkMessage, NetlinkPayload,
+};
 use netlink_proto::{ConnectionHandle, NetlinkCodec};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket, Socket, SocketAddr};
@@ -95,7 +98,54 @@ impl Connection {
     /// # Errors
     /// The kernel's answer.
     pub fn dump(&mut self, message: impl Into<Message>) -> Result<Vec<Answer>, Refusal> {
-        self.request(message.into(), NLM_F_DUMP)
+        let mut all = Vec::new();
+        self.each(message, &mut |answer| all.push(answer))?;
+        Ok(all)
+    }
+
+    /// Asks for all there are, one by one. netlink-proto's way from the socket to who asked takes each answer several
+    /// microseconds, and a machine with many wires has many: a dump goes by it, over the same socket.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn each(
+        &mut self,
+        message: impl Into<Message>,
+        visit: &mut dyn FnMut(Answer),
+    ) -> Result<(), Refusal> {
+        if let Some(errno) = self.broken {
+            return Err(Refusal::from(errno));
+        }
+        let mut request = NetlinkMessage::from(message.into());
+        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        let socket = self.inner.socket_mut();
+        let (port, groups) = KERNEL;
+        let sent = socket
+            .socket
+            .send_to(&bytes, &SocketAddr::new(port, groups), 0);
+        sent.map_err(|e| of_socket(&e))?;
+        let mut bytes = Vec::with_capacity(LARGEST);
+        loop {
+            bytes.clear();
+            match socket.socket.recv(&mut bytes, 0) {
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    socket.wait()?;
+                    continue;
+                }
+                Err(e) => {
+                    let refusal = of_socket(&e);
+                    self.broken = Some(refusal.errno);
+                    return Err(refusal);
+                }
+            }
+            if read_dump(&bytes, visit)? {
+                return Ok(());
+            }
+        }
     }
 
     /// Sends one request and collects what is answered.
@@ -124,10 +174,6 @@ impl Connection {
                     if let Some(refusal) = Refusal::of(&error, answer.header.flags) {
                         return Err(refusal);
                     }
-                }
-                // A dump that goes wrong on the way says so at its end.
-                NetlinkPayload::Done(done) if done.code < 0 => {
-                    return Err(Refusal::from(Errno::from_raw(-done.code)));
                 }
                 NetlinkPayload::Overrun(_) => return Err(Refusal::from(Errno::ENOBUFS)),
                 _ => {}
@@ -161,6 +207,43 @@ impl Connection {
             socket.wait()?;
         }
     }
+}
+
+/// What the kernel answers to a dump at once, at the most (`netlink_dump`).
+const LARGEST: usize = 32 * 1024;
+
+/// Hands out the answers of a part of a dump; whether it was the last.
+fn read_dump(mut rest: &[u8], visit: &mut dyn FnMut(Answer)) -> Result<bool, Refusal> {
+    while !rest.is_empty() {
+        let message =
+            NetlinkBuffer::new_checked(rest).map_err(|_| Refusal::from(Errno::EBADMSG))?;
+        let body = message.payload();
+        let code = || {
+            body.first_chunk()
+                .map_or(0, |code| i32::from_ne_bytes(*code))
+        };
+        match message.message_type() {
+            NLMSG_NOOP => {}
+            // A dump that goes wrong on the way says so at its end.
+            NLMSG_DONE if code() < 0 => return Err(Refusal::from(Errno::from_raw(-code()))),
+            NLMSG_DONE => return Ok(true),
+            NLMSG_ERROR => return Refusal::read(body, message.flags()).map_or(Ok(true), Err),
+            NLMSG_OVERRUN => return Err(Refusal::from(Errno::ENOBUFS)),
+            kind => visit(Answer {
+                kind,
+                body: body.to_vec(),
+            }),
+        }
+        let length = usize::try_from(message.length()).unwrap_or(usize::MAX);
+        rest = rest
+            .get(length.saturating_add(3) & !3..)
+            .unwrap_or_default();
+    }
+    Ok(false)
+}
+
+fn of_socket(error: &io::Error) -> Refusal {
+    Refusal::from(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
 }
 
 /// Remembers that something is to be polled again.

@@ -42,6 +42,16 @@ impl Refusal {
         })
     }
 
+    /// Reads what stands behind the header of an `NLMSG_ERROR`.
+    pub(super) fn read(body: &[u8], flags: u16) -> Option<Self> {
+        let (code, rest) = body.split_first_chunk()?;
+        let code = i32::from_ne_bytes(*code);
+        (code != 0).then(|| Self {
+            errno: Errno::from_raw(code.saturating_neg()),
+            text: text_in(rest, flags),
+        })
+    }
+
     /// Whether it is this one.
     pub fn is(&self, errno: Errno) -> bool {
         self.errno == errno

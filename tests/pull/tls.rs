@@ -123,6 +123,22 @@ fn a_registry_may_be_its_own_authority() {
     }
 }
 
+/// A proxy is told the name and sees nothing else; the certificate is the registry's all the same.
+fn through_a_proxy(t: &Sandbox, at: &str) {
+    t.write("proxy.py", super::names::PROXY);
+    let port = crate::kit::registry::port();
+    let far = |words: &str| {
+        t.run(&format!(
+            "python3 proxy.py {at} {port} >asked 2>/dev/null & p=$!; sleep 0.3; https_proxy=127.0.0.1:{port} pull -q --retry 0 --no-cache {words} far.example/lab/x:1 -o far.tar; s=$?; kill $p; exit $s"
+        ))
+    };
+    far("").fails(1, "pull", &["cannot trust https://far.example"]);
+    far("--cacert ca.crt").ok();
+    t.run("tar tf far.tar | grep -c blobs/sha256/.; sort -u asked")
+        .ok()
+        .out("5\nCONNECT far.example:443 HTTP/1.1\n");
+}
+
 #[test]
 fn tls_is_trusted_by_those_who_are_named() {
     needs!(
@@ -184,19 +200,7 @@ fn tls_is_trusted_by_those_who_are_named() {
     .status(1);
     t.run(&format!("{digest} --plain-http"))
         .fails(1, "pull", &["400"]);
-    // Through a proxy, which is told the name and sees nothing else; the certificate is the registry's all the same.
-    t.write("proxy.py", super::names::PROXY);
-    let port = crate::kit::registry::port();
-    let far = |words: &str| {
-        t.run(&format!(
-            "python3 proxy.py {at} {port} >asked 2>/dev/null & p=$!; sleep 0.3; https_proxy=127.0.0.1:{port} pull -q --retry 0 --no-cache {words} far.example/lab/x:1 -o far.tar; s=$?; kill $p; exit $s"
-        ))
-    };
-    far("").fails(1, "pull", &["cannot trust https://far.example"]);
-    far("--cacert ca.crt").ok();
-    t.run("tar tf far.tar | grep -c blobs/sha256/.; sort -u asked")
-        .ok()
-        .out("5\nCONNECT far.example:443 HTTP/1.1\n");
+    through_a_proxy(&t, &at);
     registry.stop();
     // A registry that wants to see a certificate of ours.
     let registry = Registry::with(

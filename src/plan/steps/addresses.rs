@@ -37,9 +37,12 @@ fn family(address: IpAddr) -> u8 {
 
 /// Whether a link has an IPv4 address.
 fn has_ipv4(connection: &mut Connection, link: u32) -> Result<bool> {
-    let all = address::all(connection, family(LOOPBACK.address));
-    let all = all.doing("cannot list addresses")?;
-    Ok(all.iter().any(|address| address.link == link))
+    let mut has = false;
+    address::each(connection, family(LOOPBACK.address), &mut |address| {
+        has |= address.link == link;
+    })
+    .doing("cannot list addresses")?;
+    Ok(has)
 }
 
 /// Gives a link an address.
@@ -74,18 +77,21 @@ pub(super) fn check_free(
     cidr: Cidr,
     own: &[Option<u32>],
 ) -> Result<()> {
-    let all = address::all(connection, family(cidr.address));
-    let all = all.doing("cannot list addresses")?;
-    let others = all
-        .iter()
-        .filter(|address| !own.contains(&Some(address.link)));
-    for (address, other) in others.filter_map(|address| Some((address, address.cidr()?))) {
+    let mut in_the_way = None;
+    address::each(connection, family(cidr.address), &mut |address| {
+        let Some(other) = address.cidr() else {
+            return;
+        };
         let same = other.address == cidr.address;
         let single = [other, cidr].iter().any(|cidr| cidr.is_single());
-        if !same && (single || !other.overlaps(cidr)) {
-            continue;
+        let clash = same || (!single && other.overlaps(cidr));
+        if clash && !own.contains(&Some(address.link)) && in_the_way.is_none() {
+            in_the_way = Some((address.link, other, same));
         }
-        let name = link::numbered(connection, address.link);
+    })
+    .doing("cannot list addresses")?;
+    if let Some((link, other, same)) = in_the_way {
+        let name = link::numbered(connection, link);
         let name = name.map_or_else(|_| "another link".into(), |link| link.name().into_owned());
         let place = side.shown();
         return Err(if same {
