@@ -374,10 +374,11 @@ fn a_container_is_verified_and_counted() {
         container stats --no-stream --format '{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}}' | sed 's/ [0-9.]*% [0-9.]*[KM] / /'
         container run --rm --pid container:web --ipc host --uts container:web --rootfs r sh -c 'ps | grep -c "[w]hile"; hostname'
         container run --rm --name two --pid container:web --rootfs r sh -c 'ps | grep -c "[w]hile"'
+        container run --network container:web --rootfs r cat /proc/sys/net/ipv4/ip_forward
         container rm -f web"#;
     t.run(&format!("{KEPT}{line}"))
         .ok()
-        .out("1\n0 63\nweb / 64M 1\n1\nweb\n1\nweb\n")
+        .out("1\n0 63\nweb / 64M 1\n1\nweb\n1\n1\nweb\n")
         .untouched();
     t.run(&format!(
         "{KEPT}container run --pid nonsense --rootfs r true"

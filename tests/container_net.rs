@@ -202,7 +202,7 @@ fn an_ordinary_users_container_is_carried() {
             $user container run --rootfs r --network $kind --dns 203.0.113.1 sh -c 'cat /etc/resolv.conf; wget -qO- http://203.0.113.1/f
                 nslookup -type=a box.example | tail -2 | grep Addr'
             $user container run --rootfs r --network $kind -p 8080:8000 httpd -f -p 8000 -h / & box=$!
-            until fetch http://127.0.0.1:8080/f 2>/dev/null; do sleep 0.1; done
+            until timeout 1 busybox wget -qO- http://127.0.0.1:8080/f 2>/dev/null; do sleep 0.1; done
             kill -9 $box; wait $box 2>/dev/null; while pgrep -u 1000 $kind >/dev/null; do sleep 0.05; done; echo gone
         done; kill -9 $pids; umount /dev/net; trap - EXIT; $ip link del w0; umount /run"#);
     t.run(&line).ok().out(

@@ -154,7 +154,7 @@ fn names_are_looked_into() {
 fn json_and_refusals() {
     needs!(root, userns, host("ip"));
     let t = Sandbox::new("why");
-    t.run("unshare -n sleep 9 & sleep 0.2; ip -j why $! 10.0.0.1; echo $?; kill $!")
+    t.run("unshare -n sleep 9 & sleep 0.2; ip -j why $! 10.0.0.1; echo $?; kill $!; wait")
         .ok()
         .out_in_order(&[
             "{\"reachable\": false, \"findings\": [\n",
@@ -170,7 +170,7 @@ fn json_and_refusals() {
     ] {
         t.run(line).status(status).err_has(words).untouched();
     }
-    t.run("unshare -n sleep 9 & sleep 0.2; setpriv --reuid 1000 --clear-groups ip why $! 10.0.0.1; echo $?; kill $!")
+    t.run("unshare -n sleep 9 & sleep 0.2; setpriv --reuid 1000 --clear-groups ip why $! 10.0.0.1; echo $?; kill $!; wait")
         .ok()
         .err_has("Permission denied");
 }

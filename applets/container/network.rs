@@ -40,6 +40,8 @@ use isobox::plan::wire::{End, When, Wire};
 use isobox::plan::{Around, Plan};
 use nix::unistd::geteuid;
 
+use super::kept::Shelf;
+use crate::cli::raw::Raw;
 use crate::cli::say;
 pub(super) use crate::table::veth::Publish;
 pub(super) use values::{HostLine, Ip6, Network};
@@ -413,8 +415,13 @@ fn join(spec: &mut Spec, path: &Path) {
     }
 }
 
-/// The network namespace of the first process of a container that is kept, where `runc` keeps them.
+/// The network namespace of the first process of a container that is kept: one of ours, or one of `runc`.
 fn of_container(id: &str) -> Result<PathBuf> {
+    let shelf = Shelf::ours();
+    if let Ok(home) = shelf.find(&Raw(id.into())) {
+        let pid = shelf.running(&home)?.record().init_process_pid;
+        return Ok(format!("/proc/{pid}/ns/net").into());
+    }
     let own = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !geteuid().is_root() && !dir.is_empty());
     let store = Path::new(&own.unwrap_or_else(|| "/run".into())).join("isobox/runc");
     let none = || {
