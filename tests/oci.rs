@@ -2,6 +2,7 @@
 
 mod attack;
 mod limits;
+mod net_devices;
 
 use crate::kit::{Ran, Sandbox};
 

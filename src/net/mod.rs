@@ -19,6 +19,7 @@ pub mod nat;
 pub mod netns;
 pub mod nftables;
 pub mod number;
+pub mod passage;
 pub mod refusal;
 pub mod request;
 pub mod resolv;

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::namespace::Kind;
+use crate::net::name;
+use crate::net::passage::TEMPLATE;
 use crate::oci::spec::{Hooks, IdMapping, Linux, Namespace, Spec};
 use crate::{rlimit, sysctl};
 
@@ -38,6 +40,7 @@ pub(super) fn check(spec: &Spec) -> Result<()> {
         return Err(Error::new("root.path: it is not there"));
     }
     hooks(&spec.hooks)?;
+    net_devices(linux)?;
     unsupported(spec)
 }
 
@@ -170,6 +173,29 @@ fn hooks(hooks: &Hooks) -> Result<()> {
     Ok(())
 }
 
+fn net_devices(linux: &Linux) -> Result<()> {
+    if !linux.net_devices.is_empty() && linux.namespace(Kind::Net).is_none() {
+        let sentence = "unable to move network devices without a NET namespace";
+        return Err(Error::new(format!("linux.netDevices: {sentence}"))
+            .hint("linux.namespaces needs an entry of type network"));
+    }
+    for (name, device) in linux.net_devices.iter() {
+        link_name(name)?;
+        let called = device.name.to_string_lossy();
+        if !called.is_empty() {
+            link_name(called.strip_suffix(TEMPLATE).unwrap_or(&called))?;
+        }
+    }
+    Ok(())
+}
+
+fn link_name(name: &str) -> Result<()> {
+    name::check(name).map_err(|error| {
+        let field = format!("linux.netDevices: invalid network device name {name:?}");
+        Error::new(field).because(error.to_string())
+    })
+}
+
 /// What this machine has nothing for.
 fn unsupported(spec: &Spec) -> Result<()> {
     let selinux = || Path::new("/sys/fs/selinux").exists();
@@ -191,10 +217,6 @@ fn unsupported(spec: &Spec) -> Result<()> {
         return Err(Error::new("linux.intelRdt: not supported").hint(
             "write the first process to a group below /sys/fs/resctrl from a createRuntime hook",
         ));
-    }
-    if !spec.linux.net_devices.is_empty() {
-        return Err(Error::new("linux.netDevices: not supported")
-            .hint("move the interface from a createRuntime hook: ip link set DEV netns PID"));
     }
     if let Some(personality) = &spec.linux.personality
         && let Some(flag) = personality.flags.first()

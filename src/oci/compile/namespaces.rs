@@ -19,6 +19,7 @@ use crate::plan::steps::idmap::{RunIdMapper, SetgroupsControl, WriteMap};
 use crate::plan::steps::mounts::Propagation;
 use crate::plan::steps::namespaces::Unshare;
 use crate::plan::steps::net::LoopbackUp;
+use crate::plan::steps::net_devices::MoveLink;
 use crate::plan::steps::process::DeathSignal;
 use crate::plan::steps::sysctl::SetSysctl;
 use crate::plan::steps::time::{Clock, ClockOffset};
@@ -117,6 +118,13 @@ fn names(plan: &mut Plan, spec: &Spec, setting: Setting<'_>) {
     let stays_down = setting.additions.is_some_and(|all| all.loopback_stays_down);
     if spec.linux.makes(Kind::Net) && !stays_down {
         plan.then(LoopbackUp);
+    }
+    for (name, device) in spec.linux.net_devices.iter() {
+        let called = match device.name.to_str() {
+            None | Some("") => name,
+            Some(called) => called,
+        };
+        plan.outside(MoveLink::new(name.clone(), called.into()));
     }
     for (name, value) in spec.linux.sysctl.iter() {
         // Checked before.

@@ -82,7 +82,7 @@ impl Place {
 }
 
 /// The network namespace of a process.
-fn own_network(pid: Pid) -> Result<OwnedFd> {
+pub(super) fn own_network(pid: Pid) -> Result<OwnedFd> {
     let opened = Process::open(pid).and_then(|process| process.open_namespace(Kind::Net));
     opened.doing_to("cannot open", format!("/proc/{pid}/ns/net"))
 }

@@ -36,6 +36,8 @@ pub mod namespaces;
 pub mod nat;
 pub mod net;
 #[cfg(feature = "net")]
+pub mod net_devices;
+#[cfg(feature = "net")]
 pub mod netns;
 #[cfg(feature = "net")]
 pub mod netns_view;
