@@ -1,11 +1,15 @@
 //! container: run programs in containers, and look after those that are kept.
 
+#[path = "container/bundle.rs"]
+mod bundle;
 #[path = "container/commit.rs"]
 mod commit;
 #[path = "container/control.rs"]
 mod control;
 #[path = "container/copy.rs"]
 mod copy;
+#[path = "container/device.rs"]
+mod device;
 #[path = "container/edit.rs"]
 mod edit;
 #[path = "container/exec.rs"]
@@ -91,8 +95,22 @@ enum Verb {
     Verify(verify::Verify),
     Wait(control::Wait),
 }
+
 /// docker's status for a failure of its own.
 const OURS: u8 = 125;
+
+/// docker's other names for what we have: the words with ours.
+fn renamed(args: &[OsString]) -> Option<Vec<OsString>> {
+    let (first, rest) = args.split_first()?;
+    let words: &[&str] = match first.to_str()? {
+        "ls" | "list" => &["ps"],
+        "create" => &["run", "--no-start"],
+        "spec" => &["run", "--spec"],
+        _ => return None,
+    };
+    let words = words.iter().map(OsString::from);
+    Some(words.chain(rest.iter().cloned()).collect())
+}
 
 impl Applet for Args {
     fn launch(entry: &Entry, args: &[OsString]) -> Result<Exit> {
@@ -115,33 +133,24 @@ impl Applet for Args {
         {
             return verify::probe(paths);
         }
-        let mut args = args.to_vec();
-        // docker's other names for it.
-        if let Some(verb) = args
-            .first_mut()
-            .filter(|verb| *verb == "ls" || *verb == "list")
+        // Nothing said is the default, which runc writes down.
+        if let ([word], Some(runc)) = (args, crate::table::find("runc"))
+            && word == "spec"
         {
-            *verb = "ps".into();
+            return (runc.run)(runc, &["spec".into()]);
         }
-        if let Some(verb) = args.first_mut().filter(|verb| *verb == "create") {
-            *verb = "run".into();
-            args.insert(1, "--no-start".into());
-        }
-        if let Some(verb) = args.first_mut().filter(|verb| *verb == "spec") {
-            *verb = "run".into();
-            args.insert(1, "--spec".into());
-            // Nothing said is the default, which runc writes down.
-            if let (2, Some(runc)) = (args.len(), crate::table::find("runc")) {
-                return (runc.run)(runc, &["spec".into()]);
-            }
-        }
-        match parse::<Self>(entry, &args).map_err(|text| usage(entry, &text))? {
+        let renamed = renamed(args);
+        let args = renamed.as_deref().unwrap_or(args);
+        match parse::<Self>(entry, args).map_err(|text| usage(entry, &text))? {
             Asked::Help(verb) => help::print(entry, verb),
             Asked::Version => help::print_version(entry),
             Asked::Run(asked) => {
+                if matches!(&asked.verb, Verb::Run(run) if run.is_of_bundle()) {
+                    return bundle::launch(entry, args);
+                }
                 if matches!(asked.verb, Verb::Exec(_) | Verb::Verify(_)) {
                     let own = [OsString::from(entry.name)];
-                    let words: Vec<OsString> = own.iter().chain(&args).cloned().collect();
+                    let words: Vec<OsString> = own.iter().chain(args).cloned().collect();
                     own_binary::run_protected(&words, &environment())?;
                 }
                 asked.run()

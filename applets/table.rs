@@ -131,8 +131,10 @@ mod tests {
                     names.insert(letter.to_string()),
                     "{name} {option}: letter twice"
                 );
+                // docker run has it so.
+                let is_host_name = letter == 'h' && long == "hostname";
                 assert!(
-                    !"hV".contains(letter),
+                    is_host_name || !"hV".contains(letter),
                     "{name} {option}: the frame's letter"
                 );
             }

@@ -50,6 +50,8 @@ mod container_image;
 mod container_life;
 #[cfg(feature = "oci")]
 mod container_net;
+#[cfg(feature = "oci")]
+mod container_options;
 mod frame;
 #[cfg(feature = "image")]
 mod fuzz;

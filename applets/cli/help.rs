@@ -23,6 +23,11 @@ pub(crate) const FRAME: [(char, &str, &str); 2] = [
     ('V', "version", "display version"),
 ];
 
+/// Whether an option of its own has this letter of the frame.
+pub(crate) fn is_taken(info: &CommandInfoWithArgs, letter: char) -> bool {
+    info.flags.iter().any(|flag| flag.short == Some(letter))
+}
+
 /// Prints an applet's help on standard output, or that of one of its verbs.
 pub(crate) fn print(entry: &Entry, verb: Option<&str>) -> Result<Exit> {
     let info = (entry.info)();
@@ -83,12 +88,11 @@ pub(crate) fn text(name: &str, info: &CommandInfoWithArgs) -> String {
         describe(&mut out, column, &option(flag), flag.description);
     }
     for (short, long, description) in FRAME {
-        describe(
-            &mut out,
-            column,
-            &format!(" -{short}, --{long}"),
-            description,
-        );
+        let tag = match is_taken(info, short) {
+            true => format!("     --{long}"),
+            false => format!(" -{short}, --{long}"),
+        };
+        describe(&mut out, column, &tag, description);
     }
     if !info.error_codes.is_empty() {
         out.push_str("\nExit status:\n");

@@ -7,7 +7,7 @@ use argh::CommandInfoWithArgs;
 use super::Entry;
 use super::front::BOX;
 use super::gnu::{Flag, Value, long_of, value_of};
-use super::help::{FRAME, capitalised, is_row, shown, synopsis};
+use super::help::{FRAME, capitalised, is_row, is_taken, shown, synopsis};
 
 /// The manual page of an applet.
 pub(crate) fn page(entry: &Entry) -> String {
@@ -93,7 +93,11 @@ fn options(out: &mut String, info: &CommandInfoWithArgs) {
         term(out, &option(flag), flag.description);
     }
     for (short, long, description) in FRAME {
-        let tag = format!("\\fB\\-{short}\\fR, \\fB\\-\\-{long}\\fR");
+        let letter = match is_taken(info, short) {
+            true => String::new(),
+            false => format!("\\fB\\-{short}\\fR, "),
+        };
+        let tag = format!("{letter}\\fB\\-\\-{long}\\fR");
         term(out, &tag, description);
     }
 }

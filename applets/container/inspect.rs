@@ -1,7 +1,5 @@
 //! container inspect: all that is known of containers, as JSON in docker's words; and templates over it.
 
-use std::fmt::Write as _;
-
 use argh::{ArgsInfo, FromArgs};
 use isobox::error::{Error, Result};
 use isobox::json::quote;
@@ -275,8 +273,7 @@ fn tree(shelf: &Shelf, home: &Home) -> Result<Tree> {
     let ports = home.fact("publish").lines().map(Tree::text).collect();
     let log = home.path().join("log");
     let created = Some(home.fact("created").to_owned());
-    let mut name = String::from("/");
-    let _ = write!(name, "{}", home.fact("name"));
+    let name = ["/", home.fact("name")].concat();
     Ok(Tree::object(vec![
         ("Id", Tree::text(home.id().as_str())),
         ("Created", Tree::text(date(created.as_ref()))),

@@ -1,7 +1,6 @@
 //! Containers that are kept: where, how they are found by what somebody types, and what they are now.
 
 use std::env;
-use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -257,9 +256,4 @@ pub(super) fn at_least_one(words: &[Raw]) -> Result<()> {
         true => Err(Error::new("no container given").status(125)),
         false => Ok(()),
     }
-}
-
-/// The environment and arguments of ourselves, started anew.
-pub(super) fn own_words(words: &[&str]) -> Vec<OsString> {
-    words.iter().map(OsString::from).collect()
 }

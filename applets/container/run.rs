@@ -1,34 +1,23 @@
-//! container run: the flags of docker run make an OCI spec (`isobox::oci`), which is compiled to a plan.
+//! container run: the flags of docker run, and what is done by them. `run_spec.rs` makes an OCI spec of them,
+//! `run_facts.rs` what a spec has no words for.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+#[path = "run_facts.rs"]
+mod facts;
+#[path = "run_spec.rs"]
+mod spec;
 
 use argh::{ArgsInfo, FromArgs};
-use isobox::accounts::Accounts;
-use isobox::cgroup::limits::Limits;
-use isobox::credentials::{Identity, identity};
-use isobox::error::{Doing, Error, Result};
-use isobox::idmap::{self, Block, Range, Single, with_single};
-use isobox::oci::spec::Seccomp;
-use isobox::oci::{self, Resources, Root, Setting, Spec, User};
+use isobox::error::{Error, Result};
+use isobox::oci::{self, Additions, Setting, Spec};
 use isobox::plan::Plan;
-use isobox::process::signal_number;
-use isobox::root;
-use isobox::subid;
-use nix::unistd::{getegid, geteuid};
 
-use super::images::{Prepared, Pull, Wanted};
+use super::images::{Prepared, Pull};
 use super::more;
 use super::network;
 use super::start::Keys;
-use super::values::{
-    CgroupPath, CgroupView, Ids, Said, Truth, absolute_inside, bind, bytes, capabilities,
-    check_name, env_file, lines, pair, set_variable, single_maps, values,
-};
-use crate::cli::mapped::lack;
+use super::values::{CgroupPath, CgroupView, Ids, Said, Truth, values};
 use crate::cli::plan::{Explain, perform};
-use crate::cli::raw::{Raw, words};
+use crate::cli::raw::Raw;
 use crate::cli::{Exit, help};
 
 /// run a program in a new container, and end as it ends
@@ -65,7 +54,7 @@ pub(super) struct Run {
     #[argh(option, short = 'b', arg_name = "dir")]
     bundle: Option<Raw>,
     /// the host name inside
-    #[argh(option, arg_name = "name")]
+    #[argh(option, short = 'h', arg_name = "name")]
     pub(super) hostname: Option<Raw>,
     /// the container's name, which is its host name too unless --hostname says another
     #[argh(option, arg_name = "name")]
@@ -145,9 +134,12 @@ pub(super) struct Run {
     /// a setting of its kernel: net.ipv4.ip_forward=1
     #[argh(option, arg_name = "name=value")]
     sysctl: Vec<Raw>,
-    /// one more group of its user, by number
-    #[argh(option, arg_name = "gid")]
-    group_add: Vec<u32>,
+    /// one more group of its user, by name (of the root's own /etc/group) or number
+    #[argh(option, arg_name = "group")]
+    group_add: Vec<Raw>,
+    /// let it use this device of the host, a directory for all in it: SRC[:DST][:rwm]
+    #[argh(option, arg_name = "src[:dst][:rwm]")]
+    device: Vec<Raw>,
     /// its process numbers: private, host or container:ID
     #[argh(option, arg_name = "kind")]
     pid: Option<String>,
@@ -175,15 +167,18 @@ pub(super) struct Run {
     /// let it have this much swap, or max; without this a memory limit means no swap
     #[argh(option, arg_name = "size")]
     swap: Option<String>,
+    /// the same as docker counts it: memory and swap together; -1 for no limit of swap
+    #[argh(option, arg_name = "size")]
+    memory_swap: Option<String>,
     /// limit CPU time to this many CPUs (1.5), or to a part of one (20%)
     #[argh(option, arg_name = "cpus")]
     cpus: Option<String>,
     /// the CPUs it may run on (0-1,4)
     #[argh(option, arg_name = "list")]
-    cpuset: Option<String>,
+    cpuset_cpus: Option<String>,
     /// how many processes and threads it may have
     #[argh(option, arg_name = "count")]
-    pids: Option<String>,
+    pids_limit: Option<String>,
     /// limit io, as DEVICE:rbps=1M,wiops=100 (a path stands for the disk it is on)
     #[argh(option, arg_name = "device:limits")]
     io: Vec<String>,
@@ -193,8 +188,8 @@ pub(super) struct Run {
     /// its view of control groups: private (its own is the root) or host
     #[argh(option, arg_name = "private|host")]
     cgroupns: Option<CgroupView>,
-    /// the ids inside of an ordinary user's container: single (its own alone) or subids (those of /etc/subuid too)
-    #[argh(option, arg_name = "single|subids")]
+    /// its ids: of an ordinary user's single (its own alone) or subids (those of /etc/subuid too), of root's host
+    #[argh(option, arg_name = "single|subids|host")]
     userns: Option<Ids>,
     /// leave it this capability too, or ALL
     #[argh(option, arg_name = "cap")]
@@ -202,7 +197,7 @@ pub(super) struct Run {
     /// take this capability from it, or ALL
     #[argh(option, arg_name = "cap")]
     cap_drop: Vec<Raw>,
-    /// relax what it may do: seccomp=unconfined, seccomp=FILE (rules in JSON), no-new-privileges=false
+    /// change what it may do: seccomp=unconfined, seccomp=FILE (rules in JSON), no-new-privileges=false, systempaths=unconfined, apparmor=PROFILE
     #[argh(option, arg_name = "what")]
     security_opt: Vec<String>,
     /// let its programs gain privileges by set-user-id files and file capabilities
@@ -243,147 +238,151 @@ pub(super) struct Run {
     pub(super) program: Vec<Raw>,
 }
 impl Run {
-    pub(super) fn run(self) -> Result<Exit> {
+    /// Whether it is a bundle's, of which only the bundle says what it is.
+    pub(super) fn is_of_bundle(&self) -> bool {
+        self.bundle.is_some()
+    }
+
+    pub(super) fn run(mut self) -> Result<Exit> {
         if let Some(policy) = self.restart.as_deref().filter(|policy| *policy != "no") {
             return Err(Error::new("--restart is not there:")
                 .on(policy)
                 .because("there is no daemon that would start it again")
                 .hint("a service manager, or a loop in a shell, can run container run"));
         }
+        self.check()?;
         if self.spec {
             return self.print_spec();
         }
-        let (script, explain, of_bundle) = (self.script, self.explain, self.bundle.is_some());
-        let done = !script && matches!(explain, None | Some(Explain::Run));
-        if done && (self.detach || self.no_start || self.name.is_some() || self.cidfile.is_some()) {
+        if self.script {
+            return help::print_all(&self.plan()?.0.script());
+        }
+        let stays = self.detach || self.no_start || self.name.is_some() || self.cidfile.is_some();
+        if (stays || self.needs_home().is_some()) && !self.told_only() {
+            if self.explain.is_some() {
+                return Err(
+                    Error::new("--explain=run is for a container that nothing is kept of")
+                        .hint("--explain tells without doing"),
+                );
+            }
+            // What nobody has named is gone with its end, whatever was noted of it.
+            self.rm |= !stays;
             return super::start::run(self);
         }
-        let (plan, _image) = match &self.bundle {
-            Some(Raw(dir)) => (self.plan_of_bundle(Path::new(dir))?, None),
-            None => self.plan()?,
-        };
-        if script {
-            let left = plan.unsaid();
-            if of_bundle && !left.is_empty() {
-                return Err(Error::new("no script can say").on(left.join(", ")));
-            }
-            return help::print_all(&plan.script());
-        }
-        match perform(&plan, explain)? {
-            // The status says it: the signal was not for us.
-            Exit::Signal(signal) => Ok(Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX))),
-            exit => Ok(exit),
-        }
+        let explain = self.explain;
+        let (plan, _image) = self.plan()?;
+        perform(&plan, explain).map(as_status)
     }
 
-    /// The container of a bundle, which no other option can change.
-    fn plan_of_bundle(&self, dir: &Path) -> Result<Plan> {
-        if self.rootfs.is_some() || !self.program.is_empty() {
-            return Err(Error::new("--bundle stands alone")
-                .because("the root and the program are those of its config.json"));
-        }
-        let bundle = std::path::absolute(dir).doing_to("cannot find", dir)?;
-        let setting = Setting {
-            input: true,
-            ..Setting::default()
-        };
-        let mut spec = Spec::of_bundle(&bundle)?;
-        spec.start_from(&bundle);
-        oci::compile(&spec, setting)
+    /// Whether nothing is done but to tell.
+    fn told_only(&self) -> bool {
+        self.script || self.spec || matches!(self.explain, Some(Explain::Text | Explain::Json))
     }
 
-    /// The image, where the root is to be one: the first word names it.
-    fn image(&self, words: &mut Vec<OsString>, kept: Option<&str>) -> Result<Option<Prepared>> {
+    /// An option that only a container can have that somebody looks after.
+    fn needs_home(&self) -> Option<&'static str> {
+        let given = [
+            (self.pidfile.is_some(), "--pidfile"),
+            (!self.label.is_empty(), "--label"),
+            (self.stop_signal.is_some(), "--stop-signal"),
+            (self.stop_timeout.is_some(), "--stop-timeout"),
+            (self.log_driver.is_some(), "--log-driver"),
+            (!self.log_opt.is_empty(), "--log-opt"),
+            (self.detach_keys.is_some(), "--detach-keys"),
+            (self.sig_proxy.is_some_and(|truth| !truth.0), "--sig-proxy"),
+        ];
+        first_given(&given)
+    }
+
+    /// What is wrong with the options, where that can be told without looking at anything: none is ignored.
+    fn check(&self) -> Result<()> {
+        let wrong = |option: Option<&str>, why: &'static str| match option {
+            None => Ok(()),
+            Some(option) => Err(Error::new(format!("{option} has no effect here")).because(why)),
+        };
+        let of_image = [
+            (self.pull.is_some(), "--pull"),
+            (self.platform.is_some(), "--platform"),
+            (self.copy, "--copy"),
+        ];
         if self.rootfs.is_some() {
-            return Ok(None);
+            wrong(
+                first_given(&of_image),
+                "a root that is a directory is no image",
+            )?;
         }
-        if words.is_empty() {
-            return Err(Error::new("no image given").hint(
-                "container run [OPTION]... IMAGE [PROGRAM [ARGUMENT]...]; --rootfs DIR|host is a root that is no image",
-            ));
+        let watching = [
+            (self.detach_keys.is_some(), "--detach-keys"),
+            (self.sig_proxy.is_some(), "--sig-proxy"),
+        ];
+        if self.detach || self.no_start {
+            wrong(first_given(&watching), "nobody watches the container")?;
         }
-        let name = words.remove(0);
-        let wanted = Wanted {
-            name: &name.to_string_lossy(),
-            pull: self.pull.unwrap_or_default(),
-            platform: self.platform.as_deref(),
-            quiet: self.quiet,
-            copy: self.copy,
-            told_only: self.script
-                || self.spec
-                || matches!(self.explain, Some(Explain::Text | Explain::Json)),
-        };
-        wanted.prepare(kept).map(Some)
-    }
-
-    /// What is run: as docker has it, --entrypoint takes the place of all that the image says.
-    fn command(&self, image: Option<&Prepared>, words: Vec<OsString>) -> Vec<OsString> {
-        let mut all: Vec<OsString> = Vec::new();
-        match (&self.entrypoint, image.map(Prepared::execution)) {
-            (Some(Raw(program)), _) => {
-                all.extend(Some(program.clone()).filter(|word| !word.is_empty()));
-            }
-            (None, Some(image)) => {
-                all.extend(image.entrypoint.iter().map(OsString::from));
-                if words.is_empty() {
-                    all.extend(image.cmd.iter().map(OsString::from));
-                }
-            }
-            (None, None) => {}
+        let detach = (self.detach && self.no_start).then_some("--detach");
+        wrong(detach, "the container is not started")?;
+        let replace = (self.replace && self.name.is_none()).then_some("--replace");
+        wrong(replace, "it is --name that says whose place is taken")?;
+        if self.script || self.spec {
+            let kept = [
+                (self.detach, "--detach"),
+                (self.cidfile.is_some(), "--cidfile"),
+                (self.replace, "--replace"),
+            ];
+            let why = "what is printed cannot say it";
+            wrong(first_given(&kept).or_else(|| self.needs_home()), why)?;
         }
-        all.extend(words);
-        all
-    }
-
-    /// The image, if there is one, and the program, with the one above it that was asked for. What a container writes that
-    /// is `kept` by a name is kept too.
-    pub(super) fn image_and_words(
-        &mut self,
-        kept: Option<&str>,
-    ) -> Result<(Option<Prepared>, Vec<OsString>)> {
-        let mut program = words(std::mem::take(&mut self.program));
-        let image = self.image(&mut program, kept)?;
-        let program = self.command(image.as_ref(), program);
-        if program.is_empty() {
-            return Err(Error::new("no program given")
-                .hint("container run --rootfs DIR|host [OPTION]... PROGRAM [ARGUMENT]..."));
-        }
-        let above: &[&str] = if self.init { &["pid1", "--"] } else { &[] };
-        let all = above.iter().map(OsString::from).chain(program).collect();
-        Ok((image, all))
+        self.log_size()?;
+        self.stop_signal_number(None)?;
+        self.labels().map(drop)
     }
 
     /// The root of an image is called rootfs in it, which is where `mkrootfs -o oci-bundle` has it.
-    fn print_spec(mut self) -> Result<Exit> {
-        let (image, args) = self.image_and_words(None)?;
-        let asked = self.network_asked();
-        let mut spec = self.spec(args, image.as_ref())?;
-        asked.apply(&mut spec)?;
+    fn print_spec(self) -> Result<Exit> {
+        let cannot = |what: &str| Error::new("no config.json can say").on(what);
+        if self.init {
+            return Err(
+                cannot("--init").because("the process above the program is not of its root")
+            );
+        }
+        let (mut spec, additions, image) = self.meant()?;
+        if spec.root.throw_away {
+            return Err(
+                cannot("--rootfs host").because("the root of the machine is not to be written to")
+            );
+        }
+        if additions.are_there() {
+            return Err(cannot("this network")
+                .hint("--network private, host, ns:PATH and container:ID can be said"));
+        }
         if image.is_some() {
             spec.root.path = "rootfs".into();
         }
         help::print_all(&format!("{}\n", spec.to_json()?))
     }
 
-    fn plan(mut self) -> Result<(Plan, Option<Prepared>)> {
-        let (image, args) = self.image_and_words(None)?;
-        let first = args.first().and_then(|word| word.to_str());
+    fn plan(self) -> Result<(Plan, Option<Prepared>)> {
+        let input = self.interactive;
+        let (spec, additions, image) = self.meant()?;
+        let first = spec.process.args.first().and_then(|word| word.to_str());
         let setting = Setting {
-            input: self.interactive,
+            input,
             own_binary: first.is_some_and(|name| crate::table::find(name).is_some()),
             oom_score_at_least: true,
+            additions: Some(&additions),
             ..Setting::default()
         };
+        Ok((oci::compile(&spec, setting)?, image))
+    }
+
+    /// The spec that is meant, and what it has no words for.
+    fn meant(mut self) -> Result<(Spec, Additions, Option<Prepared>)> {
+        let (image, args) = self.image_and_words(None)?;
         let asked = self.network_asked();
         let shared = self.shared();
         let mut spec = self.spec(args, image.as_ref())?;
         more::share(&mut spec, &shared)?;
         let additions = asked.apply(&mut spec)?;
-        let setting = Setting {
-            additions: Some(&additions),
-            ..setting
-        };
-        Ok((oci::compile(&spec, setting)?, image))
+        Ok((spec, additions, image))
     }
 
     fn network_asked(&mut self) -> network::Asked {
@@ -400,253 +399,21 @@ impl Run {
             ip6: self.ip6.take().map(Said::value),
             name,
             script: self.script,
-            told_only: self.spec || matches!(self.explain, Some(Explain::Text | Explain::Json)),
+            told_only: self.told_only() && !self.script,
         }
     }
+}
 
-    /// What was asked for of the network, as it was typed: one a line.
-    pub(super) fn network_words(&self) -> [(&'static str, String); 6] {
-        [
-            ("network", lines(self.network.as_slice())),
-            ("publish", lines(&self.publish)),
-            ("dns", lines(&self.dns)),
-            ("add-host", lines(&self.add_host)),
-            ("ip", lines(self.ip.as_slice())),
-            ("ip6", lines(self.ip6.as_slice())),
-        ]
-    }
+/// The name of the first of these options that is given.
+fn first_given(options: &[(bool, &'static str)]) -> Option<&'static str> {
+    let given = options.iter().find(|(given, _)| *given);
+    given.map(|(_, name)| *name)
+}
 
-    /// The namespaces that it is to share, a line each.
-    pub(super) fn shared(&self) -> String {
-        let all = [("pid", &self.pid), ("ipc", &self.ipc), ("uts", &self.uts)];
-        let all = all.into_iter();
-        let line =
-            |(name, value): (&str, &Option<String>)| Some(format!("{name}={}", value.as_deref()?));
-        all.filter_map(line).collect::<Vec<_>>().join("\n")
-    }
-
-    /// `--label`, by name.
-    pub(super) fn labels(&self) -> Result<Vec<(String, String)>> {
-        self.label.iter().map(pair).collect()
-    }
-
-    /// How long a file of its log may get; 0 where it has none.
-    pub(super) fn log_size(&self) -> Result<u64> {
-        match self.log_driver.as_deref() {
-            Some("none") => return Ok(0),
-            None | Some("k8s-file") => {}
-            Some(other) => {
-                return Err(Error::new("no such log driver:")
-                    .on(other)
-                    .because("k8s-file and none are those there are"));
-            }
-        }
-        let mut most = 16 << 20;
-        for option in &self.log_opt {
-            let size = option.strip_prefix("max-size=").and_then(bytes);
-            most = size.filter(|size| *size > 0).ok_or_else(|| {
-                Error::new("no such log option:")
-                    .on(option)
-                    .because("max-size=SIZE is the one there is")
-            })?;
-        }
-        Ok(most)
-    }
-
-    /// The signal that stops it.
-    pub(super) fn stop_signal_number(&self, image: Option<&Prepared>) -> Result<i32> {
-        let own = image.map(|image| &*image.execution().stop_signal);
-        let own = own.filter(|word| !word.is_empty()).unwrap_or("TERM");
-        let word = self.stop_signal.as_deref().unwrap_or(own);
-        signal_number(word).ok_or_else(|| Error::new("unknown signal").on(word))
-    }
-
-    pub(super) fn spec(mut self, args: Vec<OsString>, image: Option<&Prepared>) -> Result<Spec> {
-        let root = match image {
-            Some(image) => image.root.clone(),
-            None => self.root()?,
-        };
-        let who = self.identity(&root, image)?;
-        if image.is_some() && self.userns.is_none() && !geteuid().is_root() && lack().is_none() {
-            // Its layers have been unpacked with these.
-            self.userns = Some(Ids::Subids);
-        }
-        let maps = self.maps(&who)?;
-        // With one id each the kernel lets nobody choose groups.
-        let one_group = maps.as_ref().is_some_and(|[_, groups]| groups.len() == 1);
-        let mut spec = Spec::new(args, root, maps);
-        spec.hostname = self.name_inside()?;
-        spec.root.readonly = self.read_only;
-        if matches!(self.cgroupns, Some(CgroupView::Host)) {
-            spec.share_cgroups();
-        }
-        if let Some(path) = self.cgroup.take() {
-            spec.linux.cgroups_path = Path::new("/").join(path.0);
-        }
-        spec.linux.resources = Resources::of_settings(self.limits().settings([])?);
-        let process = &mut spec.process;
-        process.terminal = self.tty;
-        process.no_new_privileges = !self.allow_new_privileges;
-        process.capabilities = capabilities(&self.cap_add, &self.cap_drop)?;
-        process.rlimits = oci::limits();
-        let home = who
-            .user
-            .as_ref()
-            .map(|user| user.home.clone())
-            .filter(|home| !home.is_empty());
-        process.env = oci::environment(
-            &spec.hostname,
-            &home.unwrap_or_else(|| "/".into()),
-            self.tty,
-        );
-        if let Some(image) = image.map(Prepared::execution) {
-            for entry in oci::of_image::variables(&image.env) {
-                set_variable(&mut process.env, OsStr::new(entry))?;
-            }
-            process.cwd = Path::new("/").join(&image.working_dir);
-        }
-        for Raw(file) in &self.env_file {
-            env_file(&mut process.env, file)?;
-        }
-        for Raw(entry) in &self.env {
-            set_variable(&mut process.env, entry)?;
-        }
-        if let Some(dir) = &self.workdir {
-            process.cwd = absolute_inside("working directory", &dir.0)?;
-        }
-        for Raw(volume) in &self.volume {
-            spec.mounts.push(bind(volume)?);
-        }
-        self.add_more(&mut spec)?;
-        self.relax(&mut spec)?;
-        spec.run_as(User {
-            uid: who.uid,
-            gid: who.gid,
-            umask: Some(0o022),
-            additional_gids: match one_group {
-                true => Vec::new(),
-                false => [vec![who.gid], who.groups, self.group_add].concat(),
-            },
-        });
-        Ok(spec)
-    }
-
-    /// Mounts, limits and settings that the default profile has not.
-    fn add_more(&self, spec: &mut Spec) -> Result<()> {
-        for note in &self.annotation {
-            let (name, value) = pair(note)?;
-            spec.annotations.put(&name, value);
-        }
-        for words in &self.mount {
-            spec.mounts.push(more::mount(words)?);
-        }
-        for words in &self.tmpfs {
-            spec.mounts.push(more::tmpfs(words)?);
-        }
-        if let Some(size) = &self.shm_size {
-            more::shm_size(spec, size)?;
-        }
-        for limit in &self.ulimit {
-            more::ulimit(spec, limit)?;
-        }
-        for setting in &self.sysctl {
-            more::sysctl(spec, setting)?;
-        }
-        Ok(())
-    }
-
-    /// What of the default profile is taken back, each by its name.
-    fn relax(&self, spec: &mut Spec) -> Result<()> {
-        if self.privileged {
-            return Err(Error::new("--privileged is not there")
-                .because("it would take all protection away at once")
-                .hint("name what is needed: --cap-add, --security-opt seccomp=unconfined, -v /dev/..."));
-        }
-        for option in &self.security_opt {
-            match option.split_once(['=', ':']).unwrap_or((option, "true")) {
-                ("seccomp", "unconfined") => spec.linux.seccomp = None,
-                ("seccomp", file) => {
-                    let file = std::path::absolute(file).doing_to("cannot find", file)?;
-                    spec.linux.seccomp = Some(Seccomp::of_file(&file)?);
-                }
-                ("no-new-privileges", "true") => spec.process.no_new_privileges = true,
-                ("no-new-privileges", "false") => spec.process.no_new_privileges = false,
-                _ => return Err(Error::new("unknown security option").on(option)),
-            }
-        }
-        Ok(())
-    }
-
-    fn limits(&mut self) -> Limits {
-        Limits {
-            memory: self.memory.take(),
-            swap: self.swap.take(),
-            cpus: self.cpus.take(),
-            cpuset: self.cpuset.take(),
-            pids: self.pids.take(),
-            io: std::mem::take(&mut self.io),
-            ..Limits::default()
-        }
-    }
-
-    /// The ids of a user namespace of its own, which an ordinary user's container has.
-    fn maps(&self, who: &Identity) -> Result<Option<[Vec<Range>; 2]>> {
-        match (&self.userns, geteuid().is_root()) {
-            (None, true) => Ok(None),
-            (Some(_), true) => Err(Error::new("--userns is for ordinary users")
-                .because("root's container has the ids of the machine")),
-            (None | Some(Ids::Single), false) => Ok(Some(single_maps(who))),
-            (Some(Ids::Subids), false) => {
-                let map = |ids, own| -> Result<Vec<Range>> {
-                    let (outside, count) = subid::first_block(ids)?;
-                    let single = Single {
-                        inside: 0,
-                        outside: own,
-                    };
-                    Ok(with_single(
-                        &[Block::FromZero { outside, count }],
-                        Some(single),
-                    ))
-                };
-                Ok(Some([
-                    map(idmap::Ids::User, geteuid().as_raw())?,
-                    map(idmap::Ids::Group, getegid().as_raw())?,
-                ]))
-            }
-        }
-    }
-
-    fn root(&self) -> Result<Root> {
-        match &self.rootfs {
-            None => Err(Error::new("no root given")),
-            Some(Raw(dir)) if dir == "host" => Ok(Root::of_host()),
-            Some(Raw(dir)) => std::path::absolute(dir)
-                .map(Root::directory)
-                .doing_to("cannot find", dir),
-        }
-    }
-
-    /// Who runs the program, by the accounts of the root it will run in.
-    fn identity(&self, root: &Root, image: Option<&Prepared>) -> Result<Identity> {
-        let mut accounts = match image {
-            Some(image) => image.accounts()?,
-            None => Accounts::of_root(root::open(&root.path)?),
-        };
-        let own = image.map_or("", |image| &image.execution().user);
-        let user = self.user.as_ref().map_or(OsStr::new(own), |user| &user.0);
-        identity(user, &mut accounts)
-    }
-
-    fn name_inside(&self) -> Result<OsString> {
-        if let Some(Raw(name)) = &self.name {
-            check_name(name)?;
-        }
-        match self.hostname.as_ref().or(self.name.as_ref()) {
-            Some(Raw(name)) if name.as_bytes().iter().any(u8::is_ascii_control) => {
-                Err(Error::new("invalid host name").on(name))
-            }
-            Some(Raw(name)) => Ok(name.clone()),
-            None => oci::random_name(),
-        }
+/// A program that a signal has ended gives a status: the signal was not for us.
+pub(super) fn as_status(exit: Exit) -> Exit {
+    match exit {
+        Exit::Signal(signal) => Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
+        exit => exit,
     }
 }

@@ -2,21 +2,20 @@
 //! whoever watches it.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use argh::{ArgsInfo, FromArgValue, FromArgs};
 use isobox::decimal::decimal;
 use isobox::error::{Doing, Error, Result};
+use isobox::oci::Setting;
 use isobox::oci::attach::{Look, Seen, await_start, look_in};
-use isobox::oci::home::{Home, note_root, now};
+use isobox::oci::home::Home;
 use isobox::oci::lifecycle::{New, Refusal};
 use isobox::oci::making::Making;
 use isobox::oci::monitor::{self, Duty, Input};
-use isobox::oci::spec::Map;
 use isobox::oci::state::Id;
-use isobox::oci::{Setting, Spec};
 use isobox::own_binary;
 use isobox::plan::Quiet;
 use isobox::sys::STANDARD;
@@ -24,12 +23,12 @@ use isobox::sys::clone::{Forked, fork};
 use isobox::sys::task;
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sched::CloneFlags;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 use nix::sys::stat::Mode;
 use nix::unistd::{chdir, dup2_stdin, dup2_stdout, execveat, geteuid, setsid};
 
-use super::images::{self, Prepared};
-use super::kept::{self, Shelf, at_least_one, each, new_id, new_name, own_words, shown};
+use super::images;
+use super::kept::{self, Shelf, at_least_one, each, new_id, new_name, shown};
 use super::more;
 use super::network;
 use super::run::Run;
@@ -147,7 +146,7 @@ fn make(mut run: Run, shelf: &Shelf, id: &Id) -> Result<Home> {
     }
     let replace = run.replace;
     let cidfile = run.cidfile.take();
-    let (mut facts, spec, _image) = facts_and_spec(run, id)?;
+    let (mut facts, spec, _image) = run.facts_and_spec(id)?;
     let _names = shelf.homes.names()?;
     let name = match named {
         Some(name) => name.to_string_lossy().into_owned(),
@@ -173,67 +172,6 @@ fn make(mut run: Run, shelf: &Shelf, id: &Id) -> Result<Home> {
         }
     }
     Ok(home)
-}
-
-/// What a container is to be, and what its spec has no words for.
-fn facts_and_spec(mut run: Run, id: &Id) -> Result<(Map<String>, Spec, Option<Prepared>)> {
-    let mut facts = Map::default();
-    let (image, args) = run.image_and_words(Some(id.as_str()))?;
-    let own = if run.init { 2 } else { 0 };
-    let command = args.iter().skip(own).map(|word| word.to_string_lossy());
-    let command: Vec<_> = command.collect();
-    facts.put("created", now());
-    facts.put("command", command.join(" "));
-    let root = run
-        .rootfs
-        .as_ref()
-        .map(|Raw(dir)| dir.to_string_lossy().into_owned());
-    let called = image.as_ref().map(|image| image.name.clone());
-    if image.is_some() {
-        facts.put("of-image", "yes".into());
-    }
-    facts.put("image", called.or(root).unwrap_or_default());
-    let mut put = |key: &str, value: &str| {
-        if !value.is_empty() {
-            facts.put(key, value.into());
-        }
-    };
-    let yes = |is: bool| if is { "yes" } else { "" };
-    put("rm", yes(run.rm));
-    put("terminal", yes(run.tty));
-    put(
-        "input",
-        match (run.interactive, run.detach) {
-            (false, _) => "",
-            (true, false) => "once",
-            (true, true) => "open",
-        },
-    );
-    put("log", &run.log_size()?.to_string());
-    put(
-        "stop-signal",
-        &run.stop_signal_number(image.as_ref())?.to_string(),
-    );
-    put("stop-timeout", &run.stop_timeout.unwrap_or(10).to_string());
-    if let Some(Raw(path)) = &run.pidfile {
-        let path = std::path::absolute(path).doing_to("cannot find", path)?;
-        put("pidfile", &path.to_string_lossy());
-    }
-    put("shared", &run.shared());
-    for (key, text) in run.network_words() {
-        put(key, &text);
-    }
-    let own = image.iter().flat_map(|image| &image.execution().labels);
-    let own = own.map(|(key, value)| (key.clone(), value.clone()));
-    for (key, value) in own.chain(run.labels()?) {
-        put(
-            &format!("label:{key}"),
-            if value.is_empty() { " " } else { &value },
-        );
-    }
-    let spec = run.spec(args, image.as_ref())?;
-    note_root(&spec.root, &mut facts);
-    Ok((facts, spec, image))
 }
 
 /// What `container run` does for a container that is kept.
@@ -278,8 +216,9 @@ pub(super) fn start(home: &Home, watched: bool) -> Result<OwnedFd> {
         SockFlag::SOCK_CLOEXEC,
     )
     .doing("cannot make a socket pair")?;
-    let mut words = own_words(&["container", MONITOR, home.id().as_str()]);
-    words.extend(watched.then(|| "watched".into()));
+    let words = ["container", MONITOR, home.id().as_str(), "watched"];
+    let words = words.iter().take(if watched { 4 } else { 3 });
+    let words = words.map(OsString::from).collect();
     let strings = |words: Vec<OsString>| -> Vec<CString> {
         let string = |word: &OsString| CString::new(word.as_bytes()).ok();
         words.iter().filter_map(string).collect()
@@ -314,11 +253,7 @@ pub(super) fn monitor(id: &OsStr, watched: bool) -> Result<Exit> {
     if let Err(error) = &done {
         let message = [b"f", &*error.encode()].concat();
         // Whoever started us may have gone.
-        let _ = nix::sys::socket::send(
-            std::os::fd::AsRawFd::as_raw_fd(&tell),
-            &message,
-            nix::sys::socket::MsgFlags::MSG_NOSIGNAL,
-        );
+        let _ = send(tell.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL);
     }
     Ok(Exit::Status(u8::from(done.is_err())))
 }

@@ -113,6 +113,8 @@ impl argh::FromArgValue for CgroupView {
 pub(super) enum Ids {
     Single,
     Subids,
+    /// Those of the machine.
+    Host,
 }
 
 impl argh::FromArgValue for Ids {
@@ -120,10 +122,14 @@ impl argh::FromArgValue for Ids {
         match value {
             "single" => Ok(Self::Single),
             "subids" => Ok(Self::Subids),
-            _ => Err(gnu::bad(format!("neither single nor subids: '{value}'"))),
+            "host" => Ok(Self::Host),
+            _ => Err(gnu::bad(format!(
+                "neither single, subids nor host: '{value}'"
+            ))),
         }
     }
 }
+
 /// A name that can stand in a path and a line: what docker takes.
 pub(super) fn check_name(name: &OsStr) -> Result<()> {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_.-".contains(b);
@@ -264,6 +270,7 @@ pub(super) fn bind(volume: &OsStr) -> Result<Mount> {
         ..Mount::default()
     })
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,12 @@ pub struct Additions {
 }
 
 impl Additions {
+    /// Whether there is anything.
+    pub fn are_there(&self) -> bool {
+        let steps = self.before.is_some() || self.networked.is_some() || self.rooted.is_some();
+        steps || self.loopback_stays_down
+    }
+
     pub(super) fn add(which: Option<&Add>, plan: &mut Plan) -> Result<()> {
         which.map_or(Ok(()), |add| add(plan))
     }

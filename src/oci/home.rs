@@ -40,7 +40,7 @@ pub struct Home {
 
 /// Held by whoever changes names: two containers must not get the same.
 #[derive(Debug)]
-pub struct Names(#[allow(dead_code, reason = "held")] Option<Flock<OwnedFd>>);
+pub struct Names(#[allow(dead_code, reason = "held")] Flock<OwnedFd>);
 
 const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC);
 
@@ -59,7 +59,7 @@ impl Homes {
         let dir = nix::fcntl::open(&self.path, DIRECTORY, Mode::empty());
         let dir = dir.doing_to("cannot open", &self.path)?;
         match Flock::lock(dir, FlockArg::LockExclusive) {
-            Ok(lock) => Ok(Names(Some(lock))),
+            Ok(lock) => Ok(Names(lock)),
             Err((_, errno)) => Err(errno).doing_to("cannot lock", &self.path),
         }
     }

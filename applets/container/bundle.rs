@@ -1,0 +1,68 @@
+//! container run --bundle: the container that a config.json describes, as it stands there. No option that would change it
+//! goes with it, so the words are read again as those of a command that has no other.
+
+use std::ffi::OsString;
+
+use argh::{ArgsInfo, FromArgs};
+use isobox::error::{Doing, Error, Result};
+use isobox::oci::{self, Setting, Spec};
+
+use super::OURS;
+use crate::cli::plan::{Explain, perform};
+use crate::cli::raw::Raw;
+use crate::cli::{Applet, Asked, Entry, Exit, help, parse};
+
+/// run the container that a config.json describes
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "run")]
+struct Bundle {
+    /// the directory with config.json
+    #[argh(option, short = 'b', arg_name = "dir")]
+    bundle: Raw,
+    /// print a shell script that runs the same container, and do nothing
+    #[argh(switch)]
+    script: bool,
+    /// tell what would be done and do nothing; json for programs, run to tell while doing
+    #[argh(option, arg_name = "[=how]")]
+    explain: Option<Explain>,
+}
+
+/// Runs it; `args` are `run` and what follows.
+///
+/// # Errors
+/// For any other option, and of the container.
+pub(super) fn launch(entry: &Entry, args: &[OsString]) -> Result<Exit> {
+    let alone = |text| {
+        Error::new("--bundle stands alone")
+            .because(text)
+            .hint("config.json says everything else; container edit changes it")
+    };
+    let asked = parse::<Bundle>(entry, args.get(1..).unwrap_or_default());
+    let exit = match asked.map_err(alone) {
+        Ok(Asked::Run(bundle)) => bundle.run(),
+        Ok(Asked::Help(_) | Asked::Version) => help::print(entry, Some("run")),
+        Err(error) => Err(error),
+    };
+    exit.map_err(|error| error.or_status(OURS))
+}
+
+impl Applet for Bundle {
+    fn run(self) -> Result<Exit> {
+        let dir = std::path::absolute(&self.bundle.0).doing_to("cannot find", &self.bundle.0)?;
+        let setting = Setting {
+            input: true,
+            ..Setting::default()
+        };
+        let mut spec = Spec::of_bundle(&dir)?;
+        spec.start_from(&dir);
+        let plan = oci::compile(&spec, setting)?;
+        if !self.script {
+            return perform(&plan, self.explain).map(super::run::as_status);
+        }
+        let left = plan.unsaid();
+        if !left.is_empty() {
+            return Err(Error::new("no script can say").on(left.join(", ")));
+        }
+        help::print_all(&plan.script())
+    }
+}

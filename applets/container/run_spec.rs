@@ -1,0 +1,352 @@
+//! The OCI spec of container run: what of its flags the engine is to make.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use isobox::accounts::Accounts;
+use isobox::cgroup::limits::Limits;
+use isobox::credentials::{Identity, identity};
+use isobox::decimal::decimal;
+use isobox::error::{Doing, Error, Result};
+use isobox::idmap::{self, Block, Range, Single, with_single};
+use isobox::oci::spec::Seccomp;
+use isobox::oci::{self, Resources, Root, Spec, User};
+use isobox::root;
+use isobox::subid;
+use nix::unistd::{getegid, geteuid};
+
+use super::super::images::{Prepared, Wanted};
+use super::super::values::{
+    CgroupView, Ids, absolute_inside, bind, bytes, capabilities, check_name, env_file, pair,
+    set_variable, single_maps,
+};
+use super::super::{device, more};
+use super::Run;
+use crate::cli::mapped::lack;
+use crate::cli::raw::{Raw, words};
+
+impl Run {
+    /// The image, where the root is to be one: the first word names it.
+    fn image(&self, words: &mut Vec<OsString>, kept: Option<&str>) -> Result<Option<Prepared>> {
+        if self.rootfs.is_some() {
+            return Ok(None);
+        }
+        if words.is_empty() {
+            return Err(Error::new("no image given").hint(
+                "container run [OPTION]... IMAGE [PROGRAM [ARGUMENT]...]; --rootfs DIR|host is a root that is no image",
+            ));
+        }
+        let name = words.remove(0);
+        let wanted = Wanted {
+            name: &name.to_string_lossy(),
+            pull: self.pull.unwrap_or_default(),
+            platform: self.platform.as_deref(),
+            quiet: self.quiet,
+            copy: self.copy,
+            told_only: self.told_only(),
+        };
+        wanted.prepare(kept).map(Some)
+    }
+
+    /// What is run: as docker has it, --entrypoint takes the place of all that the image says.
+    fn command(&self, image: Option<&Prepared>, words: Vec<OsString>) -> Vec<OsString> {
+        let mut all: Vec<OsString> = Vec::new();
+        match (&self.entrypoint, image.map(Prepared::execution)) {
+            (Some(Raw(program)), _) => {
+                all.extend(Some(program.clone()).filter(|word| !word.is_empty()));
+            }
+            (None, Some(image)) => {
+                all.extend(image.entrypoint.iter().map(OsString::from));
+                if words.is_empty() {
+                    all.extend(image.cmd.iter().map(OsString::from));
+                }
+            }
+            (None, None) => {}
+        }
+        all.extend(words);
+        all
+    }
+
+    /// The image, if there is one, and the program, with the one above it that was asked for. What a container writes that
+    /// is `kept` by a name is kept too.
+    pub(super) fn image_and_words(
+        &mut self,
+        kept: Option<&str>,
+    ) -> Result<(Option<Prepared>, Vec<OsString>)> {
+        let mut program = words(std::mem::take(&mut self.program));
+        let image = self.image(&mut program, kept)?;
+        let program = self.command(image.as_ref(), program);
+        if program.is_empty() {
+            return Err(Error::new("no program given")
+                .hint("container run --rootfs DIR|host [OPTION]... PROGRAM [ARGUMENT]..."));
+        }
+        let above: &[&str] = if self.init { &["pid1", "--"] } else { &[] };
+        let all = above.iter().map(OsString::from).chain(program).collect();
+        Ok((image, all))
+    }
+
+    pub(super) fn spec(mut self, args: Vec<OsString>, image: Option<&Prepared>) -> Result<Spec> {
+        let root = match image {
+            Some(image) => image.root.clone(),
+            None => self.root()?,
+        };
+        let mut who = self.identity(&root, image)?;
+        if image.is_some() && self.userns.is_none() && !geteuid().is_root() && lack().is_none() {
+            // Its layers have been unpacked with these.
+            self.userns = Some(Ids::Subids);
+        }
+        let maps = self.maps(&who)?;
+        // With one id each the kernel lets nobody choose groups.
+        let one_group = maps.as_ref().is_some_and(|[_, groups]| groups.len() == 1);
+        if one_group && !self.group_add.is_empty() {
+            return Err(Error::new(
+                "--group-add cannot be: there is one group, and nobody may choose others",
+            )
+            .hint("--userns subids gives it the groups of /etc/subgid"));
+        }
+        let mut spec = Spec::new(args, root, maps);
+        spec.hostname = self.name_inside()?;
+        spec.root.readonly = self.read_only;
+        if matches!(self.cgroupns, Some(CgroupView::Host)) {
+            spec.share_cgroups();
+        }
+        if let Some(path) = self.cgroup.take() {
+            spec.linux.cgroups_path = Path::new("/").join(path.0);
+        }
+        spec.linux.resources = Resources::of_settings(self.limits()?.settings([])?);
+        let process = &mut spec.process;
+        process.terminal = self.tty;
+        process.no_new_privileges = !self.allow_new_privileges;
+        process.capabilities = capabilities(&self.cap_add, &self.cap_drop)?;
+        process.rlimits = oci::limits();
+        let home = who
+            .user
+            .as_ref()
+            .map(|user| user.home.clone())
+            .filter(|home| !home.is_empty());
+        process.env = oci::environment(
+            &spec.hostname,
+            &home.unwrap_or_else(|| "/".into()),
+            self.tty,
+        );
+        if let Some(image) = image.map(Prepared::execution) {
+            for entry in oci::of_image::variables(&image.env) {
+                set_variable(&mut process.env, OsStr::new(entry))?;
+            }
+            process.cwd = Path::new("/").join(&image.working_dir);
+        }
+        for Raw(file) in &self.env_file {
+            env_file(&mut process.env, file)?;
+        }
+        for Raw(entry) in &self.env {
+            set_variable(&mut process.env, entry)?;
+        }
+        if let Some(dir) = &self.workdir {
+            process.cwd = absolute_inside("working directory", &dir.0)?;
+        }
+        for Raw(volume) in &self.volume {
+            spec.mounts.push(bind(volume)?);
+        }
+        self.add_more(&mut spec)?;
+        self.relax(&mut spec)?;
+        spec.run_as(User {
+            uid: who.uid,
+            gid: who.gid,
+            umask: Some(0o022),
+            additional_gids: match one_group {
+                true => Vec::new(),
+                false => {
+                    who.groups.insert(0, who.gid);
+                    who.groups
+                }
+            },
+        });
+        Ok(spec)
+    }
+
+    /// Mounts, limits and settings that the default profile has not.
+    fn add_more(&self, spec: &mut Spec) -> Result<()> {
+        for note in &self.annotation {
+            let (name, value) = pair(note)?;
+            spec.annotations.put(&name, value);
+        }
+        for words in &self.mount {
+            spec.mounts.push(more::mount(words)?);
+        }
+        for words in &self.tmpfs {
+            spec.mounts.push(more::tmpfs(words)?);
+        }
+        if let Some(size) = &self.shm_size {
+            more::shm_size(spec, size)?;
+        }
+        for limit in &self.ulimit {
+            more::ulimit(spec, limit)?;
+        }
+        for setting in &self.sysctl {
+            more::sysctl(spec, setting)?;
+        }
+        for device in &self.device {
+            device::allow(spec, &device.0)?;
+        }
+        device::guard(spec);
+        Ok(())
+    }
+
+    /// What of the default profile is taken back, each by its name.
+    fn relax(&self, spec: &mut Spec) -> Result<()> {
+        if self.privileged {
+            return Err(Error::new("--privileged is not there")
+                .because("it would take all protection away at once")
+                .hint("name what is needed: --cap-add, --security-opt seccomp=unconfined, -v /dev/..."));
+        }
+        for option in &self.security_opt {
+            match option.split_once(['=', ':']).unwrap_or((option, "true")) {
+                ("seccomp", "unconfined") => spec.linux.seccomp = None,
+                ("seccomp", file) => {
+                    let file = std::path::absolute(file).doing_to("cannot find", file)?;
+                    spec.linux.seccomp = Some(Seccomp::of_file(&file)?);
+                }
+                ("systempaths", "unconfined") => {
+                    spec.linux.masked_paths.clear();
+                    spec.linux.readonly_paths.clear();
+                }
+                // There is none that is not asked for.
+                ("apparmor", "unconfined") | ("label", "disable") => {}
+                ("apparmor", profile) => spec.process.apparmor_profile = profile.into(),
+                ("no-new-privileges", "true") => spec.process.no_new_privileges = true,
+                ("no-new-privileges", "false") => spec.process.no_new_privileges = false,
+                _ => return Err(Error::new("unknown security option").on(option)),
+            }
+        }
+        Ok(())
+    }
+
+    fn limits(&mut self) -> Result<Limits> {
+        let both = self.memory_swap.take().filter(|both| both != "0");
+        let swap = match (self.swap.take(), both) {
+            (Some(_), Some(_)) => {
+                return Err(Error::new(
+                    "--swap and --memory-swap say the same: one of them is enough",
+                ));
+            }
+            (None, Some(both)) => Some(swap_of(self.memory.as_deref(), &both)?),
+            (swap, None) => swap,
+        };
+        Ok(Limits {
+            memory: self.memory.take(),
+            swap,
+            cpus: self.cpus.take(),
+            cpuset: self.cpuset_cpus.take(),
+            pids: self.pids_limit.take(),
+            io: std::mem::take(&mut self.io),
+            ..Limits::default()
+        })
+    }
+
+    /// The ids of a user namespace of its own, which an ordinary user's container has.
+    fn maps(&self, who: &Identity) -> Result<Option<[Vec<Range>; 2]>> {
+        match (&self.userns, geteuid().is_root()) {
+            (None | Some(Ids::Host), true) => Ok(None),
+            (Some(_), true) => Err(Error::new("--userns is for ordinary users")
+                .because("root's container has the ids of the machine")),
+            (Some(Ids::Host), false) => Err(Error::new("--userns host is for root")
+                .because("an ordinary user may only make a container with ids of its own")),
+            (None | Some(Ids::Single), false) => Ok(Some(single_maps(who))),
+            (Some(Ids::Subids), false) => {
+                let map = |ids, own| -> Result<Vec<Range>> {
+                    let (outside, count) = subid::first_block(ids)?;
+                    let single = Single {
+                        inside: 0,
+                        outside: own,
+                    };
+                    Ok(with_single(
+                        &[Block::FromZero { outside, count }],
+                        Some(single),
+                    ))
+                };
+                Ok(Some([
+                    map(idmap::Ids::User, geteuid().as_raw())?,
+                    map(idmap::Ids::Group, getegid().as_raw())?,
+                ]))
+            }
+        }
+    }
+
+    fn root(&self) -> Result<Root> {
+        match &self.rootfs {
+            None => Err(Error::new("no root given")),
+            Some(Raw(dir)) if dir == "host" => Ok(Root::of_host()),
+            Some(Raw(dir)) => std::path::absolute(dir)
+                .map(Root::directory)
+                .doing_to("cannot find", dir),
+        }
+    }
+
+    /// Who runs the program, by the accounts of the root it will run in.
+    fn identity(&self, root: &Root, image: Option<&Prepared>) -> Result<Identity> {
+        let mut accounts = match image {
+            Some(image) => image.accounts()?,
+            None => Accounts::of_root(root::open(&root.path)?),
+        };
+        let own = image.map_or("", |image| &image.execution().user);
+        let user = self.user.as_ref().map_or(OsStr::new(own), |user| &user.0);
+        let mut who = identity(user, &mut accounts)?;
+        for Raw(word) in &self.group_add {
+            let number = word.to_str().and_then(decimal);
+            let named = number.map_or_else(|| accounts.group(word), |gid| Ok(Some(gid)))?;
+            let unknown = || Error::new("the root's /etc/group has no group").on(word);
+            who.groups.push(named.ok_or_else(unknown)?);
+        }
+        Ok(who)
+    }
+
+    fn name_inside(&self) -> Result<OsString> {
+        if let Some(Raw(name)) = &self.name {
+            check_name(name)?;
+        }
+        match self.hostname.as_ref().or(self.name.as_ref()) {
+            Some(Raw(name)) if name.as_bytes().iter().any(u8::is_ascii_control) => {
+                Err(Error::new("invalid host name").on(name))
+            }
+            Some(Raw(name)) => Ok(name.clone()),
+            None => oci::random_name(),
+        }
+    }
+}
+
+/// How much swap is left of what is for memory and swap together.
+fn swap_of(memory: Option<&str>, both: &str) -> Result<String> {
+    let bad = |why: &'static str| Error::new("invalid --memory-swap").on(both).because(why);
+    if both == "-1" {
+        return Ok("max".into());
+    }
+    let all = bytes(both).ok_or_else(|| bad("a size, or -1, is expected"))?;
+    let memory = memory.ok_or_else(|| bad("it includes memory, which has no limit"))?;
+    let memory = bytes(memory).ok_or_else(|| Error::new("invalid size").on(memory))?;
+    let swap = all.checked_sub(memory);
+    swap.map(|swap| swap.to_string())
+        .ok_or_else(|| bad("it includes memory, which may be more than that"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::swap_of;
+
+    #[test]
+    fn swap_is_what_memory_leaves() {
+        let cases = [
+            (Some("100m"), "-1", Some("max")),
+            (Some("1k"), "3k", Some("2048")),
+            (Some("1k"), "1k", Some("0")),
+            (Some("1k"), "1", None),
+            (None, "1k", None),
+            (Some("x"), "1k", None),
+            (Some("1k"), "max", None),
+        ];
+        for (memory, both, want) in cases {
+            let got = swap_of(memory, both).ok();
+            assert_eq!(got.as_deref(), want, "{memory:?} {both}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! container run's options, from outside: each has its effect, or an error says why it has none.
+
+use crate::container::terminal::Person;
+use crate::kit::Sandbox;
+
+const KEPT: &str = "export ISOBOX_ROOT=$PWD/kept; ";
+
+fn sandbox() -> Sandbox {
+    let t = Sandbox::new("options");
+    t.root("r");
+    t.write("r/etc/passwd", "root:x:0:0::/root:/bin/sh\n")
+        .write("r/etc/group", "root:x:0:\nvideo:x:44:\n");
+    t.run(&format!("{KEPT} mkdir -p kept/containers kept/run"))
+        .ok();
+    t
+}
+
+/// Whoever gives an option learns where it cannot be followed.
+#[test]
+fn no_option_is_ignored() {
+    needs!(root, userns, busybox);
+    let t = sandbox();
+    t.run("cd r; ln -s . rootfs; container spec --rootfs . true >config.json")
+        .ok();
+    let cases: [(&str, &[&str]); 21] = [
+        ("--rootfs r --replace true", &["--replace", "--name"]),
+        ("--rootfs r --pull always true", &["--pull", "no image"]),
+        ("--rootfs r --platform linux/arm64 true", &["--platform"]),
+        ("--rootfs r --copy true", &["--copy"]),
+        ("--rootfs r --label =x true", &["no name"]),
+        (
+            "--rootfs r --stop-signal nix true",
+            &["unknown signal", "nix"],
+        ),
+        (
+            "--rootfs r --log-driver syslog true",
+            &["no such log driver"],
+        ),
+        ("--rootfs r --log-opt max-file=3 true", &["max-file"]),
+        (
+            "--rootfs r --log-driver none --log-opt max-size=1m true",
+            &["max-size"],
+        ),
+        (
+            "-d --rootfs r --detach-keys a true",
+            &["--detach-keys", "nobody watches"],
+        ),
+        ("-d --rootfs r --sig-proxy=false true", &["--sig-proxy"]),
+        (
+            "--rootfs r --script --pidfile x true",
+            &["--pidfile", "printed"],
+        ),
+        ("--rootfs r --spec -d true", &["--detach", "printed"]),
+        ("--rootfs r --spec --init true", &["config.json", "--init"]),
+        (
+            "--rootfs host --spec true",
+            &["config.json", "--rootfs host"],
+        ),
+        (
+            "--rootfs r --spec --dns 10.0.0.1 true",
+            &["config.json", "network"],
+        ),
+        (
+            "--rootfs r --name box --explain=run true",
+            &["--explain=run"],
+        ),
+        (
+            "--bundle r --memory 50M",
+            &["--bundle stands alone", "--memory"],
+        ),
+        ("--bundle r -d", &["--bundle stands alone"]),
+        ("--bundle r true", &["--bundle stands alone", "'true'"]),
+        (
+            "--rootfs r --memory-swap 50M true",
+            &["--memory-swap", "no limit"],
+        ),
+    ];
+    for (words, wants) in cases {
+        t.run(&format!("{KEPT} container run {words}"))
+            .fails(125, "container", wants);
+    }
+    t.run(&format!("{KEPT} container create -d --rootfs r true"))
+        .fails(125, "container", &["--detach", "not started"]);
+    t.user()
+        .run("container run --rootfs r --group-add 44 true")
+        .fails(125, "container", &["--group-add"])
+        .hint("subids");
+    t.user()
+        .run("container run --rootfs r --userns host true")
+        .fails(125, "container", &["for root"]);
+    t.run("container run --bundle r echo")
+        .fails(125, "container", &["stands alone"]);
+    t.run("cd r; rm -f config.json rootfs; container spec --rootfs . --uts host --pid host true | grep -c '\"uts\"\\|\"pid\"'; true")
+        .out("0\n");
+    t.run(&format!("{KEPT} container ps -aq")).ok().out("");
+}
+
+/// What only somebody can look after needs no name: the container is gone with its end all the same.
+#[test]
+fn a_container_without_a_name_has_all_options() {
+    needs!(root, busybox);
+    let t = sandbox();
+    let line = r#"
+        container run --label a=b --stop-signal USR1 --pidfile pid --rootfs r sh -c 'trap "exit 7" USR1; while :; do sleep 0.05; done' & run=$!
+        until [ "$(container ps -q --filter label=a=b)" ]; do sleep 0.02; done
+        until grep -q 'S' /proc/$(cat pid)/stat; do sleep 0.02; done; sleep 0.3
+        container stop $(container ps -q) >/dev/null; wait $run; echo $?; container ps -aq; rm pid
+        container run --rootfs r --sig-proxy=false sh -c 'sleep 0.6; exit 4' & sleep 0.3; kill -TERM $!; wait $!; echo $?; until [ -z "$(container ps -aq)" ]; do sleep 0.05; done
+        container run --rm --rootfs r --log-driver none true; echo $?; ls kept/containers kept/run"#;
+    t.run(&format!("{KEPT}{line}"))
+        .ok()
+        .out("7\n143\n0\nkept/containers:\n\nkept/run:\n")
+        .untouched();
+    let line = "container run -it --detach-keys ctrl-x,q --rootfs r sh; echo ended $?";
+    let mut person = Person::types(&t, None, &format!("{KEPT} {line}"));
+    person.sees("# ").presses("echo $((40+2))\n").sees("42");
+    person.presses("\x18q").sees("ended 0");
+    assert_eq!(person.leaves(), 0);
+    t.run(&format!("{KEPT} container ps --format '{{{{.State}}}}'; container kill $(container ps -q) >/dev/null; until [ -z \"$(container ps -aq)\" ]; do sleep 0.05; done"))
+        .ok()
+        .out("running\n");
+}
+
+/// T-SEC-05, and docker's `--device`.
+#[test]
+fn devices_are_those_that_are_asked_for() {
+    needs!(root, userns, busybox, v1("devices"));
+    let t = sandbox();
+    t.run("container run --cap-add MKNOD --rootfs r sh -c 'mknod /dev/disk b 8 0 && head -c1 /dev/disk; mknod /dev/n c 1 3 && echo x >/dev/n && echo n'")
+        .ok()
+        .out("n\n")
+        .err("head: /dev/disk: Operation not permitted\n");
+    let look = "sh -c 'stat -c %t:%T /dev/fuse /dev/my 2>&1; head -c1 /dev/my | wc -c; echo x >/dev/my && echo wrote'";
+    t.run(&format!(
+        "container run --device /dev/fuse --device /dev/loop-control:/dev/my:w --rootfs r {look}"
+    ))
+    .status(1)
+    .out("a:e5\na:ed\n0\n");
+    t.user()
+        .run(&format!(
+            "container run --device /dev/full:/dev/my --rootfs r {look}"
+        ))
+        .status(1)
+        .out_has("1:7\n1\n");
+    let cases: [(&str, &[&str]); 4] = [
+        ("/dev/nosuch", &["/dev/nosuch", "No such file"]),
+        ("/etc/passwd", &["no device", "/etc/passwd"]),
+        ("/dev/null:/x:q", &["invalid device"]),
+        ("null", &["absolute"]),
+    ];
+    for (word, wants) in cases {
+        t.run(&format!("container run --device {word} --rootfs r true"))
+            .fails(125, "container", wants);
+    }
+    t.user()
+        .run("container run --device /dev/full:r --rootfs r true")
+        .fails(125, "container", &["cannot limit", "/dev/full"]);
+}
+
+/// docker's names for what we have under shorter ones, and what it calls otherwise.
+#[test]
+fn docker_s_names_are_understood() {
+    needs!(root, busybox, controller("pids"), controller("cpuset"));
+    let t = sandbox();
+    t.run("container spec -h box --pids-limit 9 --cpuset-cpus 0 --memory 1M --memory-swap 3M --userns host --group-add video --group-add 7 --rootfs r true | jq -c '.hostname, .linux.resources.unified, .process.user.additionalGids'")
+        .ok()
+        .out("\"box\"\n{\"memory.swap.max\":\"2097152\",\"cpuset.cpus\":\"0\",\"pids.max\":\"9\"}\n[0,44,7]\n");
+    t.run("container run --security-opt systempaths=unconfined --rootfs r sh -c 'head -c5 /proc/kallsyms | wc -c; mount | grep -c \" /proc/\"'; container run --help | grep -c -- '-h, '")
+        .out("5\n0\n1\n");
+    t.run("container run --rootfs r --group-add nosuch true")
+        .fails(125, "container", &["no group", "nosuch"]);
+}
