@@ -7,14 +7,14 @@ use std::str::FromStr;
 
 use libc::{
     IFA_ADDRESS, IFA_BROADCAST, IFA_FLAGS, IFA_LABEL, IFA_LOCAL, RTM_DELADDR, RTM_GETADDR,
-    RTM_NEWADDR,
+    RTM_NEWADDR, RTN_LOCAL, RTPROT_KERNEL,
 };
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::AddressMessageBuilder;
 
-use super::attributes::Attributes;
-use super::{Answer, Connection, Message, Refusal};
+use super::attributes::{Attributes, Written};
+use super::{Answer, Connection, Message, Refusal, route};
 use crate::decimal::decimal;
 use crate::error::{Error, Result as Outcome};
 
@@ -194,28 +194,56 @@ impl Address {
 /// # Errors
 /// The kernel's answer.
 pub fn all(connection: &mut Connection, family: u8) -> Result<Vec<Address>, Refusal> {
-    let mut all = Vec::new();
-    each(connection, family, &mut |address| all.push(address))?;
-    Ok(all)
+    let answers = connection.dump(every(family))?;
+    Ok(answers.into_iter().filter_map(Address::of).collect())
 }
 
-/// The same, one by one.
+/// The number of the link and the address of each of a family. A machine with many wires has many.
 ///
 /// # Errors
 /// The kernel's answer.
 pub fn each(
     connection: &mut Connection,
     family: u8,
-    visit: &mut dyn FnMut(Address),
+    visit: &mut dyn FnMut(u32, Cidr),
 ) -> Result<(), Refusal> {
-    let mut structure = [0; STRUCTURE];
-    structure[0] = family;
-    let message = Message::Raw(RTM_GETADDR, structure.to_vec());
-    connection.each(message, &mut |answer| {
-        if let Some(address) = Address::of(answer) {
-            visit(address);
+    connection.each(every(family), &mut |_, body| {
+        let read = || {
+            let (structure, attributes) = body.split_at_checked(STRUCTURE)?;
+            let attributes = Attributes::new(attributes);
+            let address = attributes.ip(IFA_LOCAL);
+            let cidr = Cidr {
+                address: address.or_else(|| attributes.ip(IFA_ADDRESS))?,
+                prefix: *structure.get(1)?,
+            };
+            let link = u32::from_ne_bytes(*structure.last_chunk()?);
+            Some((link, cidr))
+        };
+        if let Some((link, cidr)) = read() {
+            visit(link, cidr);
         }
     })
+}
+
+fn every(family: u8) -> Message {
+    let mut structure = [0; STRUCTURE];
+    structure[0] = family;
+    Message::Raw(RTM_GETADDR, structure.to_vec())
+}
+
+/// The number of the link that has this address, where it is one of this namespace: the kernel looks it up, which takes it
+/// as long among many as among few. Of IPv4 it does not say that of an address, but of the route that it made for it: the
+/// local one that is for it alone.
+pub fn holder(connection: &mut Connection, address: IpAddr) -> Option<u32> {
+    if address.is_ipv6() {
+        let structure = [10, 128, 0, 0, 0, 0, 0, 0];
+        let request = Written::behind(&structure).with_ip(IFA_ADDRESS, address);
+        let answer = connection.get(Message::Raw(RTM_GETADDR, request.bytes()));
+        return Address::of(answer.ok()?).map(|found| found.link);
+    }
+    let route = route::to(connection, address, route::AS_IT_STANDS)?;
+    let own = route.kind == RTN_LOCAL && route.protocol == RTPROT_KERNEL && route.prefix == 32;
+    route.link().filter(|_| own)
 }
 
 /// The message that gives a link an address. An IPv4 network of more than two has an address for everybody; an IPv6

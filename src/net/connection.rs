@@ -99,7 +99,10 @@ impl Connection {
     /// The kernel's answer.
     pub fn dump(&mut self, message: impl Into<Message>) -> Result<Vec<Answer>, Refusal> {
         let mut all = Vec::new();
-        self.each(message, &mut |answer| all.push(answer))?;
+        self.each(message, &mut |kind, body| {
+            let body = body.to_vec();
+            all.push(Answer { kind, body });
+        })?;
         Ok(all)
     }
 
@@ -111,7 +114,7 @@ impl Connection {
     pub fn each(
         &mut self,
         message: impl Into<Message>,
-        visit: &mut dyn FnMut(Answer),
+        visit: &mut dyn FnMut(u16, &[u8]),
     ) -> Result<(), Refusal> {
         if let Some(errno) = self.broken {
             return Err(Refusal::from(errno));
@@ -213,7 +216,7 @@ impl Connection {
 const LARGEST: usize = 32 * 1024;
 
 /// Hands out the answers of a part of a dump; whether it was the last.
-fn read_dump(mut rest: &[u8], visit: &mut dyn FnMut(Answer)) -> Result<bool, Refusal> {
+fn read_dump(mut rest: &[u8], visit: &mut dyn FnMut(u16, &[u8])) -> Result<bool, Refusal> {
     while !rest.is_empty() {
         let message =
             NetlinkBuffer::new_checked(rest).map_err(|_| Refusal::from(Errno::EBADMSG))?;
@@ -229,10 +232,7 @@ fn read_dump(mut rest: &[u8], visit: &mut dyn FnMut(Answer)) -> Result<bool, Ref
             NLMSG_DONE => return Ok(true),
             NLMSG_ERROR => return Refusal::read(body, message.flags()).map_or(Ok(true), Err),
             NLMSG_OVERRUN => return Err(Refusal::from(Errno::ENOBUFS)),
-            kind => visit(Answer {
-                kind,
-                body: body.to_vec(),
-            }),
+            kind => visit(kind, body),
         }
         let length = usize::try_from(message.length()).unwrap_or(usize::MAX);
         rest = rest

@@ -45,13 +45,12 @@ pub fn send(
         return Err(Error::new(doing()).because(format!("there is one called {called} already")));
     }
     let mut addresses = Vec::new();
-    address::each(from, 0, &mut |address| {
+    for address in address::all(from, 0).doing("cannot list addresses")? {
         let lasting = address.flags & PERMANENT != 0 && address.scope == 0;
         if address.link == found.index && lasting {
             addresses.extend(address.cidr());
         }
-    })
-    .doing("cannot list addresses")?;
+    }
     let sent = Draft::numbered(found.index).name(called).inside(to);
     link::set(from, sent).map_err(|refusal: Refusal| refusal.doing(doing()))?;
     let was_there = |index| before.iter().any(|link| link.index == index);

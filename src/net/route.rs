@@ -102,6 +102,24 @@ pub fn all(connection: &mut Connection, family: u8) -> Result<Vec<Route>, Refusa
     Ok(answers.into_iter().filter_map(Route::of).collect())
 }
 
+/// `RTM_F_FIB_MATCH` (Linux 4.13): a route as it stands in its table, with its own link, where that is one to ourselves.
+pub const AS_IT_STANDS: u32 = 0x2000;
+
+/// The way that the kernel would take to an address; `None` where it has none. `flags` are `RTM_F_*`.
+pub fn to(connection: &mut Connection, address: IpAddr, flags: u32) -> Option<Route> {
+    let (family, length) = match address {
+        IpAddr::V4(_) => (libc::AF_INET, 32),
+        IpAddr::V6(_) => (libc::AF_INET6, 128),
+    };
+    let mut structure = [0; STRUCTURE];
+    structure[0] = u8::try_from(family).unwrap_or(0);
+    structure[1] = length;
+    structure[8..].copy_from_slice(&flags.to_ne_bytes());
+    let request = Written::behind(&structure).with_ip(RTA_DST, address);
+    let answer = connection.get(Message::Raw(RTM_GETROUTE, request.bytes()));
+    Route::of(answer.ok()?)
+}
+
 /// A route to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Way {

@@ -38,8 +38,8 @@ fn family(address: IpAddr) -> u8 {
 /// Whether a link has an IPv4 address.
 fn has_ipv4(connection: &mut Connection, link: u32) -> Result<bool> {
     let mut has = false;
-    address::each(connection, family(LOOPBACK.address), &mut |address| {
-        has |= address.link == link;
+    address::each(connection, family(LOOPBACK.address), &mut |other, _| {
+        has |= other == link;
     })
     .doing("cannot list addresses")?;
     Ok(has)
@@ -78,18 +78,21 @@ pub(super) fn check_free(
     own: &[Option<u32>],
 ) -> Result<()> {
     let mut in_the_way = None;
-    address::each(connection, family(cidr.address), &mut |address| {
-        let Some(other) = address.cidr() else {
-            return;
-        };
-        let same = other.address == cidr.address;
-        let single = [other, cidr].iter().any(|cidr| cidr.is_single());
-        let clash = same || (!single && other.overlaps(cidr));
-        if clash && !own.contains(&Some(address.link)) && in_the_way.is_none() {
-            in_the_way = Some((address.link, other, same));
-        }
-    })
-    .doing("cannot list addresses")?;
+    if cidr.is_single() {
+        let holder = address::holder(connection, cidr.address);
+        in_the_way = holder
+            .filter(|link| !own.contains(&Some(*link)))
+            .map(|link| (link, cidr, true));
+    } else {
+        address::each(connection, family(cidr.address), &mut |link, other| {
+            let same = other.address == cidr.address;
+            let clash = same || (!other.is_single() && other.overlaps(cidr));
+            if clash && !own.contains(&Some(link)) && in_the_way.is_none() {
+                in_the_way = Some((link, other, same));
+            }
+        })
+        .doing("cannot list addresses")?;
+    }
     if let Some((link, other, same)) = in_the_way {
         let name = link::numbered(connection, link);
         let name = name.map_or_else(|_| "another link".into(), |link| link.name().into_owned());
