@@ -73,13 +73,13 @@ fn what_stands_in_the_way_is_named() {
         nft add rule ip x f ip daddr 203.0.113.0/24 ip protocol icmp drop comment '"not to the wan"'
         fault | sed 's/rule [0-9]*/rule N/'; nft delete table ip x
         nsenter -t $wan -n $ip link set w1 down
-        fault; nsenter -t $wan -n $ip link set w1 up; $ip addr add 203.0.113.2/24 dev w0 2>/dev/null
+        fault; cat fix | sed "s/$wan/WAN/"; mend
         fault 198.51.100.7; fault 203.0.113.77; fault 10.9.0.1; fault 127.0.0.1"#,
         "it leaves w0 as 10.9.0.2, and nobody out there knows the way back to that: there is no address translation\nstatus 1\n\
          status 0\n\
          in the namespace itself, the policy of chain out of table inet own drops it\nstatus 1\n\
          it is dropped by rule N (\"not to the wan\") of chain f of table ip x\nstatus 1\n\
-         the router would send it on by w0, which has no carrier: the other end is down\nstatus 1\n\
+         w1, the other end of w0, is down\nstatus 1\nnsenter -t WAN -n ip link set w1 up\n\
          this namespace, the router, has no route to 198.51.100.7 itself\nstatus 1\n\
          203.0.113.77, the next on the way, is silent\nstatus 1\n\
          status 0\nstatus 0\n",
@@ -146,6 +146,68 @@ fn names_are_looked_into() {
          FAULT 203.0.113.9, the next on the way, is silent\n\
          ok    203.0.113.1 says that box.example is 203.0.113.1\n\
          ok    203.0.113.1 answers\n",
+    );
+}
+
+/// What a link hangs on is looked for in every namespace that can be found: here, in there, by name, by process.
+#[test]
+fn a_far_end_that_is_down_is_found() {
+    needs!(root, host("ip"));
+    run(
+        r#"
+        mount -t tmpfs run /run; $ip netns add blue
+        $ip link add far type veth peer name vg netns $web; $ip link set far netns blue; web $ip link set vg up
+        web $ip addr add 10.9.0.2/24 dev vg; $ip -n blue addr add 10.9.0.1/24 dev far
+        both() { fault 10.9.0.1; cat fix | sed "s/\b$web\b/WEB/g; s/\b$wan\b/WAN/g"; mend; ip why $web 10.9.0.1 | grep -o '[0-9.]* answers$'; }
+        carries() { for i in $(seq 100); do web $ip link show $1 | grep -o LOWER_UP && break; sleep 0.05; done; }
+        both; $ip -n blue link del far
+        $ip link add far type veth peer name vg netns $web; $ip link set far netns $wan; web $ip link set vg up
+        web $ip addr add 10.9.0.2/24 dev vg; nsenter -t $wan -n $ip addr add 10.9.0.1/24 dev far
+        both; web $ip link del vg
+        web $ip link add far type veth peer name vg; web $ip link set vg up; web $ip addr add 10.9.0.2/24 dev vg
+        fault 10.9.0.1; mend; carries vg; web $ip link del vg
+        web $ip link add br7 type bridge; web $ip link set br7 up; web $ip addr add 10.9.0.2/24 dev br7
+        web $ip link add dm type veth peer name dn; web $ip link set dn up; web $ip link set dm master br7
+        fault 10.9.0.1; sed -i s/LINK/dm/ fix; mend; carries br7
+        web $ip link del br7; $ip link add low type veth peer name end; $ip link set end up
+        $ip link add link low name vg netns $web type macvlan
+        web $ip link set vg up; web $ip addr add 10.9.0.2/24 dev vg; fault 10.9.0.1; cat fix; mend
+        carries vg; $ip link del low; umount -l /run"#,
+        "far, the other end of vg, is down\nstatus 1\nip netns exec blue ip link set far up\n10.9.0.1 answers\n\
+         far, the other end of vg, is down\nstatus 1\nnsenter -t WAN -n ip link set far up\n10.9.0.1 answers\n\
+         far, the other end of vg, is down\nstatus 1\nLOWER_UP\n\
+         br7 is up and has no carrier: no port of it is up\nstatus 1\nLOWER_UP\n\
+         low, the link below vg, is down\nstatus 1\nip link set low up\nLOWER_UP\n",
+    );
+}
+
+/// A name server that can be reached and says nothing: the line that is told names one that answers, asked from inside.
+#[test]
+fn a_silent_name_server_is_replaced_by_one_that_answers() {
+    needs!(root, host("ip"), host("perl"));
+    run(
+        r#"
+        veth -b br0@10.9.0.1/24 vg@10.9.0.2/24 --gw 10.9.0.1 --ns $web; nat add 10.9.0.0/24 2>/dev/null
+        nsenter -t $wan -n perl -e 'use IO::Socket::INET; $s = IO::Socket::INET->new(Proto => "udp", LocalPort => 53);
+            while ($s->recv($q, 512)) { substr($q, 2, 6) = "\x81\x80\0\1\0\1";
+                $s->send($q . "\xc0\x0c\0\1\0\1\0\0\0\1\0\4\xcb\0\x71\1") }' & server=$!
+        while ! nsenter -t $wan -n grep -q ':0035 ' /proc/net/udp; do sleep 0.01; done
+        echo 'nameserver 203.0.113.1' >machine; mount --bind machine /etc/resolv.conf
+        echo 'nameserver 10.9.0.1' >conf
+        nsenter -t $web -n unshare -m sh -c 'mount --bind conf /etc/resolv.conf; exec sleep 60' & pid=$!
+        until grep -q sleep /proc/$pid/comm; do sleep 0.01; done
+        for what in box.example 203.0.113.1; do
+            echo 'nameserver 10.9.0.1' >conf; ip why $pid $what >told; echo $?; grep silent told
+            sed -n 's/^      try: //p' told | tail -1 >fix; sed "s/$pid/PID/" fix; mend; ip why $pid $what | tail -1
+        done
+        echo 'nameserver 10.9.0.1' | tee conf machine >/dev/null; ip why $pid box.example | sed "s/$pid/PID/"
+        kill $pid $server; umount /etc/resolv.conf"#,
+        "1\nFAULT the name server 10.9.0.1 is silent\necho 'nameserver 203.0.113.1' >/proc/PID/root/etc/resolv.conf\n\
+         ok    203.0.113.1 answers\n\
+         0\nnote  but the name server 10.9.0.1 is silent\necho 'nameserver 203.0.113.1' >/proc/PID/root/etc/resolv.conf\n\
+         ok    203.0.113.1 answers\n\
+         FAULT the name server 10.9.0.1 is silent\n      try: echo 'nameserver SERVER' >/proc/PID/root/etc/resolv.conf\n\
+         ok    10.9.0.2 leaves by vg\nok    10.9.0.1 answers\n",
     );
 }
 

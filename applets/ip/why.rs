@@ -2,14 +2,14 @@
 
 use std::ffi::OsStr;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use isobox::error::{Error, Result};
 use isobox::json::quote;
 use isobox::net::netns::{Directories, Named};
-use isobox::net::resolv::{Resolv, is_of_one_namespace};
+use isobox::net::resolv::{self, Resolv, is_of_one_namespace};
 use isobox::net::trace::{Case, Finding, Question, addresses, why};
 use isobox::procfs::{Process, open_link};
 use isobox::root::Root;
@@ -30,6 +30,7 @@ pub(super) fn run(words: &[std::ffi::OsString], names: &Directories, json: bool)
             enter: enter(names, namespace),
             name: namespace.to_string_lossy().into_owned(),
             address,
+            names: names.clone(),
         })
     };
     let target = target.to_string_lossy();
@@ -136,17 +137,53 @@ fn resolv_conf(names: &Directories, namespace: &OsStr) -> (String, String) {
     }
 }
 
+/// The line that gives the namespace this name server; where none is known, a person has to know one.
+fn writing(names: &Directories, namespace: &OsStr, server: Option<IpAddr>) -> String {
+    let server = server.map_or_else(|| "SERVER".into(), |server| server.to_string());
+    match names.find(namespace) {
+        Some(Named::Process(pid)) => {
+            format!("echo 'nameserver {server}' >/proc/{pid}/root/etc/resolv.conf")
+        }
+        _ => {
+            let dir = format!("/etc/netns/{}", namespace.display());
+            format!("mkdir -p {dir}; echo 'nameserver {server}' >{dir}/resolv.conf")
+        }
+    }
+}
+
+/// A name server that answers who asks from inside, where these are silent: one of the machine's, or a public one.
+fn another(ns: BorrowedFd<'_>, silent: &[IpAddr]) -> Result<Option<IpAddr>> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let machine = read("/etc/resolv.conf").unwrap_or_default();
+    let (found, _) = resolv::for_guest(&[], &machine, read(resolv::UPSTREAM).as_deref());
+    for server in found.servers.into_iter().chain(resolv::PUBLIC) {
+        if !silent.contains(&server) && asked(ns, server, "", false)?.is_some() {
+            return Ok(Some(server));
+        }
+    }
+    Ok(None)
+}
+
+fn asked(
+    ns: BorrowedFd<'_>,
+    server: IpAddr,
+    name: &str,
+    ipv6: bool,
+) -> Result<Option<Vec<IpAddr>>> {
+    addresses(&Question {
+        ns,
+        server,
+        name,
+        ipv6,
+    })
+}
+
 /// The name servers of the namespace, or the fault that there are none of use.
 fn servers(names: &Directories, namespace: &OsStr) -> Result<Vec<IpAddr>, Finding> {
     let (file, text) = resolv_conf(names, namespace);
     let all = Resolv::parse(&text).servers;
-    let fix = match names.find(namespace) {
-        Some(Named::Process(_)) => format!("echo 'nameserver 1.1.1.1' >{file}"),
-        _ => {
-            let dir = format!("/etc/netns/{}", namespace.display());
-            format!("mkdir -p {dir}; echo 'nameserver 1.1.1.1' >{dir}/resolv.conf")
-        }
-    };
+    let [public, _] = resolv::PUBLIC;
+    let fix = writing(names, namespace, Some(public));
     let fault = |says: String| Finding {
         about: "dns",
         says,
@@ -180,22 +217,20 @@ fn names_work(case: &Case, names: &Directories, namespace: &OsStr) -> Result<Opt
         }
     };
     for server in &servers {
-        let question = Question {
-            ns: case.ns.as_fd(),
-            server: *server,
-            name: "",
-            ipv6: false,
-        };
-        if addresses(&question)?.is_some() {
+        if asked(case.ns.as_fd(), *server, "", false)?.is_some() {
             return Ok(None);
         }
     }
+    let other = another(case.ns.as_fd(), &servers)?;
     let first = servers.first().map_or_else(String::new, IpAddr::to_string);
     Ok(Some(Finding {
         about: "dns",
         says: format!("but the name server {first} is silent"),
         fault: false,
-        fix: Some(format!("ip why {} {first}", namespace.display())),
+        fix: Some(match other {
+            Some(_) => writing(names, namespace, other),
+            None => format!("ip why {} {first}", namespace.display()),
+        }),
     }))
 }
 
@@ -215,14 +250,7 @@ fn by_name(
     };
     for server in &servers {
         let there = case(*server)?;
-        let ask = |ipv6| {
-            addresses(&Question {
-                ns: there.ns.as_fd(),
-                server: *server,
-                name,
-                ipv6,
-            })
-        };
+        let ask = |ipv6| asked(there.ns.as_fd(), *server, name, ipv6);
         let Some(found) = ask(false)? else {
             continue;
         };
@@ -246,12 +274,16 @@ fn by_name(
         findings.extend(why(&case(found)?)?);
         return Ok(findings);
     }
+    let there = case(*first)?;
+    let other = another(there.ns.as_fd(), &servers)?;
+    let reached = why(&there)?;
+    let elsewhere = reached.iter().any(|finding| finding.fault) && other.is_none();
     let mut findings = vec![Finding {
         about: "dns",
         says: format!("the name server {first} is silent"),
         fault: true,
-        fix: None,
+        fix: (!elsewhere).then(|| writing(names, namespace, other)),
     }];
-    findings.extend(why(&case(*first)?)?);
+    findings.extend(reached);
     Ok(findings)
 }

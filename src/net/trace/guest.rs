@@ -1,21 +1,18 @@
 //! The namespace itself: from its interfaces to the door.
 
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 
 use libc::{RTN_BLACKHOLE, RTN_PROHIBIT, RTN_UNREACHABLE};
 
+use super::below::{LOWER_UP, Place, no_carrier};
 use super::{Case, Exit, Finding, Side};
-use crate::error::Result;
+use crate::error::{Doing, Result};
 use crate::net::address::{Address, Cidr};
 use crate::net::link::Link;
 use crate::net::nat::{Entry, allowing};
 use crate::net::route;
 use crate::net::ruleset::{Hook, Packet};
-use crate::netnsid::Asker;
 
-/// `IFF_LOWER_UP`: there is a carrier.
-pub(super) const LOWER_UP: u32 = 1 << 16;
 /// `IFF_LOOPBACK`.
 const LOOPBACK: u32 = 1 << 3;
 
@@ -65,7 +62,9 @@ pub(super) fn to_the_door(
     ));
     let carrier = link.flags & LOWER_UP != 0;
     if !link.is_up() || !carrier {
-        findings.push(no_carrier(case, side, index)?);
+        let ns = case.ns.try_clone().doing("cannot copy a descriptor")?;
+        let enter = enter.clone();
+        findings.push(no_carrier(case, &Place { ns, enter }, link)?);
         return Ok(None);
     }
     let own = side
@@ -197,50 +196,6 @@ fn beside(link: &Link, ipv4: bool) -> Option<Cidr> {
         address: next,
         prefix: own.prefix,
     })
-}
-
-/// Why a link carries nothing: it is down, or the other end is.
-fn no_carrier(case: &Case, side: &mut Side, index: u32) -> Result<Finding> {
-    let enter = &case.enter;
-    let name = side.name(index);
-    let Some(link) = side.link(index) else {
-        return Ok(Finding::bad("link", format!("{name} is gone")));
-    };
-    if !link.is_up() {
-        return Ok(Finding::bad("link", format!("{name} is down"))
-            .fixed_by(format!("{enter} ip link set {name} up")));
-    }
-    let kind = link.kind().map(std::borrow::Cow::into_owned);
-    if kind.as_deref() != Some("veth") {
-        let says = format!("{name} is up and has no carrier: nothing is plugged in");
-        return Ok(Finding::bad("carrier", says));
-    }
-    let (Some(peer), id) = (link.link(), link.link_namespace()) else {
-        let says = format!("the other end of {name} is gone");
-        return Ok(Finding::bad("peer", says).fixed_by(format!("{enter} ip link del {name}")));
-    };
-    let Some(id) = id else {
-        let peer = side.name(peer);
-        return Ok(
-            Finding::bad("peer", format!("{peer}, the other end of {name}, is down"))
-                .fixed_by(format!("{enter} ip link set {peer} up")),
-        );
-    };
-    let ours = super::inside(case.ns.as_fd(), || Ok(Asker::new().ok()))?.and_then(|asker| {
-        let own = std::fs::File::open("/proc/thread-self/ns/net").ok()?;
-        asker.id_of(own.as_fd()).flatten()
-    });
-    if ours != u32::try_from(id).ok() {
-        return Ok(Finding::bad(
-            "peer",
-            format!("the other end of {name}, in another namespace, is down"),
-        ));
-    }
-    let peer = Side::here()?.name(peer);
-    Ok(
-        Finding::bad("peer", format!("{peer}, the other end of {name}, is down"))
-            .fixed_by(format!("ip link set {peer} up")),
-    )
 }
 
 /// Whether a table of the namespace itself drops what leaves, or what is answered.

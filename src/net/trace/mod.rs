@@ -9,8 +9,10 @@
 //!   nobody who drops                 a next hop that answers
 //! ```
 //!
-//! `ip why` prints what is found. `guest.rs` looks at the one side, `router.rs` at the other, `probe.rs` asks.
+//! `ip why` prints what is found. `guest.rs` looks at the one side, `router.rs` at the other, `below.rs` at what a link
+//! hangs on, `probe.rs` asks.
 
+mod below;
 mod guest;
 mod probe;
 mod router;
@@ -24,8 +26,9 @@ use nix::sched::{CloneFlags, setns};
 use super::Connection;
 use super::address::{self, Address};
 use super::link::{self, Link};
+use super::netns::Directories;
 use super::nftables::Socket;
-use super::route::Route;
+use super::route::{self, Route};
 use super::ruleset::{Place, Ruleset};
 use crate::error::{Doing, Result};
 
@@ -78,6 +81,8 @@ pub struct Case {
     pub name: String,
     /// What it wants to reach.
     pub address: IpAddr,
+    /// Where names of other namespaces are looked for.
+    pub names: Directories,
 }
 
 /// Looks, until something is found that explains it. The last finding is a fault, or says that there is an answer.
@@ -184,7 +189,7 @@ impl Side {
 
     /// The way that the kernel would take.
     fn route(&mut self, to: IpAddr) -> Option<Route> {
-        probe::route(&mut self.connection, to)
+        route::to(&mut self.connection, to, 0)
     }
 
     /// Whether a neighbour answers.

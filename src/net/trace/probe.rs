@@ -4,35 +4,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use libc::{NDA_DST, RTA_DST, RTM_GETROUTE};
+use libc::NDA_DST;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
 use super::inside;
 use crate::error::{Doing, Result};
-use crate::net::attributes::{Attributes, Written};
-use crate::net::route::Route;
+use crate::net::attributes::Attributes;
 use crate::net::{Connection, Message};
 
 /// How long an answer is waited for: longer than the three questions of neighbour discovery at their usual pace would
 /// be polite, but a person waits for this.
 const PATIENCE: Duration = Duration::from_millis(1200);
-
-/// The way that the kernel of this side would take to an address; `None` where it has none.
-pub(super) fn route(connection: &mut Connection, to: IpAddr) -> Option<Route> {
-    let (family, length, octets) = match to {
-        IpAddr::V4(address) => (2, 32, address.octets().to_vec()),
-        IpAddr::V6(address) => (10, 128, address.octets().to_vec()),
-    };
-    // struct rtmsg: family, length of the destination, and ten bytes that do not matter here.
-    let head = [family, length, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let request = Written::behind(&head).with(RTA_DST, &octets);
-    Route::of(
-        connection
-            .get(Message::Raw(RTM_GETROUTE, request.bytes()))
-            .ok()?,
-    )
-}
 
 /// Whether a neighbour answers, as the kernel has just found; of one that it only remembers, it is asked.
 pub(super) fn neighbour_answers(

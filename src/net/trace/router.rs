@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::guest::LOWER_UP;
-use super::{Case, Exit, Finding, Side};
+use super::below::{LOWER_UP, Place, no_carrier};
+use super::{Case, Exit, Finding, Side, own_namespace};
 use crate::error::Result;
 use crate::net::address::Cidr;
 use crate::net::forwarding;
@@ -181,10 +181,13 @@ fn routed(
     if let Some(link) = own.link(route.link().unwrap_or_default())
         && link.flags & LOWER_UP == 0
     {
-        let says = format!(
-            "the router would send it on by {out}, which has no carrier: the other end is down"
-        );
-        return Ok(vec![Finding::bad("carrier", says)]);
+        let says = format!("the router sends it on by {out}, which has no carrier");
+        let place = Place {
+            ns: own_namespace()?.into(),
+            enter: String::new(),
+        };
+        let why = no_carrier(case, &place, link)?;
+        return Ok(vec![Finding::good("carrier", says), why]);
     }
     packet.leaves_by = Some(out.clone());
     let over = route
