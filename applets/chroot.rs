@@ -133,7 +133,10 @@ impl Args {
 fn become_who(plan: &mut Plan, who: Who) {
     if let Some(groups) = who.groups {
         plan.then(Worded(
-            SetGroups { groups },
+            SetGroups {
+                groups,
+                where_allowed: false,
+            },
             "failed to set supplemental groups",
         ));
     }

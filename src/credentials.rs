@@ -169,7 +169,7 @@ pub fn login_environment(user: &User, term: Option<OsString>) -> Vec<OsString> {
 /// Why setgroups(2) was refused: looked up in this user namespace.
 pub fn setgroups_refused(groups: &[u32], errno: Errno) -> Option<String> {
     match errno {
-        Errno::EPERM if fs::read("/proc/self/setgroups").is_ok_and(|now| now.starts_with(b"deny")) => {
+        Errno::EPERM if groups_are_fixed() => {
             Some("setgroups is denied in this user namespace: see /proc/self/setgroups, user_namespaces(7)".into())
         }
         Errno::EPERM => Some("this needs CAP_SETGID".into()),
@@ -179,6 +179,12 @@ pub fn setgroups_refused(groups: &[u32], errno: Errno) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether setgroups(2) is denied in this user namespace.
+pub fn groups_are_fixed() -> bool {
+    let now = fs::read("/proc/self/setgroups");
+    now.is_ok_and(|now| now.starts_with(b"deny"))
 }
 
 /// Whether this user namespace has the id (`kind` is `uid` or `gid`); yes where that cannot be known.

@@ -357,3 +357,91 @@ fn what_this_machine_has_not_is_an_error() {
         refused(&ran, want);
     }
 }
+
+/// Namespaces that are made belong to the user namespace that is joined: its root sets the host name, mounts a procfs,
+/// brings lo up.
+#[test]
+fn a_user_namespace_is_joined_and_others_are_made_in_it() {
+    needs!(root, busybox);
+    let t = Sandbox::new("oci");
+    t.root("r");
+    t.run("chmod 755 . r").ok();
+    let user = r#"{"type": "user", "path": "/proc/PID/ns/user"}"#;
+    let maps = r#""uidMappings": [{"containerID": 0, "hostID": 100000, "size": 1000}], "gidMappings": [{"containerID": 0, "hostID": 200000, "size": 1000}],"#;
+    let caps = r#"["CAP_SYS_ADMIN", "CAP_NET_ADMIN"]"#;
+    let process = format!(
+        r#""user": {{"uid": 0, "gid": 0, "additionalGids": [3]}}, "oomScoreAdj": 55, "capabilities": {{"bounding": {caps}, "effective": {caps}, "permitted": {caps}}},"#
+    );
+    let line = |run: &str| {
+        format!(
+            "unshare -Un --map-users=0:100000:1000 --map-groups=0:200000:1000 sleep 60 & P=$!; U=$(readlink /proc/self/ns/user)
+            n=0; until [ \"$(cat /proc/$P/comm)\" = sleep ] || [ $((n += 1)) = 99 ]; do sleep 0.01; done
+            sed -i \"s/PID/$P/g\" b/config.json; readlink /proc/$P/ns/user /proc/$P/ns/net | tr -d '[]' >ns; {run}; kill -9 $P"
+        )
+    };
+    let look = "id -u; id -G; tr -s ' ' </proc/self/uid_map; hostname; cat /proc/self/oom_score_adj; echo $$; readlink /proc/self/ns/user; readlink /proc/self/ns/net
+        touch /tmp/x; mount -t tmpfs x /tmp && busybox ip link set lo mtu 1000 && hostname new && hostname";
+    let namespaces = format!("{ALL}, {user}");
+    let other = maps.replace("100000", "100001");
+    let [theirs, ours] = ["/proc/PID/ns/net", "/proc/self/ns/net"].map(|net| {
+        let net = format!(r#""network", "path": "{net}""#);
+        namespaces.replace(r#""network""#, &net)
+    });
+    let gone = format!(r#"{ALL}, {{"type": "user", "path": "/proc/self/ns/user"}}"#);
+    let config = |linux, namespaces| Config {
+        script: look,
+        top: r#""hostname": "box","#,
+        process: &process,
+        linux,
+        namespaces,
+        ..Config::default()
+    };
+    t.run("chmod 1777 r/tmp").ok();
+    let wanted = "0\n0 3\n 0 100000 1000\nbox\n55\n1\nSAME\nOTHER\nnew\n";
+    for linux in ["", maps] {
+        let ran = config(linux, &namespaces).run_by(
+            &t,
+            &line("container run -b b | tr -d '[]' | sed \"s/$(head -1 ns)/SAME/; s/net:.*/OTHER/\"; stat -c %u:%g r/tmp/x; rm r/tmp/x"),
+        );
+        ran.ok().out(&format!("{wanted}100000:200000\n"));
+    }
+    // With the network namespace of the same owner, and with one of the machine's.
+    for (net, want) in [(&theirs, "1\n"), (&ours, "0\n")] {
+        let ran = config("", net).run_by(
+            &t,
+            &line("container run -b b | tr -d '[]' | grep -c \"$(tail -1 ns)\""),
+        );
+        ran.out(want);
+    }
+    let ran = config(&other, &namespaces).run_by(&t, &line("container run -b b"));
+    assert_eq!(ran.stdout, "", "{ran}");
+    ran.err_has("but both namespace path and non-matching mapping specified")
+        .err_has("linux.uidMappings are not those of the namespace: 0 100000 1000");
+    // As runc keeps it, and with a program that joins.
+    let ran = config(maps, &namespaces).run_by(
+        &t,
+        &line("sed -i 's/\"id -u.*lo mtu[^\"]*\"/\"sleep 50\"/' b/config.json; R=\"runc --root $PWD/k\"; $R create -b b c </dev/null >log 2>&1; $R start c
+            $R exec c id -u; $R exec c readlink /proc/self/ns/user | tr -d '[]' | grep -c \"$(head -1 ns)\"; $R delete -f c; ls k; cat log"),
+    );
+    ran.out("0\n1\n");
+    // What no way leads to is told by who goes between.
+    let ran = config("", &gone).run(&t);
+    refused(&ran, "reassociate to namespace 'ns/user' failed");
+}
+
+/// An ordinary user joins a user namespace of his own, in which groups cannot be chosen.
+#[test]
+fn an_ordinary_user_joins_his_user_namespace() {
+    needs!(root, userns, busybox);
+    let t = Sandbox::new("oci");
+    let config = Config {
+        script: "id -u; readlink /proc/self/ns/user; hostname",
+        top: r#""hostname": "box","#,
+        namespaces: r#"{"type": "pid"}, {"type": "mount"}, {"type": "uts"}, {"type": "user", "path": "/proc/PID/ns/user"}"#,
+        ..Config::default()
+    };
+    config.run_by(&t, "chown -R 1000:1000 .").ok();
+    let line = "unshare -Ur sleep 60 & P=$!; n=0; until [ \"$(cat /proc/$P/comm)\" = sleep ] || [ $((n += 1)) = 99 ]; do sleep 0.01; done
+        sed -i \"s/PID/$P/\" b/config.json; container run -b b | tr -d '[]' | sed \"s/$(readlink /proc/$P/ns/user | tr -d '[]')/SAME/\"; kill -9 $P";
+    t.cmd(line).user(1000).run().out("0\nSAME\nbox\n");
+}

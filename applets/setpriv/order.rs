@@ -267,7 +267,10 @@ impl Args {
             });
         }
         if let Some(groups) = groups {
-            plan.then(SetGroups { groups });
+            plan.then(SetGroups {
+                groups,
+                where_allowed: false,
+            });
         }
         if let Some(bits) = bits {
             plan.then(Securebits { bits });

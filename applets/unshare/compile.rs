@@ -80,7 +80,10 @@ impl Args {
         keep_own_binary(&mut plan);
         let line = tty.map(|number| (number, self.plan_line(&mut plan)));
         if let Some((uid, gid)) = owner {
-            plan.then(SetGroups { groups: Vec::new() });
+            plan.then(SetGroups {
+                groups: Vec::new(),
+                where_allowed: false,
+            });
             plan.then(SetGid::all(gid));
             plan.then(SetUid::all(uid));
         }
@@ -110,7 +113,10 @@ impl Args {
         self.plan_names(&mut plan);
         self.plan_mounts(&mut plan, &kinds)?;
         if let Some(gid) = gid {
-            plan.then(SetGroups { groups: Vec::new() });
+            plan.then(SetGroups {
+                groups: Vec::new(),
+                where_allowed: false,
+            });
             plan.then(SetGid::all(gid));
         }
         if let Some(uid) = uid {

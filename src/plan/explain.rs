@@ -7,7 +7,7 @@ use super::{Entry, Exec, Explanation, Plan, Side};
 pub struct Told {
     /// Its number, from 1.
     pub number: usize,
-    /// Who does it: `caller`, `child` or `outside`.
+    /// Who does it: `caller`, `between`, `child` or `outside`.
     pub who: &'static str,
     /// What is done.
     pub what: Explanation,
@@ -34,6 +34,7 @@ impl Plan {
         };
         let (who, what) = match self.entries.get(index) {
             Some(Entry::Step(Side::Outside, step)) => ("outside", step.explain()),
+            Some(Entry::Step(Side::Between, step)) => ("between", step.explain()),
             Some(Entry::Step(Side::Program, step)) => (program, step.explain()),
             Some(Entry::Leave(leave)) => (program, leave.explain()),
             Some(Entry::Fork(fork)) => (program, fork.explain(self.may_sleep(fork))),

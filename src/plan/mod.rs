@@ -12,7 +12,8 @@
 //! Steps happen on one of two sides. The *program* side is the process on its way to becoming the program:
 //! the caller until the fork, the child from there on. The *outside* is a process that stays in the
 //! namespaces we started in and does what can only be done from there (writing a map with privilege there,
-//! pinning a mount namespace). `run.rs` draws how the two talk.
+//! pinning a mount namespace). `run.rs` draws how the two talk. Where the way to the child's place has no return (a user
+//! namespace that is joined), a go-between takes it, and makes the child there.
 
 #[cfg(feature = "cgroup")]
 pub mod confine;
@@ -107,6 +108,9 @@ pub enum Side {
     Program,
     /// A process that stays where we started.
     Outside,
+    /// A go-between, before the fork: it goes where there is no way back from, and makes the child there, which is its
+    /// parent's all the same (`CLONE_PARENT`).
+    Between,
 }
 
 /// One line of a plan.
@@ -310,7 +314,14 @@ impl Plan {
         self
     }
 
-    /// The same for a step whose effect is to last as long as the program.
+    /// Adds a step that a go-between performs, who then makes the child. Only before the fork.
+    pub fn between(&mut self, step: impl Step + 'static) -> &mut Self {
+        self.entries
+            .push(Entry::Step(Side::Between, Box::new(step)));
+        self
+    }
+
+    /// The same as [`Plan::outside`] for a step whose effect is to last as long as the program.
     pub fn outside_during(&mut self, step: impl Step + 'static) -> &mut Self {
         self.temporary.push(self.entries.len());
         self.outside(step)
@@ -371,6 +382,11 @@ impl Plan {
             .any(|entry| matches!(entry, Entry::Fork(_)))
     }
 
+    fn has_between(&self) -> bool {
+        let between = |entry: &Entry| matches!(entry, Entry::Step(Side::Between, _));
+        self.entries.iter().any(between)
+    }
+
     fn leaves(&self) -> bool {
         self.entries
             .iter()
@@ -386,7 +402,7 @@ impl Plan {
                 Entry::Step(Side::Outside, _) => return moved,
                 // With nothing moved before the fork, the parent itself is the outside.
                 Entry::Fork(_) if !moved => return false,
-                Entry::Fork(_) | Entry::Leave(_) => {}
+                Entry::Step(Side::Between, _) | Entry::Fork(_) | Entry::Leave(_) => {}
             }
         }
         false

@@ -30,7 +30,7 @@ use super::{Context, Entry, Fork, Leave, Plan, Running, Side, Slot};
 use crate::error::{Doing, Error, Result};
 use crate::namespace::CLONE_NEWTIME;
 use crate::process;
-use crate::sys::clone::{Change, Forked, fork, fork_suspended, single_threaded, wait};
+use crate::sys::clone::{Change, Forked, fork, fork_suspended, pidfd_open, single_threaded, wait};
 use crate::sys::{signal, task};
 
 /// How the program of a plan that forks ended.
@@ -187,8 +187,16 @@ impl Plan {
         let (program_end, line) = link::pair()?;
         let guard = process::before_fork(&self.wait)?;
         observer.before(self, end);
-        let made = self.make_child(end, how, cx, outside, &guard, &program_end, line, observer);
-        let made = made.map_err(|errno| not_made(how, errno));
+        let made = match self.has_between() {
+            false => self
+                .make_child(end, how, cx, outside, &guard, &program_end, line, observer)
+                .map_err(|errno| not_made(how, errno)),
+            true => {
+                let life =
+                    |cx: &mut _| self.child(end, cx, outside, &guard, &program_end, observer);
+                self.make_beyond(end, how, cx, line, &life, observer)
+            }
+        };
         observer.after(self, end, &made.as_ref().map(drop).map_err(Clone::clone));
         let (child, pidfd, line) = made?;
         Ok(Started {
@@ -238,10 +246,61 @@ impl Plan {
         }
     }
 
+    /// Has a go-between make the child, where its steps have taken it. The child says that it is there, by which its number is
+    /// known; it lives `life`.
+    fn make_beyond(
+        &self,
+        at: usize,
+        how: &Fork,
+        cx: &mut Context,
+        line: OutsideEnd,
+        life: &dyn Fn(&mut Context) -> u8,
+        observer: &dyn Observer,
+    ) -> Result<(Pid, OwnedFd, OutsideEnd)> {
+        let (tells, hears) = link::pair()?;
+        let forked = fork(CloneFlags::empty(), None).doing("cannot fork a go-between")?;
+        if let Forked::Parent { child: between, .. } = forked {
+            drop(tells);
+            let (said, child) = hears.listen()?;
+            while wait(between, libc::WEXITED) == Err(Errno::EINTR) {}
+            return match said {
+                Said::Executing => {
+                    let pidfd = pidfd_open(child).doing("cannot hold the child")?;
+                    Ok((child, pidfd, line))
+                }
+                Said::Failed(error) => Err(error),
+                _ => Err(Error::new("the go-between has died")),
+            };
+        }
+        drop((hears, line));
+        let mut steps = 0..at;
+        let gone = steps.try_for_each(|index| match &self.entries[index] {
+            Entry::Step(Side::Between, _) => self.perform(index, cx, observer),
+            _ => Ok(()),
+        });
+        let made = gone.and_then(|()| {
+            let flags = how.namespaces | CloneFlags::CLONE_PARENT;
+            let cgroup = how.cgroup.map(|slot| cx.get(slot)).transpose()?;
+            fork(flags, cgroup).map_err(|errno| not_made(how, errno))
+        });
+        if let Ok(Forked::Child) = made {
+            let status = match tells.executing() {
+                Ok(()) => life(cx),
+                Err(error) => error.exit_status(),
+            };
+            task::exit_now(status)
+        }
+        let failed = made.err().map(|error| tells.last_words(&error));
+        task::exit_now(failed.is_some().into())
+    }
+
     /// Whether the parent may sleep until its child has executed the program, and lend it its memory meanwhile: it
     /// has nothing to do for the child, and clone(2) can say what is wanted.
     pub(super) fn may_sleep(&self, how: &Fork) -> bool {
-        !self.serves_child() && how.cgroup.is_none() && !how.namespaces.contains(CLONE_NEWTIME)
+        !self.serves_child()
+            && how.cgroup.is_none()
+            && !how.namespaces.contains(CLONE_NEWTIME)
+            && !self.has_between()
     }
 
     /// The child's life: the rest of the entries, then the program. Comes back with an exit status where it failed.
@@ -308,6 +367,7 @@ impl Plan {
         for index in range {
             match (&self.entries[index], outside) {
                 (Entry::Step(Side::Outside, _), Outside::Line(line)) => line.perform(index)?,
+                (Entry::Step(Side::Between, _), _) => {}
                 _ => self.perform(index, cx, observer)?,
             }
         }

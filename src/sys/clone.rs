@@ -47,7 +47,8 @@ pub enum Change {
 ///
 /// The child gets a copy of everything and may do what a single-threaded process may do. Two things it may
 /// not: rely on libc's cached thread id (so `raise` is out: send yourself signals by `kill`), and return
-/// from `main` (leave by [`super::task::exit_now`] or exec). Needs Linux 5.3, with `cgroup` 5.7.
+/// from `main` (leave by [`super::task::exit_now`] or exec). With `CLONE_PARENT` it is a child of the caller's parent, who
+/// waits for it. Needs Linux 5.3, with `cgroup` 5.7.
 ///
 /// # Errors
 /// `EBUSY` where the process has a second thread, whose locks the copy could hold for ever; else the
@@ -63,7 +64,10 @@ pub fn fork(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked,
     args.flags =
         u64::from(flags.bits().cast_unsigned()) | u64::from(libc::CLONE_PIDFD.cast_unsigned());
     args.pidfd = (&raw mut pidfd) as u64;
-    args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    // A child that is made to be a sibling has its maker's.
+    if !flags.contains(CloneFlags::CLONE_PARENT) {
+        args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    }
     if let Some(cgroup) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());

@@ -66,14 +66,6 @@ fn namespaces(linux: &Linux) -> Result<()> {
             return Err(Error::new(format!("{field}.path: not an absolute path:")).on(path));
         }
     }
-    let joins_user = linux.namespace(Kind::User).is_some() && !linux.makes(Kind::User);
-    let made = |one: &&Namespace| one.path.as_os_str().is_empty();
-    if let (true, Some(one)) = (joins_user, linux.namespaces.iter().find(made)) {
-        return Err(Error::new(
-            "linux.namespaces: not supported: to join a user namespace and to make another of type",
-        )
-        .on(&one.kind));
-    }
     if linux.namespace(Kind::Mount).is_none() {
         return Err(
             Error::new("linux.namespaces: the container's mounts would be the machine's")

@@ -15,7 +15,7 @@ use crate::plan::steps::attributes::OomScoreAdjust;
 use crate::plan::steps::borrowed::{BackFrom, BornIn, ForChildren, KeepOwn};
 use crate::plan::steps::credentials::{SetGid, SetUid};
 use crate::plan::steps::enter::{Join, OpenNamespace, Pass, Source};
-use crate::plan::steps::idmap::{RunIdMapper, SetgroupsControl, WriteMap};
+use crate::plan::steps::idmap::{ExpectMap, RunIdMapper, SetgroupsControl, WriteMap};
 use crate::plan::steps::mounts::Propagation;
 use crate::plan::steps::namespaces::Unshare;
 use crate::plan::steps::net::LoopbackUp;
@@ -42,7 +42,11 @@ pub(super) fn enter(
     // The root of a cgroup namespace is where its maker is: it is made when we are where we are to be.
     let own_cgroups = confinement.is_some() && makes(Kind::Cgroup);
     let shifts = clocks(spec)?;
-    let borrowed = borrow(plan, spec);
+    let joins_user = linux.namespace(Kind::User).is_some() && !makes(Kind::User);
+    let borrowed = match joins_user {
+        true => borrow_between(plan, spec),
+        false => borrow(plan, spec),
+    };
     let mut at_birth = flags(&made);
     at_birth.set(Kind::Cgroup.flag(), makes(Kind::Cgroup) && !own_cgroups);
     let mut back = borrowed.back;
@@ -77,7 +81,7 @@ pub(super) fn enter(
     join(plan, borrowed.later);
     // In a user namespace with other ids the child could not write to its own file, and may not make itself less
     // likely to be killed.
-    if makes(Kind::User)
+    if linux.namespace(Kind::User).is_some()
         && !maps_of_self(spec)
         && let Some(step) = oom_score(spec, setting)?
     {
@@ -85,6 +89,8 @@ pub(super) fn enter(
     }
     if makes(Kind::User) {
         maps(plan, spec);
+    } else if joins_user {
+        become_root_of_joined(plan, spec);
     }
     if makes(Kind::Mount) {
         plan.then(Propagation {
@@ -143,28 +149,70 @@ struct Borrowed {
     later: Vec<(Kind, Slot)>,
 }
 
+/// Opens the namespaces that are joined where a user namespace is among them. What is made belongs to the user namespace
+/// that its maker is in, from which there is no way back: a go-between joins all, and makes the child there.
+fn borrow_between(plan: &mut Plan, spec: &Spec) -> Borrowed {
+    let opened = open_joined(plan, spec);
+    for pass in [Pass::Outside, Pass::Last] {
+        plan.between(Join {
+            pass,
+            target: None,
+            opened: opened.clone(),
+        });
+    }
+    Borrowed {
+        back: Vec::new(),
+        later: Vec::new(),
+    }
+}
+
+fn open_joined(plan: &mut Plan, spec: &Spec) -> Vec<(Kind, Slot)> {
+    let mut opened = Vec::new();
+    for kind in Kind::ALL {
+        let Some(one) = spec.linux.namespace(kind) else {
+            continue;
+        };
+        if !one.path.as_os_str().is_empty() {
+            let slot = plan.slot();
+            plan.then(OpenNamespace {
+                kind,
+                source: Source::Given(Origin::File(one.path.clone())),
+                slot,
+            });
+            opened.push((kind, slot));
+        }
+    }
+    opened
+}
+
+/// The ids of a user namespace that is joined are there already; that they are those of the spec is looked at.
+fn become_root_of_joined(plan: &mut Plan, spec: &Spec) {
+    for (ids, ranges) in id_maps(spec) {
+        if !ranges.is_empty() {
+            plan.outside(ExpectMap { ids, ranges });
+        }
+    }
+    plan.then(SetGid::all(0));
+    plan.then(SetUid::all(0));
+}
+
+fn id_maps(spec: &Spec) -> [(Ids, Vec<Range>); 2] {
+    let linux = &spec.linux;
+    [
+        (Ids::User, ranges(&linux.uid_mappings)),
+        (Ids::Group, ranges(&linux.gid_mappings)),
+    ]
+}
+
 /// Opens the namespaces that are joined, and goes to those that a child has to be born in.
 fn borrow(plan: &mut Plan, spec: &Spec) -> Borrowed {
-    let linux = &spec.linux;
     let mut all = Borrowed {
         back: Vec::new(),
         later: Vec::new(),
     };
     // Of a user namespace of its own the child would have no privilege over the others.
-    let apart = linux.makes(Kind::User);
-    for kind in Kind::ALL {
-        let Some(one) = linux
-            .namespace(kind)
-            .filter(|one| !one.path.as_os_str().is_empty())
-        else {
-            continue;
-        };
-        let slot = plan.slot();
-        plan.then(OpenNamespace {
-            kind,
-            source: Source::Given(Origin::File(one.path.clone())),
-            slot,
-        });
+    let apart = spec.linux.makes(Kind::User);
+    for (kind, slot) in open_joined(plan, spec) {
         if matches!(kind, Kind::Pid | Kind::Time) || apart && kind != Kind::Mount {
             let own = plan.slot();
             plan.then(BornIn {
@@ -232,10 +280,6 @@ fn shift(plan: &mut Plan, offsets: Vec<ClockOffset>) -> Slot {
 /// map by itself, and more takes a helper with privilege, which the parent calls.
 fn maps(plan: &mut Plan, spec: &Spec) {
     let linux = &spec.linux;
-    let maps = [
-        (Ids::User, ranges(&linux.uid_mappings)),
-        (Ids::Group, ranges(&linux.gid_mappings)),
-    ];
     let own = maps_of_self(spec);
     if own {
         plan.then(SetgroupsControl {
@@ -244,7 +288,7 @@ fn maps(plan: &mut Plan, spec: &Spec) {
         });
     }
     let privileged = geteuid().is_root();
-    for (ids, ranges) in maps {
+    for (ids, ranges) in id_maps(spec) {
         match (own, privileged) {
             (true, _) => plan.then(WriteMap { ids, ranges }),
             (false, true) => plan.outside(WriteMap { ids, ranges }),

@@ -65,7 +65,7 @@ pub(super) fn privileges(
     supervisor: Option<&Supervisor>,
 ) -> Result<()> {
     let process = &spec.process;
-    if (!spec.linux.makes(Kind::User) || maps_of_self(spec))
+    if (spec.linux.namespace(Kind::User).is_none() || maps_of_self(spec))
         && let Some(step) = oom_score(spec, setting)?
     {
         plan.then(step);
@@ -138,6 +138,7 @@ fn user(plan: &mut Plan, spec: &Spec) -> Result<()> {
     }
     plan.then(SetGroups {
         groups: user.additional_gids.clone(),
+        where_allowed: spec.linux.namespace(Kind::User).is_some() && !spec.linux.makes(Kind::User),
     });
     plan.then(SetGid::all(user.gid));
     plan.then(SetUid::all(user.uid));

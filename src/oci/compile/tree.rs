@@ -29,7 +29,7 @@ pub(super) type Copies = Vec<Option<Slot>>;
 /// What of the host is shown must be copied by whoever can still reach it: by the caller where the container has a
 /// user namespace (its root may not enter our directories, and may not map ids), or shares events with the host.
 pub(super) fn copy_outside(plan: &mut Plan, spec: &Spec) -> Result<Copies> {
-    let apart = geteuid().is_root() && spec.linux.makes(Kind::User);
+    let apart = geteuid().is_root() && spec.linux.namespace(Kind::User).is_some();
     let one = |mount: &Mount| -> Result<Option<Slot>> {
         let options = options(mount)?;
         let Some(recursive) = bind(mount, &options) else {

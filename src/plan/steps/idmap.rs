@@ -3,10 +3,11 @@
 use nix::errno::Errno;
 use nix::unistd::{Pid, getegid, geteuid};
 
-use crate::error::{Error, Result};
-use crate::idmap::{Ids, Range, text, words};
+use crate::error::{Doing, Error, Result};
+use crate::idmap::{Ids, Range, read, text, words};
 use crate::plan::{Context, Explanation, Shell, Step};
 use crate::process::{self, ended};
+use crate::procfs::Process;
 use crate::sys::clone::Change;
 use crate::{probe, proc_write};
 
@@ -91,6 +92,53 @@ fn map_option(ids: Ids, ranges: &[Range]) -> Shell {
     Shell::Option {
         applet: "unshare",
         words,
+    }
+}
+
+/// Looks whether the user namespace of the process concerned has this map. Performed outside, where its ids mean ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectMap {
+    /// User or group ids.
+    pub ids: Ids,
+    /// The lines.
+    pub ranges: Vec<Range>,
+}
+
+impl Step for ExpectMap {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let file = self.ids.file();
+        let shown = format!("/proc/{}/{file}", cx.program());
+        let process = Process::open(cx.program()).doing_to("cannot open", &shown)?;
+        let text = process
+            .read(file, 1 << 16)
+            .doing_to("cannot read", &shown)?;
+        let found = read(&String::from_utf8_lossy(&text));
+        if found == self.ranges {
+            return Ok(());
+        }
+        let id = self.ids.letter();
+        let sentence = "user namespaces enabled, but both namespace path and non-matching mapping specified -- you may only provide one";
+        Err(Error::new(sentence).because(format!(
+            "linux.{id}idMappings are not those of the namespace: {}",
+            words(&found).join(" ")
+        )))
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("read(\"/proc/PID/{}\")", self.ids.file()),
+            "the maps of a namespace that is joined are fixed: others than these were asked for in vain",
+            "files would be made as other users than the configuration says",
+            "user_namespaces(7)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
     }
 }
 
