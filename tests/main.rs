@@ -45,6 +45,8 @@ mod complete;
 #[cfg(feature = "oci")]
 mod container;
 #[cfg(feature = "oci")]
+mod container_faults;
+#[cfg(feature = "oci")]
 mod container_image;
 #[cfg(feature = "oci")]
 mod container_life;

@@ -9,7 +9,7 @@ use crate::kit::{Ran, Sandbox};
 use crate::runc::bundle;
 
 /// A line with `R` as the runtime, `F N HOW COMMAND` as what makes faults, and `each STRIDE` as the numbers of calls.
-fn with<'t>(t: &'t Sandbox, line: &str) -> Ran<'t> {
+pub(crate) fn with<'t>(t: &'t Sandbox, line: &str) -> Ran<'t> {
     let stride = std::env::var("FAULT_STRIDE").unwrap_or_default();
     let line = format!(
         "R='runc --root {}/k'; F={}/tests/runc/fault; ID={}; mkdir -p k\n\

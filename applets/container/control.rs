@@ -13,7 +13,7 @@ use isobox::oci::status::wait_for_end;
 use isobox::process::signal_number;
 use nix::poll::PollTimeout;
 
-use super::kept::{Now, Shelf, at_least_one, complain, each, shown};
+use super::kept::{Now, Shelf, at_least_one, complain, each, shown, until_idle};
 use super::start::start;
 use super::values::check_name;
 use crate::cli::raw::Raw;
@@ -122,13 +122,18 @@ fn signal(word: &str) -> Result<i32> {
 
 /// Ends a container; one that does not run is as it should be.
 fn stop(shelf: &Shelf, home: &Home, signal: Option<i32>, seconds: Option<u32>) -> Result<()> {
-    let Ok(live) = shelf.running(home) else {
-        return home.wait();
-    };
+    until_idle(home, &mut || match shelf.running(home) {
+        Ok(live) => end(&live, home, signal, seconds),
+        Err(_) => Ok(()),
+    })
+    .map(drop)
+}
+
+fn end(live: &Container, home: &Home, signal: Option<i32>, seconds: Option<u32>) -> Result<()> {
     let signal = signal.or_else(|| decimal(home.fact("stop-signal")));
     let seconds = seconds.or_else(|| decimal(home.fact("stop-timeout")));
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(10).into());
-    send(&live, signal.unwrap_or(libc::SIGTERM))?;
+    send(live, signal.unwrap_or(libc::SIGTERM))?;
     // What is frozen hears of nothing.
     let _ = live.resume();
     if let Some((_, first)) = live.record().first() {
@@ -139,12 +144,12 @@ fn stop(shelf: &Shelf, home: &Home, signal: Option<i32>, seconds: Option<u32>) -
                 break;
             }
             if Instant::now() >= until {
-                send(&live, libc::SIGKILL)?;
+                send(live, libc::SIGKILL)?;
                 break;
             }
         }
     }
-    home.wait()
+    Ok(())
 }
 
 /// One that ends at this moment is no error.

@@ -1,8 +1,10 @@
 //! Containers that are kept: where, how they are found by what somebody types, and what they are now.
 
 use std::env;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use isobox::decimal::decimal;
@@ -12,6 +14,7 @@ use isobox::oci::lifecycle::{Container, Refusal};
 use isobox::oci::state::Id;
 use isobox::oci::status::Status;
 use isobox::oci::time;
+use nix::fcntl::Flock;
 use nix::unistd::geteuid;
 
 use crate::cli::raw::Raw;
@@ -150,16 +153,36 @@ impl Shelf {
 
     /// Takes it away, and whatever lives of it: first what others see of it, last what says that it was there.
     pub(super) fn remove(&self, home: &Home) -> Result<()> {
-        if let Some(live) = self.live(home)? {
-            live.delete(true).map_err(Refusal::into_error)?;
-        } else {
-            isobox::oci::lifecycle::clear(&self.live, home.id())?;
-        }
-        // Its monitor goes when the first process has ended, and may be taking things away at this moment.
-        home.wait()?;
+        let _held = until_idle(home, &mut || match self.live(home)? {
+            Some(live) => live.delete(true).map_err(Refusal::into_error),
+            None => isobox::oci::lifecycle::clear(&self.live, home.id()),
+        })?;
         #[cfg(feature = "net")]
         super::network::clear_leases()?;
         forget(home)
+    }
+}
+
+/// Does something until no monitor has the container: it may have made nothing of it yet that could be ended, and it
+/// may be taking things away at this moment. Whoever gets the lock is sure that nothing will live of it.
+///
+/// # Errors
+/// Those of `act`, and where the monitor does not go for half a minute.
+pub(super) fn until_idle(
+    home: &Home,
+    act: &mut dyn FnMut() -> Result<()>,
+) -> Result<Flock<OwnedFd>> {
+    let mut pause = Duration::from_micros(500);
+    loop {
+        act()?;
+        if let Some(held) = home.occupy()? {
+            return Ok(held);
+        }
+        if pause > Duration::from_secs(10) {
+            return Err(Error::new("another process is busy with container").on(shown(home)));
+        }
+        sleep(pause);
+        pause = pause * 3 / 2;
     }
 }
 

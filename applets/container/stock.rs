@@ -296,7 +296,9 @@ fn records(shelf: &Shelf) -> Result<u64> {
         .transpose()?;
     for id in live.unwrap_or_default() {
         let home = shelf.homes.find(&id)?;
-        if home.as_ref().is_some_and(Home::is_occupied) {
+        // Held until it is gone: nobody starts it meanwhile.
+        let held = home.as_ref().map(Home::occupy).transpose()?;
+        if matches!(held, Some(None)) {
             continue;
         }
         match Container::find(&shelf.live, &id) {

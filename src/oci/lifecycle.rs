@@ -234,6 +234,8 @@ impl New<'_> {
             return Ok(outcome?);
         }
         let record = note.record.borrow();
+        // Somebody else may be taking it away at this moment.
+        let _lock = note.kept.lock();
         let gone = take_away(&note.kept, &record);
         let outcome = outcome?;
         gone?;
@@ -457,7 +459,11 @@ pub fn clear(store: &Path, id: &Id) -> Result<()> {
         None => Ok(()),
         Some(kept) => {
             let _lock = kept.lock()?;
-            kept.remove()
+            // Whoever was making it may have gone on until now.
+            match kept.record() {
+                Ok(Some(record)) => take_away(&kept, &record),
+                _ => kept.remove(),
+            }
         }
     }
 }

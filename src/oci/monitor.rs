@@ -225,11 +225,12 @@ impl Monitor {
                 stream: Stream::Out,
             });
         }
+        // Before anybody hears that it runs: they may want to look in at once.
+        self.listener = kept.map(listen_in).transpose()?;
         self.tell(b's', &[]);
         if !watched {
             self.watchers.clear();
         }
-        self.listener = kept.map(listen_in).transpose()?;
         let signals =
             SignalFd::with_flags(&caught(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
                 .doing("cannot listen for signals")?;

@@ -1,0 +1,111 @@
+//! `container` with a fault at each of its system calls (`runc/fault` makes them), and what `container gc` finds.
+//!
+//! A run of the suite takes samples; `FAULT_STRIDE=1` takes all.
+
+use crate::kit::Sandbox;
+use crate::runc_faults::with;
+
+/// A root `r`, containers that are kept in `work/kept`, and functions: `living` counts the processes of the sandbox's
+/// memory group, `left` lists what is left of containers, `settle` says what is left a second after the last is gone.
+fn sandbox() -> Sandbox {
+    let t = Sandbox::new("cfaults");
+    t.root("r");
+    t.write("r/etc/passwd", "root:x:0:0::/root:/bin/sh\n");
+    t
+}
+
+const AROUND: &str = r#"
+export ISOBOX_ROOT=$PWD/kept; mkdir -p kept/containers kept/run; cat /proc/self/mountinfo >mounts; n=0
+living() { alive=0; while read -r _; do alive=$((alive + 1)); done </sys/fs/cgroup/memory/$ID/cgroup.procs; }
+living; before=$alive
+left() { for d in containers run written; do ls -A kept/$d 2>/dev/null; done; find /sys/fs/cgroup/*/$ID -mindepth 1 -type d 2>/dev/null; cat /proc/self/mountinfo | cmp - mounts; }
+settle() { # WHAT
+    tries=0; living; while [ $alive != $before ] && [ $tries -lt 40 ]; do sleep 0.05; tries=$((tries + 1)); living; done
+    left=$(left); [ -z "$left" ] && [ $alive = $before ] || echo "$1 killed at $n leaves $left, $alive processes not $before"
+}
+"#;
+
+/// F-01, G3: run, exec and rm are killed at a call; then `rm -f` of what is listed and `gc` leave nothing.
+#[test]
+fn nothing_is_left_wherever_container_is_killed() {
+    needs!(root, busybox, host("perl"), controller("memory"));
+    let t = sandbox();
+    with(
+        &t,
+        &format!(
+            r#"{AROUND}
+RUN='container run -d --name web --memory 64M --pids 50 --rootfs r sleep 1000'
+sweep() {{ # WHAT STRIDE BEFORE COMMAND AFTER
+    n=1
+    while :; do
+        eval "$3" >/dev/null; $F $n KILL $4 >/dev/null 2>&1; s=$?; eval "$5"
+        all=$(container ps -aq); [ -z "$all" ] || container rm -f $all >/dev/null || echo "$1 killed at $n: rm: $?"
+        container gc 2>/dev/null || echo "$1 killed at $n: gc: $?"; settle "$1"
+        [ $s != 99 ] || break
+        n=$((n + $(stride $2)))
+    done
+    echo "$1 $([ $n -gt 20 ] && echo many || echo $n)"
+}}
+sweep run 13 : "$RUN" :
+sweep 'run --rm' 23 : 'container run --rm --name web --memory 64M --rootfs r true' :
+sweep 'run, not kept' 61 : 'container run --memory 64M --rootfs r true' :
+sweep exec 61 "$RUN" 'container exec web true' 'container exec web true || echo another: $?'
+sweep rm 31 "$RUN" 'container rm -f web' :"#
+        ),
+    )
+    .ok()
+    .out("run many\nrun --rm many\nrun, not kept many\nexec many\nrm many\n");
+}
+
+/// A container of which nothing is known any more but its record, and groups of a run that was killed, are taken away;
+/// one that runs is not.
+#[test]
+fn orphaned_groups_are_collected() {
+    needs!(root, busybox, controller("memory"), controller("pids"));
+    let t = sandbox();
+    with(
+        &t,
+        &format!(
+            r#"{AROUND}
+groups() {{ find /sys/fs/cgroup/memory/$ID -mindepth 1 -type d | wc -l; }}
+container run --memory 64M --rootfs r sleep 1000 & run=$!
+until [ "$(groups)" = 1 ] && grep -q . /sys/fs/cgroup/memory/$ID/*/cgroup.procs; do sleep 0.02; done
+container gc 2>&1; groups
+kill -9 $run; wait $run; until ! grep -q . /sys/fs/cgroup/memory/$ID/*/cgroup.procs; do sleep 0.02; done; groups
+container gc 2>&1; groups
+container run -d --name web --memory 64M --rootfs r sleep 1000 >/dev/null
+container run -d --name lost --memory 64M --rootfs r sleep 1000 >/dev/null
+container gc 2>&1; groups
+lost=$(container inspect -f '{{{{.Id}}}}' lost); monitor=$(cut -d' ' -f4 /proc/$(container inspect -f '{{{{.State.Pid}}}}' lost)/stat)
+kill -9 $monitor; rm -r kept/containers/$lost; container gc 2>&1; groups; ls kept/run | wc -l
+container rm -f web; settle rm"#
+        ),
+    )
+    .ok()
+    .out(
+        "removed: what was left of 0 containers, 0 layers, 0 blobs\n1\n1\n\
+         removed: what was left of 1 containers, 0 layers, 0 blobs\n0\n\
+         removed: what was left of 0 containers, 0 layers, 0 blobs\n2\n\
+         removed: what was left of 1 containers, 0 layers, 0 blobs\n1\n1\nweb\n",
+    );
+}
+
+/// A removal beside the start of the container ends it, whatever there is of it at that moment.
+#[test]
+fn a_removal_beside_a_start_is_one() {
+    needs!(root, busybox, controller("memory"));
+    let t = sandbox();
+    with(
+        &t,
+        &format!(
+            r#"{AROUND}
+for ms in 00 01 02 03 04 06 08 10 12 15 20 25 30; do
+    container create --name two --memory 64M --rootfs r sleep 1000 >/dev/null; container start two >/dev/null 2>&1 & start=$!
+    sleep 0.0$ms; timeout 20 container rm -f two >/dev/null || echo "rm after $ms: $?"; wait $start
+done
+settle rm"#
+        ),
+    )
+    .ok()
+    .out("");
+}
