@@ -118,6 +118,19 @@ impl Table {
         }
     }
 
+    /// An empty list of texts.
+    #[cfg(feature = "pull")]
+    pub(crate) fn of_texts(name: &'static str, names: &[&'static str]) -> Self {
+        let column = |name: &&'static str| Column {
+            name,
+            help: "",
+            width: 0,
+            number: false,
+            fit: Fit::Left,
+        };
+        Self::new(name, names.iter().map(column).collect())
+    }
+
     /// Adds a row with one cell for each column, below another row where there is a tree, and gives its place.
     pub(crate) fn add(&mut self, parent: Option<usize>, cells: Vec<Vec<u8>>) -> usize {
         let place = self.rows.len();

@@ -8,7 +8,7 @@ use isobox::decimal::decimal;
 use isobox::error::{Error, Result};
 use isobox::oci::attach::await_start;
 use isobox::oci::home::Home;
-use isobox::oci::lifecycle::{Container, Refusal};
+use isobox::oci::lifecycle::{Answer, Container, Refusal};
 use isobox::oci::status::wait_for_end;
 use isobox::process::signal_number;
 use nix::poll::PollTimeout;
@@ -170,34 +170,30 @@ impl Restart {
     }
 }
 
+/// Does something to each of these, which have to run.
+fn each_running(words: &[Raw], act: &dyn Fn(&Container) -> Answer<()>) -> Result<Exit> {
+    at_least_one(words)?;
+    each(words, &mut |shelf, home| {
+        act(&shelf.running(&home)?).map_err(Refusal::into_error)
+    })
+}
+
 impl Kill {
     pub(super) fn run(self) -> Result<Exit> {
-        at_least_one(&self.container)?;
         let signal = signal(self.signal.as_deref().unwrap_or("KILL"))?;
-        each(&self.container, &mut |shelf, home| {
-            let live = shelf.running(&home)?;
-            live.kill(signal).map_err(Refusal::into_error)
-        })
+        each_running(&self.container, &|live| live.kill(signal))
     }
 }
 
 impl Pause {
     pub(super) fn run(self) -> Result<Exit> {
-        at_least_one(&self.container)?;
-        each(&self.container, &mut |shelf, home| {
-            let live = shelf.running(&home)?;
-            live.pause().map_err(Refusal::into_error)
-        })
+        each_running(&self.container, &Container::pause)
     }
 }
 
 impl Unpause {
     pub(super) fn run(self) -> Result<Exit> {
-        at_least_one(&self.container)?;
-        each(&self.container, &mut |shelf, home| {
-            let live = shelf.running(&home)?;
-            live.resume().map_err(Refusal::into_error)
-        })
+        each_running(&self.container, &Container::resume)
     }
 }
 

@@ -5,10 +5,10 @@ use isobox::error::{Error, Result};
 use isobox::json::quote;
 use isobox::oci::Spec;
 use isobox::oci::home::Home;
-use isobox::oci::status::Status;
 
 use super::kept::{Now, Shelf, at_least_one, complain, date};
 use crate::cli::raw::Raw;
+use crate::cli::table::Table;
 use crate::cli::{Exit, help};
 
 /// print all that is known of containers, as JSON
@@ -142,6 +142,35 @@ impl Tree {
     }
 }
 
+/// Prints a list as docker's `--format` has it: in columns under these headings, for which the first fields are; as an
+/// object a line; or by a template.
+pub(super) fn print(
+    name: &'static str,
+    headings: &[&'static str],
+    rows: Vec<Vec<(&'static str, String)>>,
+    format: Option<&str>,
+) -> Result<Exit> {
+    let Some(format) = format.filter(|format| *format != "table") else {
+        let mut table = Table::of_texts(name, headings);
+        for row in rows {
+            let cells = row.into_iter().take(headings.len());
+            table.add(None, cells.map(|(_, text)| text.into()).collect());
+        }
+        return table.print();
+    };
+    let mut out = String::new();
+    for row in rows {
+        let fields = row.into_iter().map(|(key, text)| (key, Tree::text(text)));
+        let tree = Tree::object(fields.collect());
+        match format {
+            "json" => tree.json(&mut out, None),
+            template => out.push_str(&tree.fill(template)?),
+        }
+        out.push('\n');
+    }
+    help::print_all(&out)
+}
+
 impl Inspect {
     pub(super) fn run(self) -> Result<Exit> {
         at_least_one(&self.container)?;
@@ -178,12 +207,12 @@ impl Inspect {
 
 fn state(home: &Home, now: &Now) -> Tree {
     let end = home.end();
-    let (word, status, pid) = match now {
-        Now::Created => ("created", 0, 0),
-        Now::Live(Status::Paused, pid) => ("paused", 0, *pid),
-        Now::Live(_, pid) => ("running", 0, *pid),
-        Now::Exited(status) => ("exited", *status, 0),
+    let (status, pid) = match now {
+        Now::Created => (0, 0),
+        Now::Live(_, pid) => (0, *pid),
+        Now::Exited(status) => (*status, 0),
     };
+    let word = now.word();
     let error = end.value("error").cloned().unwrap_or_default();
     Tree::object(vec![
         ("Status", Tree::text(word)),

@@ -38,6 +38,18 @@ pub(super) enum Now {
     Exited(u8),
 }
 
+impl Now {
+    /// docker's word for it.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Live(Status::Paused, _) => "paused",
+            Self::Live(..) => "running",
+            Self::Exited(_) => "exited",
+        }
+    }
+}
+
 fn variable(name: &str) -> Option<PathBuf> {
     let value = env::var_os(name).map(PathBuf::from);
     value.filter(|path| path.is_absolute())

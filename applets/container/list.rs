@@ -8,10 +8,9 @@ use isobox::oci::home::Home;
 use isobox::oci::status::Status;
 use isobox::order;
 
-use super::inspect::{Tree, labels};
+use super::inspect::{labels, print};
 use super::kept::{Now, Shelf, at, date, short, shown};
 use crate::cli::raw::Raw;
-use crate::cli::table::{Column, Fit, Table};
 use crate::cli::{Exit, help};
 
 /// list containers that are kept
@@ -63,16 +62,6 @@ struct Row {
 }
 
 impl Row {
-    /// docker's word for what it is.
-    fn word(&self) -> &'static str {
-        match self.now {
-            Now::Created => "created",
-            Now::Live(Status::Paused, _) => "paused",
-            Now::Live(..) => "running",
-            Now::Exited(_) => "exited",
-        }
-    }
-
     fn is(&self, filter: &str) -> Result<bool> {
         let bad = || {
             Error::new("unknown filter")
@@ -83,7 +72,7 @@ impl Row {
         Ok(match what {
             "id" => self.home.id().as_str().starts_with(value),
             "name" => shown(&self.home).contains(value),
-            "status" => self.word() == value,
+            "status" => self.now.word() == value,
             "exited" => matches!(self.now, Now::Exited(status) if status.to_string() == value),
             "label" => {
                 let (name, wanted) = match value.split_once('=') {
@@ -143,7 +132,7 @@ impl Row {
                 home.fact("publish").lines().collect::<Vec<_>>().join(", "),
             ),
             ("Names", shown(home).into()),
-            ("State", self.word().into()),
+            ("State", self.now.word().into()),
             ("CreatedAt", date(Some(&created))),
             ("Labels", marks.join(",")),
         ]
@@ -177,23 +166,17 @@ impl Ps {
             };
             return help::print_all(&rows.iter().map(id).collect::<String>());
         }
-        match self.format.as_deref() {
-            None | Some("table") => self.table(&rows).print(),
-            Some(format) => {
-                let mut out = String::new();
-                for row in &rows {
-                    let fields = row.fields(self.no_trunc).into_iter();
-                    let tree =
-                        Tree::object(fields.map(|(key, text)| (key, Tree::text(text))).collect());
-                    match format {
-                        "json" => tree.json(&mut out, None),
-                        template => out.push_str(&tree.fill(template)?),
-                    }
-                    out.push('\n');
-                }
-                help::print_all(&out)
-            }
-        }
+        let headings = [
+            "CONTAINER ID",
+            "IMAGE",
+            "COMMAND",
+            "CREATED",
+            "STATUS",
+            "PORTS",
+            "NAMES",
+        ];
+        let rows = rows.iter().map(|row| row.fields(self.no_trunc)).collect();
+        print("containers", &headings, rows, self.format.as_deref())
     }
 
     /// Those that are wanted, the youngest first.
@@ -224,42 +207,6 @@ impl Ps {
         }
         Ok(rows)
     }
-
-    fn table(&self, rows: &[Row]) -> Table {
-        let names = [
-            "CONTAINER ID",
-            "IMAGE",
-            "COMMAND",
-            "CREATED",
-            "STATUS",
-            "PORTS",
-            "NAMES",
-        ];
-        let mut table = columns("containers", &names);
-        for row in rows {
-            let fields = row.fields(self.no_trunc).into_iter();
-            table.add(
-                None,
-                fields
-                    .take(names.len())
-                    .map(|(_, text)| text.into())
-                    .collect(),
-            );
-        }
-        table
-    }
-}
-
-/// A list whose cells stand on the left.
-pub(super) fn columns(name: &'static str, names: &[&'static str]) -> Table {
-    let column = |name: &&'static str| Column {
-        name,
-        help: "",
-        width: 0,
-        number: false,
-        fit: Fit::Left,
-    };
-    Table::new(name, names.iter().map(column).collect())
 }
 
 impl Top {

@@ -13,9 +13,8 @@ use isobox::decimal::decimal;
 use isobox::error::{Error, Result};
 use isobox::oci::home::Home;
 
-use super::inspect::Tree;
+use super::inspect::print;
 use super::kept::{Shelf, short, shown};
-use super::list::columns;
 use crate::cli::raw::Raw;
 use crate::cli::{Exit, help};
 
@@ -42,6 +41,15 @@ struct Seen {
     at: Instant,
 }
 
+const HEADINGS: [&str; 6] = [
+    "CONTAINER ID",
+    "NAME",
+    "CPU %",
+    "MEM USAGE / LIMIT",
+    "MEM %",
+    "PIDS",
+];
+
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -54,10 +62,10 @@ impl Stats {
         loop {
             let before = self.look()?;
             sleep(PAUSE);
-            let rows: Vec<[(&str, String); 6]> = before.iter().map(fields).collect();
+            let rows = before.iter().map(fields).collect();
             help::print_all(clear)?;
-            self.show(&rows)?;
-            if self.no_stream || (rows.is_empty() && !self.container.is_empty()) {
+            print("stats", &HEADINGS, rows, self.format.as_deref())?;
+            if self.no_stream || (before.is_empty() && !self.container.is_empty()) {
                 return Ok(Exit::OK);
             }
         }
@@ -95,40 +103,10 @@ impl Stats {
         }
         Ok(all)
     }
-
-    fn show(&self, rows: &[[(&str, String); 6]]) -> Result<()> {
-        if let Some(format) = self.format.as_deref().filter(|format| *format != "table") {
-            let mut out = String::new();
-            for row in rows {
-                let fields = row.iter().map(|(key, text)| (*key, Tree::text(text)));
-                let tree = Tree::object(fields.collect());
-                match format {
-                    "json" => tree.json(&mut out, None),
-                    template => out.push_str(&tree.fill(template)?),
-                }
-                out.push('\n');
-            }
-            return help::print_all(&out).map(drop);
-        }
-        let names = [
-            "CONTAINER ID",
-            "NAME",
-            "CPU %",
-            "MEM USAGE / LIMIT",
-            "MEM %",
-            "PIDS",
-        ];
-        let mut table = columns("stats", &names);
-        for row in rows {
-            let cells = row.iter().map(|(_, text)| text.as_bytes().to_vec());
-            table.add(None, cells.collect());
-        }
-        table.print().map(drop)
-    }
 }
 
 /// One line, with what was used since the look before.
-fn fields(before: &Seen) -> [(&'static str, String); 6] {
+fn fields(before: &Seen) -> Vec<(&'static str, String)> {
     let now = Usage::of_groups(&before.groups);
     let passed = u64::try_from(before.at.elapsed().as_micros()).unwrap_or(u64::MAX);
     let percent = |part: u64, whole: u64| {
@@ -147,7 +125,7 @@ fn fields(before: &Seen) -> [(&'static str, String); 6] {
     });
     let share = now.memory.zip(limit);
     let home = &before.home;
-    [
+    vec![
         ("ID", short(home).into()),
         ("Name", shown(home).into()),
         ("CPUPerc", cpu),

@@ -17,9 +17,8 @@ use isobox::order::sort_by;
 use isobox::rootfs::local::{Local, Swept};
 
 use super::images;
-use super::inspect::Tree;
+use super::inspect::print;
 use super::kept::{Shelf, complain};
-use super::list::columns;
 use crate::cli::progress::size;
 use crate::cli::{Exit, help, say};
 use crate::table::pull::environment;
@@ -116,23 +115,15 @@ impl Images {
             ids.dedup();
             return help::print_all(&ids.iter().map(|id| format!("{id}\n")).collect::<String>());
         }
-        match self.format.as_deref() {
-            None | Some("table") => self.table(&all),
-            Some(format) => {
-                let mut out = String::new();
-                for (name, image) in &all {
-                    let fields = self.fields(name, image).into_iter();
-                    let fields = fields.map(|(key, text)| (key, Tree::text(text)));
-                    let tree = Tree::object(fields.collect());
-                    match format {
-                        "json" => tree.json(&mut out, None),
-                        template => out.push_str(&tree.fill(template)?),
-                    }
-                    out.push('\n');
-                }
-                help::print_all(&out)
-            }
+        let mut headings = vec!["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE"];
+        let of_image = |(name, image): &(String, Image)| self.fields(name, image);
+        let mut rows: Vec<_> = all.iter().map(of_image).collect();
+        let format = self.format.as_deref();
+        if !self.digests && matches!(format, None | Some("table")) {
+            headings.remove(2);
+            rows.iter_mut().for_each(|row| drop(row.remove(2)));
         }
+        print("images", &headings, rows, format)
     }
 
     fn fields(&self, name: &str, image: &Image) -> Vec<(&'static str, String)> {
@@ -150,25 +141,6 @@ impl Images {
             ),
             ("Size", size(bytes)),
         ]
-    }
-
-    fn table(&self, all: &[(String, Image)]) -> Result<Exit> {
-        let mut names = vec!["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE"];
-        if !self.digests {
-            names.remove(2);
-        }
-        let mut table = columns("images", &names);
-        for (name, image) in all {
-            let mut fields = self.fields(name, image);
-            if !self.digests {
-                fields.remove(2);
-            }
-            table.add(
-                None,
-                fields.into_iter().map(|(_, text)| text.into()).collect(),
-            );
-        }
-        table.print()
     }
 }
 

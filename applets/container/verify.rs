@@ -19,8 +19,8 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::dup2_stdout;
 
 use super::kept::Shelf;
-use super::list::columns;
 use crate::cli::raw::Raw;
+use crate::cli::table::Table;
 use crate::cli::{Exit, help};
 
 /// look whether a container is what was asked for, from outside and from inside
@@ -75,7 +75,7 @@ impl Verify {
         let mut lines = Lines::default();
         outside(&mut lines, &live, &spec)?;
         inside(&mut lines, &live, spec)?;
-        let mut table = columns("checks", &["", "CHECK", "ASKED FOR", "FOUND"]);
+        let mut table = Table::of_texts("checks", &["", "CHECK", "ASKED FOR", "FOUND"]);
         for line in &lines.0 {
             let mark = if line.ok { "ok" } else { "FAIL" };
             let cells = [mark, &*line.what, &*line.wanted, &*line.found];

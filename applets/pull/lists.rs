@@ -5,7 +5,7 @@ use isobox::image::Document;
 use isobox::image::remote::{Remote, Top, platforms};
 
 use crate::cli::Exit;
-use crate::cli::table::{Column, Fit, Format, Table};
+use crate::cli::table::{Format, Table};
 
 use super::Pull;
 
@@ -42,14 +42,7 @@ impl Pull<'_> {
 
     /// A list: one thing a line, or JSON.
     fn list(&self, name: &'static str, columns: &[&'static str]) -> Table {
-        let column = |name: &&'static str| Column {
-            name,
-            help: "",
-            width: 0,
-            number: false,
-            fit: Fit::Left,
-        };
-        let mut table = Table::new(name, columns.iter().map(column).collect());
+        let mut table = Table::of_texts(name, columns);
         table.headings = false;
         table.format = if self.args.json {
             Format::Json

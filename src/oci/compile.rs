@@ -44,7 +44,7 @@ use crate::plan::confine::{Confinement, Place};
 use crate::plan::steps::attributes::CloseOnExec;
 use crate::plan::steps::own_binary::KeepOwnBinary;
 use crate::plan::steps::root::PivotInto;
-use crate::plan::steps::start::{ConnectConsole, FindProgram};
+use crate::plan::steps::start::{Connect, FindProgram};
 use crate::plan::steps::terminal::{NewSession, NullInput, TerminalLine};
 use crate::plan::{Command, Exec, Plan, Slot};
 use crate::process::{Signals, Terminal, Wait};
@@ -212,7 +212,7 @@ fn line(plan: &mut Plan, setting: Setting<'_>) -> Line {
     let peer = plan.slot();
     if let Some(path) = setting.making.and_then(|making| making.console.clone()) {
         let to = plan.slot();
-        plan.then(ConnectConsole { path, slot: to });
+        plan.then(Connect::to_console(path, to));
         return Line {
             to,
             peer,

@@ -12,27 +12,22 @@
 //! | to the watcher | | to the monitor | |
 //! |---|---|---|---|
 //! | `s` | the program runs | `i` | it is typed |
-//! | `f` | it does not: an [`Error`], encoded | `e` | nothing more will be |
+//! | `f` | it does not: an [`Error`](crate::error::Error), encoded | `e` | nothing more will be |
 //! | `o`, `E` | it wrote this, on its output or its error | `w` | so large is my terminal: rows, columns |
 //! | `x` | it has ended with this status | `k` | send it this signal |
 //!
 //! What a watcher does not take makes the container wait, as a pipe would; one that has gone is forgotten. The container
 //! dies with its monitor: what it writes would go nowhere.
 
-use std::collections::VecDeque;
-use std::io::IoSliceMut;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+mod watcher;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, Flock, OFlag, fcntl, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{
-    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen,
-    recvmsg, send, socket,
-};
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, pipe2, read, write};
 
@@ -42,14 +37,14 @@ use super::log::{Log, Stream};
 use super::spec::Map;
 use super::state::{Kept, Record};
 use crate::cgroup::Group;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 use crate::plan::{Observer, Outcome, Running};
 use crate::proxy;
 use crate::sys::clone::pidfd_send_signal;
-use crate::sys::{owned_from_message, terminal};
+use crate::sys::terminal;
 
-/// The longest message, its first byte not counted.
-pub const LONGEST: usize = 4096;
+pub use watcher::{LONGEST, look_in};
+use watcher::{Watcher, listen_in};
 
 /// What a monitor is told besides the container.
 pub struct Duty<'a> {
@@ -76,14 +71,6 @@ pub enum Input {
     Once,
     /// It stays open whatever watchers say.
     Open,
-}
-
-/// Somebody who looks in.
-#[derive(Debug)]
-struct Watcher {
-    line: OwnedFd,
-    /// What it has not taken yet.
-    queue: VecDeque<Vec<u8>>,
 }
 
 /// A stream from the container.
@@ -120,10 +107,6 @@ pub fn run(home: &Home, new: New<'_>, duty: Duty<'_>, observer: &dyn Observer) -
         log,
         forget,
     } = duty;
-    let starter = [Watcher {
-        line: starter,
-        queue: VecDeque::new(),
-    }];
     let mut monitor = Monitor {
         log: Log::open(
             home.dir()
@@ -136,7 +119,7 @@ pub fn run(home: &Home, new: New<'_>, duty: Duty<'_>, observer: &dyn Observer) -
         typed: Vec::new(),
         kind: input,
         terminal: new.spec.process.terminal,
-        watchers: starter.into(),
+        watchers: vec![Watcher::new(starter)],
         listener: None,
     };
     if !monitor.terminal {
@@ -248,7 +231,7 @@ impl Monitor {
 
     /// Waits for what comes next and does it; whether the first process has ended.
     fn turn(&mut self, first: BorrowedFd<'_>, signals: &SignalFd) -> Result<bool> {
-        let waiting = self.watchers.iter().any(|one| !one.queue.is_empty());
+        let waiting = self.watchers.iter().any(Watcher::is_behind);
         let mut fds = vec![
             PollFd::new(first, PollFlags::POLLIN),
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
@@ -260,11 +243,11 @@ impl Monitor {
         );
         for one in &self.watchers {
             let mut events = PollFlags::empty();
-            events.set(PollFlags::POLLOUT, !one.queue.is_empty());
+            events.set(PollFlags::POLLOUT, one.is_behind());
             events.set(PollFlags::POLLIN, self.typed.is_empty());
             // poll(2) tells of a hang-up unasked, again and again.
             if !events.is_empty() {
-                fds.push(PollFd::new(one.line.as_fd(), events));
+                fds.push(PollFd::new(one.line(), events));
             }
         }
         if let Some(input) = self.input.as_ref().filter(|_| !self.typed.is_empty()) {
@@ -329,7 +312,7 @@ impl Monitor {
     fn tell(&mut self, kind: u8, text: &[u8]) {
         let message = [&[kind], text].concat();
         for one in &mut self.watchers {
-            one.queue.push_back(message.clone());
+            one.tell(&message);
         }
         self.watchers.retain_mut(Watcher::is_there);
     }
@@ -356,7 +339,7 @@ impl Monitor {
             }
             while self.typed.is_empty() {
                 let mut message = [0; LONGEST + 1];
-                match receive(one.line.as_fd(), &mut message) {
+                match one.hear(&mut message) {
                     Ok(0) => return false,
                     Ok(count) => self.heed(message.get(..count).unwrap_or_default(), first),
                     Err(Errno::EINTR) => {}
@@ -389,18 +372,10 @@ impl Monitor {
 
     /// Lets somebody look in.
     fn welcome(&mut self) {
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let Some(listener) = &self.listener else {
-            return;
-        };
-        if let Ok(line) = accept4(listener.as_raw_fd(), flags) {
-            let mut watcher = Watcher {
-                line: owned_from_message(line),
-                queue: VecDeque::from([b"s".to_vec()]),
-            };
-            if watcher.is_there() {
-                self.watchers.push(watcher);
-            }
+        if let Some(mut watcher) = self.listener.as_ref().and_then(Watcher::accept)
+            && watcher.is_there()
+        {
+            self.watchers.push(watcher);
         }
     }
 
@@ -424,7 +399,7 @@ impl Monitor {
         };
         end.put("finished", now());
         for one in &mut self.watchers {
-            one.queue.push_back(message.clone());
+            one.tell(&message);
         }
         end
     }
@@ -434,31 +409,16 @@ impl Monitor {
         self.listener = None;
         loop {
             self.watchers
-                .retain_mut(|one| one.is_there() && !one.queue.is_empty());
+                .retain_mut(|one| one.is_there() && one.is_behind());
             let lines = self.watchers.iter();
             let mut fds: Vec<PollFd<'_>> = lines
-                .map(|one| PollFd::new(one.line.as_fd(), PollFlags::POLLOUT))
+                .map(|one| PollFd::new(one.line(), PollFlags::POLLOUT))
                 .collect();
             if fds.is_empty() {
                 return;
             }
             let _ = poll(&mut fds, PollTimeout::NONE);
         }
-    }
-}
-
-impl Watcher {
-    /// Sends what can be sent; whether somebody is there still.
-    fn is_there(&mut self) -> bool {
-        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-        while let Some(message) = self.queue.front() {
-            match send(self.line.as_raw_fd(), message, flags) {
-                Ok(_) => drop(self.queue.pop_front()),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return errno == Errno::EAGAIN,
-            }
-        }
-        true
     }
 }
 
@@ -484,41 +444,4 @@ fn blocking_no_more(fd: &OwnedFd) -> Result<()> {
         .and_then(|flags| fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)))
         .map(drop)
         .doing("cannot prepare a stream")
-}
-
-/// Takes one message without waiting; 0 where the other end is closed.
-fn receive(line: BorrowedFd<'_>, message: &mut [u8]) -> Result<usize, Errno> {
-    let mut parts = [IoSliceMut::new(message)];
-    recvmsg::<()>(line.as_raw_fd(), &mut parts, None, MsgFlags::MSG_DONTWAIT)
-        .map(|message| message.bytes)
-}
-
-fn line() -> Result<OwnedFd> {
-    let flags = SockFlag::SOCK_CLOEXEC;
-    socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).doing("cannot make a socket")
-}
-
-/// The socket in a container's live directory, named so that the name fits (unix(7): 107 bytes).
-fn address(kept: &Kept) -> Result<UnixAddr> {
-    let path = format!("/proc/self/fd/{}/attach", kept.dir().as_raw_fd());
-    UnixAddr::new(Path::new(&path)).doing("cannot name a socket")
-}
-
-fn listen_in(kept: &Kept) -> Result<OwnedFd> {
-    let listener = line()?;
-    bind(listener.as_raw_fd(), &address(kept)?)
-        .and_then(|()| listen(&listener, Backlog::MAXCONN))
-        .doing("cannot listen for those who look in")?;
-    Ok(listener)
-}
-
-/// A line to the monitor of a container that runs.
-///
-/// # Errors
-/// Where nobody listens.
-pub fn look_in(container: &Container) -> Result<OwnedFd> {
-    let line = line()?;
-    connect(line.as_raw_fd(), &address(container.kept())?)
-        .map_err(|errno| Error::new("cannot reach the monitor of the container").errno_is(errno))
-        .map(|()| line)
 }

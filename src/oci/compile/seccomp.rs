@@ -10,9 +10,8 @@ use crate::json::quote;
 use crate::oci::spec::{Seccomp, Spec, SyscallArg, SyscallRule, VERSION};
 use crate::plan::steps::hooks::StateJson;
 use crate::plan::steps::note::Warn;
-use crate::plan::steps::seccomp::{
-    ConnectSupervisor, LoadFilter, LoadSupervisedFilter, NoteOutsideNumber, Origin,
-};
+use crate::plan::steps::seccomp::{LoadFilter, LoadSupervisedFilter, NoteOutsideNumber, Origin};
+use crate::plan::steps::start::Connect;
 use crate::plan::{Plan, Slot};
 use crate::seccomp::table::Call;
 use crate::seccomp::{Arch, Condition, Operator, Policy, Rule, SPEC_ALLOW, action, default_policy};
@@ -41,7 +40,7 @@ impl Supervisor {
             return None;
         }
         let line = plan.slot();
-        plan.then(ConnectSupervisor { path, slot: line });
+        plan.then(Connect::to_supervisor(path, line));
         let (state, metadata) = (state(), quote(&seccomp.listener_metadata));
         let message = move |pid| {
             let version = quote(VERSION);

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::error::{Doing, Error, Result};
-use crate::plan::steps::start::connect_to;
 use crate::plan::{Context, Explanation, Shell, Slot, Step};
 use crate::seccomp::Filter;
 
@@ -70,39 +69,6 @@ impl Step for LoadFilter {
     }
 }
 
-/// Connects to who wants to be told of system calls, while that can be reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectSupervisor {
-    /// The path of its socket.
-    pub path: PathBuf,
-    /// Where the connection is left.
-    pub slot: Slot,
-}
-
-impl Step for ConnectSupervisor {
-    fn perform(&self, cx: &mut Context) -> Result<()> {
-        cx.put(self.slot, connect_to(&self.path)?);
-        Ok(())
-    }
-
-    fn moves(&self) -> bool {
-        false
-    }
-
-    fn explain(&self) -> Explanation {
-        Explanation::new(
-            format!("socket(AF_UNIX), connect({:?})", self.path),
-            "who listens there will get the descriptor on which system calls are told of",
-            "the calls would wait for ever for an answer",
-            "seccomp_unotify(2)",
-        )
-    }
-
-    fn shell(&self) -> Shell {
-        Shell::Implied
-    }
-}
-
 /// Notes the number of this process outside: the /proc that it is born with still tells it.
 #[derive(Debug, Clone)]
 pub struct NoteOutsideNumber(pub Rc<Cell<i32>>);
@@ -135,7 +101,7 @@ impl Step for NoteOutsideNumber {
 pub struct LoadSupervisedFilter {
     /// The filter.
     pub load: LoadFilter,
-    /// The connection that [`ConnectSupervisor`] left.
+    /// The connection that a [`Connect`](super::start::Connect) left.
     pub line: Slot,
     /// What [`NoteOutsideNumber`] noted.
     pub number: Rc<Cell<i32>>,

@@ -167,16 +167,36 @@ fn stream() -> Result<OwnedFd> {
     socket(AddressFamily::Unix, SockType::Stream, flags, None).doing("cannot make a socket")
 }
 
-/// Connects to the socket of whoever wants the container's terminal.
+/// Connects to a socket while its path can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectConsole {
-    /// Its path.
-    pub path: PathBuf,
-    /// Where the connection is left.
-    pub slot: Slot,
+pub struct Connect {
+    path: PathBuf,
+    slot: Slot,
+    /// Whose it is.
+    whose: Whose,
 }
 
-impl Step for ConnectConsole {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Console,
+    Supervisor,
+}
+
+impl Connect {
+    /// To whoever wants the container's terminal; the connection is left in the slot.
+    pub fn to_console(path: PathBuf, slot: Slot) -> Self {
+        let whose = Whose::Console;
+        Self { path, slot, whose }
+    }
+
+    /// To whoever wants to be told of system calls.
+    pub fn to_supervisor(path: PathBuf, slot: Slot) -> Self {
+        let whose = Whose::Supervisor;
+        Self { path, slot, whose }
+    }
+}
+
+impl Step for Connect {
     fn perform(&self, cx: &mut Context) -> Result<()> {
         cx.put(self.slot, connect_to(&self.path)?);
         Ok(())
@@ -187,12 +207,20 @@ impl Step for ConnectConsole {
     }
 
     fn explain(&self) -> Explanation {
-        Explanation::new(
-            format!("socket(AF_UNIX), connect({:?})", self.path),
-            "the terminal will be made inside, and its other side goes to who listens there",
-            "nobody could show what the program writes, or type to it",
-            "unix(7)",
-        )
+        let (why, without, page) = match self.whose {
+            Whose::Console => (
+                "the terminal will be made inside, and its other side goes to who listens there",
+                "nobody could show what the program writes, or type to it",
+                "unix(7)",
+            ),
+            Whose::Supervisor => (
+                "who listens there will get the descriptor on which system calls are told of",
+                "the calls would wait for ever for an answer",
+                "seccomp_unotify(2)",
+            ),
+        };
+        let call = format!("socket(AF_UNIX), connect({:?})", self.path);
+        Explanation::new(call, why, without, page)
     }
 
     fn shell(&self) -> Shell {
