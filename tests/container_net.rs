@@ -269,9 +269,16 @@ fn another_containers_network_is_shared() {
         there=$(readlink /proc/$pid/ns/net)
         test $there = $(container run --rootfs r --network container:one readlink /proc/self/ns/net) && echo shared
         container run --rootfs r --network container:two true; echo $?
+        test "$(readlink /proc/$pid/ns/pid)" = "$(container run --rootfs r --pid container:one readlink /proc/self/ns/pid)" && echo shared
+        export ISOBOX_ROOT=$PWD/kept; id=$(container create --rootfs r true)
+        container run --rootfs r --network container:$id true; echo $?
+        for same in aa1 aa2; do cp -r kept/containers/$id kept/containers/$same; done
+        container run --rootfs r --network container:aa true; echo $?
         runc delete -f one"#);
     t.run(&line)
         .ok()
-        .out("shared\n125\n")
-        .err_has("no such container: two");
+        .out("shared\n125\nshared\n125\n125\n")
+        .err_has("no such container: two")
+        .err_has("the container is not running")
+        .err_has("several containers have an id that begins with aa");
 }

@@ -1,6 +1,7 @@
 //! Containers that are kept: where, how they are found by what somebody types, and what they are now.
 
 use std::env;
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use isobox::decimal::decimal;
 use isobox::error::{Doing, Error, Result};
+use isobox::namespace::Kind;
 use isobox::oci::home::{Home, Homes};
 use isobox::oci::lifecycle::{Container, Refusal};
 use isobox::oci::state::Id;
@@ -100,26 +102,41 @@ impl Shelf {
 
     /// The container that is meant: by its id, its name, or how its id begins.
     pub(super) fn find(&self, Raw(word): &Raw) -> Result<Home> {
+        let found = self.meant(word)?;
+        found.ok_or_else(|| Error::new("no such container:").on(word))
+    }
+
+    fn meant(&self, word: &OsStr) -> Result<Option<Home>> {
         let text = word.to_str().unwrap_or_default();
-        let absent = || Error::new("no such container:").on(word);
         if let Some(id) = Id::new(text)
             && let Some(home) = self.homes.find(&id)?
         {
-            return Ok(home);
+            return Ok(Some(home));
         }
         if let Some(home) = self.named(text)? {
-            return Ok(home);
+            return Ok(Some(home));
         }
         let hex = !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
         let ids = self.homes.ids()?;
         let mut meant = ids.iter().filter(|id| hex && id.as_str().starts_with(text));
         match (meant.next(), meant.next()) {
-            (Some(id), None) => self.homes.find(id)?.ok_or_else(absent),
+            (Some(id), None) => self.homes.find(id),
             (Some(_), Some(_)) => {
                 Err(Error::new("several containers have an id that begins with").on(word))
             }
-            _ => Err(absent()),
+            _ => Ok(None),
         }
+    }
+
+    /// The file of a namespace of the first process of a container, for another that is to share it: of one of ours, or
+    /// of one of `runc`.
+    pub(super) fn namespace_of(&self, word: &str, kind: Kind) -> Result<PathBuf> {
+        let live = match self.meant(word.as_ref())? {
+            Some(home) => self.running(&home)?,
+            None => of_runc(word)?,
+        };
+        let pid = live.record().init_process_pid;
+        Ok(format!("/proc/{pid}/ns/{}", kind.proc_name()).into())
     }
 
     /// The container of this name.
@@ -142,9 +159,7 @@ impl Shelf {
 
     /// What lives of it, with a first process that has not ended.
     pub(super) fn running(&self, home: &Home) -> Result<Container> {
-        let live = self.live(home)?;
-        let live = live.filter(|one| one.record().first().is_some());
-        live.ok_or_else(|| Error::new("the container is not running:").on(shown(home)))
+        has_begun(self.live(home)?, shown(home))
     }
 
     /// What it is now.
@@ -195,6 +210,26 @@ pub(super) fn until_idle(
         }
         sleep(pause);
         pause = pause * 3 / 2;
+    }
+}
+
+/// A container with a first process that has not ended.
+fn has_begun(live: Option<Container>, name: &str) -> Result<Container> {
+    let live = live.filter(|one| one.record().first().is_some());
+    live.ok_or_else(|| Error::new("the container is not running:").on(name))
+}
+
+/// A running container that `runc` keeps, where it does so without `--root`.
+fn of_runc(id: &str) -> Result<Container> {
+    let own = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !geteuid().is_root() && !dir.is_empty());
+    let store = Path::new(&own.unwrap_or_else(|| "/run".into())).join("isobox/runc");
+    match Id::new(id).map(|id| Container::find(&store, &id)) {
+        Some(Ok(found)) => has_begun(Some(found), id),
+        Some(Err(Refusal::Failed(error))) => Err(error),
+        _ => Err(Error::new("no such container:").on(id).hint(format!(
+            "'container ps -a' and 'runc --root {} list' show those there are",
+            store.display()
+        ))),
     }
 }
 

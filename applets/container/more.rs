@@ -112,6 +112,15 @@ pub(super) fn sysctl(spec: &mut Spec, text: &Raw) -> Result<()> {
     Ok(())
 }
 
+/// The spec's namespace of this kind is the one at this path.
+pub(super) fn join(spec: &mut Spec, kind: Kind, path: &Path) {
+    for one in &mut spec.linux.namespaces {
+        if one.kind() == Some(kind) {
+            one.path = path.to_owned();
+        }
+    }
+}
+
 /// `--pid`, `--ipc`, `--uts`: a line for each, `KIND=host`, `KIND=private` or `KIND=container:ID`.
 pub(super) fn share(spec: &mut Spec, words: &str) -> Result<()> {
     for line in words.lines() {
@@ -130,14 +139,8 @@ pub(super) fn share(spec: &mut Spec, words: &str) -> Result<()> {
                 }
             }
             Some(("container", id)) => {
-                let shelf = Shelf::ours();
-                let live = shelf.running(&shelf.find(&Raw(id.into()))?)?;
-                let pid = live.record().init_process_pid;
-                for one in &mut spec.linux.namespaces {
-                    if one.kind() == Some(kind) {
-                        one.path = format!("/proc/{pid}/ns/{}", kind.proc_name()).into();
-                    }
-                }
+                let path = Shelf::ours().namespace_of(id, kind)?;
+                join(spec, kind, &path);
                 if kind == Kind::Uts {
                     spec.hostname.clear();
                 }

@@ -27,9 +27,7 @@ use isobox::net::nat::Port;
 use isobox::net::netns;
 use isobox::net::resolv::{self, From};
 use isobox::net::user::{self, Carrier};
-use isobox::oci::lifecycle::{Container, Refusal};
 use isobox::oci::spec::Map;
-use isobox::oci::state::Id;
 use isobox::oci::{Additions, Spec};
 use isobox::plan::steps::lease::HoldLease;
 use isobox::plan::steps::links::Place;
@@ -41,7 +39,7 @@ use isobox::plan::{Around, Plan};
 use nix::unistd::geteuid;
 
 use super::kept::Shelf;
-use crate::cli::raw::Raw;
+use super::more::join;
 use crate::cli::say;
 pub(super) use crate::table::veth::Publish;
 pub(super) use values::{HostLine, Ip6, Network};
@@ -95,8 +93,14 @@ impl Asked {
                 .linux
                 .namespaces
                 .retain(|one| one.kind() != Some(Kind::Net)),
-            Network::Path(path) => join(spec, &path),
-            Network::Container(id) => join(spec, &of_container(&id)?),
+            Network::Path(path) => join(spec, Kind::Net, &path),
+            Network::Container(id) => {
+                join(
+                    spec,
+                    Kind::Net,
+                    &Shelf::ours().namespace_of(&id, Kind::Net)?,
+                );
+            }
             Network::Bridge(name) if geteuid().is_root() => return self.bridge(name, spec),
             Network::Bridge(_) => {
                 return self.carrier(&[user::Kind::Pasta, user::Kind::Slirp], spec);
@@ -219,7 +223,7 @@ impl Asked {
     fn script_of_bridge(&self, spec: &mut Spec, lease: &Lease) -> Result<Additions> {
         let name = &lease.name;
         let file = Path::new(netns::DIRECTORY).join(name);
-        join(spec, &file);
+        join(spec, Kind::Net, &file);
         let mut additions = self.files(spec, Some(lease));
         let list = |all: Vec<Cidr>| {
             all.iter()
@@ -248,10 +252,11 @@ impl Asked {
         words.push("--hold".to_owned());
         let line = |words: &[&str]| words.iter().map(OsString::from).collect();
         let enter = format!("--net={}", file.display());
+        let ping = format!("echo {GROUPS} >/proc/sys/net/ipv4/ping_group_range");
         let around = Around {
             before: vec![
                 line(&["ip", "netns", "add", name]),
-                line(&["nsenter", &enter, "sh", "-c", PING]),
+                line(&["nsenter", &enter, "sh", "-c", &ping]),
             ],
             row: words.into_iter().map(OsString::from).collect(),
             after: line(&["ip", "netns", "delete", name]),
@@ -357,9 +362,8 @@ impl Asked {
     }
 }
 
-/// The groups whose processes may ping: all of them. As a setting, and in a script.
+/// The groups whose processes may ping: all of them.
 const GROUPS: &str = "0 2147483647";
-const PING: &str = "echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range";
 
 fn said<T: argh::FromArgValue>(facts: &Map<String>, key: &str) -> Result<Vec<T>> {
     let text = facts.value(key).map_or("", String::as_str);
@@ -403,39 +407,5 @@ fn wire(lease: &Lease) -> Wire {
         replace: false,
         nat: false,
         published: Vec::new(),
-    }
-}
-
-/// The spec's network namespace is the one at this path.
-fn join(spec: &mut Spec, path: &Path) {
-    for one in &mut spec.linux.namespaces {
-        if one.kind() == Some(Kind::Net) {
-            one.path = path.to_owned();
-        }
-    }
-}
-
-/// The network namespace of the first process of a container that is kept: one of ours, or one of `runc`.
-fn of_container(id: &str) -> Result<PathBuf> {
-    let shelf = Shelf::ours();
-    if let Ok(home) = shelf.find(&Raw(id.into())) {
-        let pid = shelf.running(&home)?.record().init_process_pid;
-        return Ok(format!("/proc/{pid}/ns/net").into());
-    }
-    let own = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !geteuid().is_root() && !dir.is_empty());
-    let store = Path::new(&own.unwrap_or_else(|| "/run".into())).join("isobox/runc");
-    let none = || {
-        Error::new("no such container:")
-            .on(id)
-            .hint(format!("runc --root {} list", store.display()))
-    };
-    let found = match Id::new(id).map(|id| Container::find(&store, &id)) {
-        Some(Ok(found)) => found,
-        Some(Err(Refusal::Failed(error))) => return Err(error),
-        _ => return Err(none()),
-    };
-    match found.state()?.pid {
-        0 => Err(Error::new("the container is not running:").on(id)),
-        pid => Ok(format!("/proc/{pid}/ns/net").into()),
     }
 }
