@@ -177,10 +177,12 @@ impl Applet for Args {
 
     fn run(self) -> Result<Exit> {
         let status = self.verb.status_of_failure();
-        let (caller, verb) = match self.caller() {
+        let log = self.where_to_log();
+        let shown = log.as_ref().cloned().unwrap_or_default();
+        let (caller, verb) = match log.and_then(|log| self.caller(log)) {
             Ok(caller) => caller,
             Err(failure) => {
-                Log::default().error(&failure.message, None);
+                shown.error(&failure.message, failure.hint.as_deref());
                 return Ok(Exit::Status(1));
             }
         };
@@ -192,20 +194,20 @@ impl Applet for Args {
 }
 
 impl Args {
-    fn caller(self) -> Answer<(Caller, Verb)> {
-        let mut log = Log {
-            file: self
-                .log
-                .map(|Raw(file)| file)
-                .filter(|file| !file.is_empty()),
-            json: false,
+    fn where_to_log(&self) -> Answer<Log> {
+        let file = self.log.as_ref().map(|Raw(file)| file.clone());
+        Ok(Log {
+            file: file.filter(|file| !file.is_empty()),
+            json: match self.log_format.as_deref() {
+                None | Some("text" | "") => false,
+                Some("json") => true,
+                Some(other) => return Err(Failure::new(format!("invalid log-format: {other}"))),
+            },
             debug: self.debug,
-        };
-        match self.log_format.as_deref() {
-            None | Some("text" | "") => {}
-            Some("json") => log.json = true,
-            Some(other) => return Err(Failure::new(format!("invalid log-format: {other}"))),
-        }
+        })
+    }
+
+    fn caller(self, log: Log) -> Answer<(Caller, Verb)> {
         let ordinary = !geteuid().is_root();
         let lenient = match self.rootless.as_deref() {
             None | Some("auto" | "") => ordinary,
@@ -281,7 +283,7 @@ impl Verb {
             Self::Spec(spec) => spec.run(),
             Self::Start(start) => {
                 let container = caller.one("start", &start.container_id)?;
-                match container.start() {
+                match make::start(&container) {
                     Err(Refusal::Failed(error)) => {
                         Err(words::not_executed(&error).unwrap_or_else(|| error.into()))
                     }

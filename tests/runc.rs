@@ -4,6 +4,10 @@
 //! Every container has an absolute control group below one that bears the sandbox's name, so that what is left of it
 //! is found.
 
+#[path = "runc/rootless.rs"]
+mod rootless;
+#[path = "runc/sockets.rs"]
+mod sockets;
 #[path = "runc/supervisor.rs"]
 mod supervisor;
 
@@ -276,7 +280,7 @@ fn the_spec_to_begin_with_is_that_of_runc() {
 /// Case 135, 146: what there is is told; what is not there is refused.
 #[test]
 fn features_versions_and_what_is_not_there() {
-    needs!(root, busybox);
+    needs!(root, busybox, host("jq"));
     let t = Sandbox::new("runc");
     t.run("runc features").ok().out_in_order(&[
         "\"ociVersionMin\": \"1.0.0\"",
@@ -296,7 +300,11 @@ fn features_versions_and_what_is_not_there() {
     }
     t.run("runc --systemd-cgroup state x")
         .status(1)
-        .err_has("systemd cgroup manager is not supported");
+        .err_has("systemd cgroup manager is not supported")
+        .err_has("podman --cgroup-manager=cgroupfs");
+    // As podman and containerd call it, who read the log.
+    t.run("runc --systemd-cgroup --log log --log-format=json create --bundle b c 2>/dev/null; jq -r .msg,.hint log; rm log")
+        .out_in_order(&["systemd cgroup manager is not supported\n", "native.cgroupdriver=cgroupfs"]);
     t.run("runc --log log --log-format json state x; cat log")
         .err("container does not exist\n")
         .out_has("\"level\":\"error\",\"msg\":\"container does not exist\",\"time\":\"");
@@ -348,10 +356,10 @@ fn neither_descriptors_nor_groups_lead_out() {
     with(
         &t,
         "runc",
-        "exec 7</ 8</etc; $R run -b b c; $R run --preserve-fds 5 -b b c",
+        "exec 3</dev/null 4<&3 5<&3 6<&3 7</ 8</etc; $R run -b b c; $R run --preserve-fds 5 -b b c",
     )
     .ok()
-    .out("4\n5\n");
+    .out("4\n9\n");
     bundle(&t, r#"["sleep", "1000"]"#, "");
     with(
         &t,

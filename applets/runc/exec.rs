@@ -14,7 +14,7 @@ use isobox::oci::spec::{Process, Spec, User};
 use isobox::oci::status::Status;
 use isobox::plan::Outcome;
 
-use super::make::{check_console, here, home, listeners};
+use super::make::{check_console, here, home, listeners, preserved};
 use super::words::{Answer, Failure, not_started};
 use super::{Caller, at_least};
 use crate::cli::Exit;
@@ -104,7 +104,7 @@ impl Join {
             making: Making {
                 detached: self.detach,
                 console: socket,
-                preserve: self.preserve_fds.unwrap_or(0).saturating_add(passed),
+                preserve: preserved(self.preserve_fds, passed)?,
                 // It joins that of the container, with nobody's.
                 keep_keyring: false,
                 ..Making::default()
@@ -138,6 +138,12 @@ impl Join {
                 spec.process = Process::parse(&text)?;
             }
             None => {
+                // What the maker's environment said was for the first program.
+                let passed = |entry: &OsString| {
+                    let entry = entry.as_bytes();
+                    entry.starts_with(b"LISTEN_") || entry.starts_with(b"NOTIFY_SOCKET=")
+                };
+                spec.process.env.retain(|entry| !passed(entry));
                 spec.process.args = args;
                 self.change(&mut spec.process)?;
             }

@@ -1,15 +1,16 @@
 //! runc create, runc run: a container from a bundle.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use argh::{ArgsInfo, FromArgs};
 use isobox::accounts::Accounts;
 use isobox::oci::Setting;
-use isobox::oci::lifecycle::{Container, New};
+use isobox::oci::lifecycle::{self, Container, New};
 use isobox::oci::making::Making;
+use isobox::oci::notify;
 use isobox::oci::spec::{Process, Spec};
 use isobox::oci::state::Id;
 use isobox::plan::Outcome;
@@ -124,6 +125,10 @@ impl Create {
         let id = id.ok_or_else(|| Failure::new("invalid container ID format"))?;
         check_console(&spec, socket.is_some(), run.is_none() || detach)?;
         let passed = listeners(&mut spec);
+        let notify = manager();
+        if notify.is_some() {
+            notify::offer(&mut spec, &caller.store.join(id.as_str()));
+        }
         let root = spec.root.path.clone();
         home(&mut spec.process, &root);
         let new = New {
@@ -134,9 +139,10 @@ impl Create {
             making: Making {
                 detached: run.is_none() || detach,
                 console: socket,
-                preserve: self.preserve_fds.unwrap_or(0).saturating_add(passed),
+                preserve: preserved(self.preserve_fds, passed)?,
                 keep_keyring: self.no_new_keyring,
                 lenient: caller.lenient,
+                notify,
                 ..Making::default()
             },
             pid_file,
@@ -233,6 +239,19 @@ pub(super) fn check_console(spec: &Spec, socket: bool, detached: bool) -> Answer
     }
 }
 
+/// The socket of a manager that wants to hear when the program is ready (sd_notify(3)).
+fn manager() -> Option<OsString> {
+    env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())
+}
+
+/// Starts a container, and waits until its program says that it is ready, if a manager wants to hear that.
+pub(super) fn start(container: &Container) -> lifecycle::Answer<()> {
+    match manager() {
+        Some(manager) => container.start_notifying(&manager),
+        None => container.start(),
+    }
+}
+
 /// Hands on sockets that whoever started us has opened (sd_listen_fds(3)): how many.
 pub(super) fn listeners(spec: &mut Spec) -> u32 {
     let count = env::var("LISTEN_FDS")
@@ -252,6 +271,21 @@ pub(super) fn listeners(spec: &mut Spec) -> u32 {
         );
     }
     count
+}
+
+/// How many descriptors behind 0, 1 and 2 are the program's: those of `listeners`, and `count` more, which must be there.
+pub(super) fn preserved(count: Option<u32>, listeners: u32) -> Answer<u32> {
+    let count = count.unwrap_or(0);
+    let first = listeners.saturating_add(3);
+    for at in 0..count {
+        let path = format!("/proc/self/fd/{}", first.saturating_add(at));
+        if Path::new(&path).symlink_metadata().is_err() {
+            return Err(Failure::new(format!(
+                "unable to stat preserved-fd {at} (of {count}): stat {path}: no such file or directory"
+            )));
+        }
+    }
+    Ok(listeners.saturating_add(count))
 }
 
 /// The program finds its user's home in its environment, where nothing else is said: that of the accounts below `root`.
@@ -279,7 +313,7 @@ pub(super) fn home(process: &mut Process, root: &Path) {
 fn start_at_once(caller: &Caller, id: &Id) -> Answer<()> {
     let container = Container::find(&caller.store, id)
         .map_err(|refusal| refused(refusal, |status| status.to_string()))?;
-    container.start().map_err(|refusal| {
+    start(&container).map_err(|refusal| {
         let _ = container.delete(true);
         not_started(refusal)
     })

@@ -12,6 +12,8 @@
 //! Nothing here knows the words of a command line: a refusal is a [`Refusal`], which who asked puts into words.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::os::fd::AsFd as _;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
@@ -22,6 +24,7 @@ use nix::unistd::{Pid, UnlinkatFlags, unlinkat};
 
 use super::compile::{Joining, Setting, compile, join, run_hooks};
 use super::making::{self, Making, Note};
+use super::notify::{self, Notify};
 use super::resources;
 use super::spec::{Resources, Spec};
 use super::state::{Id, Kept, Lock, Record, Store};
@@ -157,9 +160,17 @@ impl New<'_> {
             self.bundle,
             self.making.confinement.as_ref(),
         );
+        let notifies = self.making.notify.is_some();
         let written = kept
             .keep(&record)
-            .and_then(|()| kept.write("config.json", self.spec.to_json()?.as_bytes()));
+            .and_then(|()| kept.write("config.json", self.spec.to_json()?.as_bytes()))
+            .and_then(|()| {
+                if notifies {
+                    notify::prepare(&kept)
+                } else {
+                    Ok(())
+                }
+            });
         if let Err(error) = written {
             let _ = kept.remove();
             return Err(error.into());
@@ -215,8 +226,13 @@ impl New<'_> {
         self.making.detached = false;
         let (note, lock) = self.claim()?;
         let plan = self.compiled();
+        let manager = self.making.notify.take();
         let outcome = plan.and_then(|plan| {
+            let notify = manager.map(|manager| Notify::new(&note.kept, &manager));
             let mut running = plan.launch(observer)?;
+            if let Some(notify) = notify.transpose()?.flatten() {
+                notify.relay_beside(running.pidfd())?;
+            }
             note.write(running.pid())?;
             drop(lock);
             let record = note.record.borrow();
@@ -346,6 +362,22 @@ impl Container {
             let _ = self.kill(libc::SIGKILL);
         }
         Ok(after?)
+    }
+
+    /// The same for a manager that wants to hear when its program is ready: waits for that (sd_notify(3)).
+    ///
+    /// # Errors
+    /// As [`Container::start`], and where the manager cannot be told.
+    pub fn start_notifying(&self, manager: &OsStr) -> Answer<()> {
+        let notify = match self.status()? {
+            Status::Created => Notify::new(&self.kept, manager)?,
+            _ => None,
+        };
+        self.start()?;
+        match (notify, self.record.first()) {
+            (Some(notify), Some((pid, first))) => Ok(notify.relay(first.as_fd(), Some(pid))?),
+            _ => Ok(()),
+        }
     }
 
     /// Sends a signal to its first process.

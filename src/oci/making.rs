@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -42,6 +42,8 @@ pub struct Making {
     pub note: Option<Rc<Note>>,
     /// Where control groups may not be made it goes without, if no limit was asked for.
     pub lenient: bool,
+    /// The manager's socket that hears when its program is ready (sd_notify(3)).
+    pub notify: Option<OsString>,
     /// The socket on which it waits for its start.
     pub listener: Option<PathBuf>,
 }

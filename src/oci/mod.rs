@@ -16,6 +16,7 @@ pub mod lifecycle;
 pub mod log;
 pub mod making;
 pub mod monitor;
+pub mod notify;
 #[cfg(feature = "image")]
 pub mod of_image;
 mod profile;

@@ -27,6 +27,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
 
+use super::notify;
 use crate::error::{Doing, Error, Result};
 use crate::order;
 
@@ -358,11 +359,15 @@ impl Kept {
             .iter()
             .filter(|name| !matches!(name.to_bytes(), b"." | b".."))
         {
-            gone(unlinkat(
-                &self.dir,
-                name.as_c_str(),
-                UnlinkatFlags::NoRemoveDir,
-            ))
+            let file = unlinkat(&self.dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir);
+            gone(match file {
+                // The one directory, with the one file in it.
+                Err(Errno::EISDIR) => {
+                    let _ = unlinkat(&self.dir, notify::SOCKET, UnlinkatFlags::NoRemoveDir);
+                    unlinkat(&self.dir, name.as_c_str(), UnlinkatFlags::RemoveDir)
+                }
+                other => other,
+            })
             .doing_to("cannot remove what is in", &self.path)?;
         }
         gone(unlinkat(

@@ -1,8 +1,8 @@
 //! `SCMP_ACT_NOTIFY`: the listener goes to who listens at `listenerPath`, with the state of the container.
 
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::thread::{self, JoinHandle};
 
 use nix::poll::{PollFd, PollFlags, poll};
@@ -16,7 +16,7 @@ use crate::kit::Sandbox;
 fn supervise(listener: UnixListener) -> JoinHandle<[String; 2]> {
     let one = move || {
         let (line, _) = listener.accept().unwrap();
-        let (said, seccomp) = receive(&line);
+        let (said, seccomp) = receive(line.as_fd());
         let mut ready = [PollFd::new(seccomp.as_fd(), PollFlags::POLLIN)];
         assert_eq!(poll(&mut ready, 20_000_u16), Ok(1), "nothing was told");
         said
@@ -24,7 +24,14 @@ fn supervise(listener: UnixListener) -> JoinHandle<[String; 2]> {
     thread::spawn(move || [one(), one()])
 }
 
-fn receive(line: &UnixStream) -> (String, OwnedFd) {
+/// What somebody says at the other end, with the descriptor that comes along.
+pub(super) fn receive(line: BorrowedFd<'_>) -> (String, OwnedFd) {
+    let (said, fd) = receive_any(line);
+    (said, fd.expect("a descriptor"))
+}
+
+/// The same where there may be none.
+pub(super) fn receive_any(line: BorrowedFd<'_>) -> (String, Option<OwnedFd>) {
     let mut text = [0; 4096];
     let mut parts = [IoSliceMut::new(&mut text)];
     let mut control = nix::cmsg_space!(i32);
@@ -37,7 +44,7 @@ fn receive(line: &UnixStream) -> (String, OwnedFd) {
     let length = message.bytes;
     #[allow(unsafe_code, reason = "nix gives a bare number")]
     // SAFETY: the kernel made the descriptor with the message, and nobody else has it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd.expect("a descriptor")) };
+    let fd = fd.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
     (String::from_utf8_lossy(&text[..length]).into_owned(), fd)
 }
 
