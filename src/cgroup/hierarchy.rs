@@ -124,7 +124,11 @@ impl fmt::Debug for Hierarchy {
 
 /// Every hierarchy that this process can see.
 #[derive(Debug)]
-pub struct Hierarchies(Vec<Rc<Hierarchy>>);
+pub struct Hierarchies {
+    all: Vec<Rc<Hierarchy>>,
+    /// What is mounted and cannot be opened: told where it is missed.
+    unopened: Vec<(Mounted, Errno)>,
+}
 
 impl Hierarchies {
     /// Looks at what is mounted.
@@ -133,30 +137,38 @@ impl Hierarchies {
     /// Where `/proc` cannot be read, or where no hierarchy is mounted at all.
     pub fn discover() -> Result<Self> {
         let mut all: Vec<Rc<Hierarchy>> = Vec::new();
+        let mut unopened = Vec::new();
         for found in mountinfo::read("self")?.into_iter().filter_map(Mounted::of) {
             // A hierarchy that is mounted twice is one hierarchy.
             let same = |other: &Rc<Hierarchy>| {
                 found.version == other.version && found.v1_set() == other.v1_set()
             };
-            if let (false, Some(hierarchy)) = (all.iter().any(same), found.open()) {
-                all.push(Rc::new(hierarchy));
+            if all.iter().any(same) {
+                continue;
             }
+            match found.open() {
+                Ok(hierarchy) => all.push(Rc::new(hierarchy)),
+                Err(one) => unopened.push(one),
+            }
+        }
+        if let (true, Some(one)) = (all.is_empty(), unopened.first()) {
+            return Err(cannot_open(one));
         }
         if all.is_empty() {
             return Err(Error::new("no cgroup hierarchy is mounted")
                 .hint("mount -t cgroup2 none /sys/fs/cgroup"));
         }
-        Ok(Self(all))
+        Ok(Self { all, unopened })
     }
 
     /// All of them.
     pub fn all(&self) -> &[Rc<Hierarchy>] {
-        &self.0
+        &self.all
     }
 
     /// The v2 hierarchy.
     pub fn v2(&self) -> Option<&Rc<Hierarchy>> {
-        self.0
+        self.all
             .iter()
             .find(|hierarchy| hierarchy.version == Version::V2)
     }
@@ -167,14 +179,14 @@ impl Hierarchies {
     /// Where there is none (which [`Hierarchies::discover`] has told already).
     pub fn first(&self) -> Result<&Rc<Hierarchy>> {
         self.v2()
-            .or(self.0.first())
+            .or(self.all.first())
             .ok_or_else(|| Error::new("no cgroup hierarchy is mounted"))
     }
 
     /// How they are mounted.
     pub fn layout(&self) -> Layout {
         let v1 = self
-            .0
+            .all
             .iter()
             .any(|hierarchy| hierarchy.version == Version::V1);
         match (v1, self.v2().is_some()) {
@@ -194,17 +206,23 @@ impl Hierarchies {
             "cgroup" => self.v2(),
             // On v1 freezing is a controller; on v2 every group has the file.
             "freezer" => self
-                .0
+                .all
                 .iter()
                 .find(|h| h.holds("freezer"))
                 .or_else(|| self.v2()),
             _ => [controller, v2_word(controller)]
                 .iter()
-                .find_map(|name| self.0.iter().find(|hierarchy| hierarchy.holds(name))),
+                .find_map(|name| self.all.iter().find(|hierarchy| hierarchy.holds(name))),
+        };
+        let missed = |(mount, _): &&(Mounted, Errno)| {
+            mount.version == Version::V2 || mount.controllers.iter().any(|held| held == controller)
         };
         found.ok_or_else(|| {
+            if let Some(one) = self.unopened.iter().find(missed) {
+                return cannot_open(one);
+            }
             let mut there: Vec<&str> = self
-                .0
+                .all
                 .iter()
                 .flat_map(|h| h.controllers.iter().map(String::as_str))
                 .collect();
@@ -218,6 +236,11 @@ impl Hierarchies {
                 ))
         })
     }
+}
+
+fn cannot_open((mount, errno): &(Mounted, Errno)) -> Error {
+    let error = Error::new("cannot open the cgroup hierarchy").on(&mount.mount);
+    error.errno_is(*errno)
 }
 
 /// The path of a line of `/proc/PID/cgroup` (`4:memory:/x`), if it is about this hierarchy.
@@ -292,13 +315,22 @@ impl Mounted {
         (&self.controllers, self.name.as_deref())
     }
 
-    /// Opens the root. `None` where it cannot be: it is hidden under another mount, say.
-    fn open(mut self) -> Option<Hierarchy> {
+    /// Opens the root. Where it cannot be, it may be hidden under another mount.
+    fn open(mut self) -> Result<Hierarchy, (Self, Errno)> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let fd = open(&self.mount, flags, FileMode::empty()).ok()?;
+        let fd = match open(&self.mount, flags, FileMode::empty()) {
+            Ok(fd) => fd,
+            Err(errno) => return Err((self, errno)),
+        };
         if self.version == Version::V2 {
             let file = self.mount.join("cgroup.controllers");
-            let text = fs::read_to_string(file).ok()?;
+            let text = match fs::read_to_string(file) {
+                Ok(text) => text,
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or(nix::libc::EIO);
+                    return Err((self, Errno::from_raw(errno)));
+                }
+            };
             self.controllers = text.split_whitespace().map(str::to_owned).collect();
         }
         let Self {
@@ -308,7 +340,7 @@ impl Mounted {
             controllers,
             name,
         } = self;
-        Some(Hierarchy {
+        Ok(Hierarchy {
             version,
             controllers,
             name,
@@ -382,7 +414,10 @@ impl Hierarchies {
                 fd: open(*mount, flags, FileMode::empty()).unwrap(),
             })
         };
-        Self(all.iter().map(one).collect())
+        Self {
+            all: all.iter().map(one).collect(),
+            unopened: Vec::new(),
+        }
     }
 }
 

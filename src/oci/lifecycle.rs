@@ -601,7 +601,7 @@ impl Container {
         let joining = Joining {
             target: Target::hold(target, "ns")?,
             spec: exec.spec,
-            groups: below(self.groups(), &exec.below)?,
+            groups: below(self.record.all_groups()?, &exec.below)?,
             own_binary: exec.own_binary,
             making: &exec.making,
             named: (self.kept.id().as_str(), self.record.bundle()),

@@ -342,6 +342,18 @@ impl Kept {
     /// # Errors
     /// The kernel's answer; it being gone already is none.
     pub fn remove(&self) -> Result<()> {
+        // The monitor of one that was just started may still put its socket there.
+        for _ in 0..8 {
+            self.empty()?;
+            let removed = unlinkat(&self.store, self.id.as_str(), UnlinkatFlags::RemoveDir);
+            if removed != Err(Errno::ENOTEMPTY) {
+                return gone(removed).doing_to("cannot remove", &self.path);
+            }
+        }
+        Err(Errno::ENOTEMPTY).doing_to("cannot remove", &self.path)
+    }
+
+    fn empty(&self) -> Result<()> {
         let mut dir = Dir::openat(&self.dir, ".", DIRECTORY, Mode::empty())
             .doing_to("cannot list", &self.path)?;
         let mut names = Vec::new();
@@ -370,12 +382,7 @@ impl Kept {
             })
             .doing_to("cannot remove what is in", &self.path)?;
         }
-        gone(unlinkat(
-            &self.store,
-            self.id.as_str(),
-            UnlinkatFlags::RemoveDir,
-        ))
-        .doing_to("cannot remove", &self.path)
+        Ok(())
     }
 
     /// The path of its socket that fits into an address, wherever the directory lies (unix(7): 107 bytes).

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::state::{Kept, Own, Record};
 use crate::cgroup::{Group, Hierarchies, tree};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::plan::steps::start::is_awaited;
 use crate::procfs::Process;
 use crate::sys::clone::pidfd_open;
@@ -104,12 +104,27 @@ impl Record {
 
     /// Its control groups that are there.
     pub fn groups(&self) -> Vec<Group> {
-        if self.cgroup_paths.is_empty() {
-            return Vec::new();
+        self.found().unwrap_or_default()
+    }
+
+    /// Its control groups, all of them: who joins it may not be outside of one.
+    ///
+    /// # Errors
+    /// Where one cannot be found.
+    pub fn all_groups(&self) -> Result<Vec<Group>> {
+        let found = self.found()?;
+        let lost = |path: &&PathBuf| found.iter().all(|group| group.shown() != **path);
+        match self.cgroup_paths.values().find(lost) {
+            None => Ok(found),
+            Some(path) => Err(Error::new("cannot find the container's cgroup").on(path)),
         }
-        let Ok(all) = Hierarchies::discover() else {
-            return Vec::new();
-        };
+    }
+
+    fn found(&self) -> Result<Vec<Group>> {
+        if self.cgroup_paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all = Hierarchies::discover()?;
         let group = |hierarchy| {
             let hierarchy: &std::rc::Rc<crate::cgroup::Hierarchy> = hierarchy;
             let below = self
@@ -119,7 +134,7 @@ impl Record {
             let group = Group::new(hierarchy, below);
             (!below.as_os_str().is_empty() && group.exists()).then_some(group)
         };
-        all.all().iter().filter_map(group).collect()
+        Ok(all.all().iter().filter_map(group).collect())
     }
 }
 

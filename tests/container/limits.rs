@@ -152,3 +152,30 @@ fn wrong_limits_are_refused() {
         .fails(125, "container", &["Permission denied"])
         .hint("ordinary user");
 }
+
+/// A hierarchy that is mounted but cannot be opened is told of where it is missed, and only there.
+#[test]
+fn a_hierarchy_that_is_hidden_is_told_where_it_is_missed() {
+    needs!(root, busybox, v1("pids"), v1("memory"));
+    let t = sandbox();
+    t.run("mkdir keep; mount --bind /sys/fs/cgroup/pids keep; mount -t tmpfs t /sys/fs/cgroup")
+        .ok();
+    t.run("container run --rootfs r --pids 9 echo in")
+        .ok()
+        .out("in\n");
+    t.run("container run --rootfs r --memory 64M true").fails(
+        125,
+        "container",
+        &[
+            "cannot open the cgroup hierarchy",
+            "/sys/fs/cgroup/",
+            "No such file",
+        ],
+    );
+    t.run("umount keep; cgexec -r pids.max=9 true").fails(
+        125,
+        "cgexec",
+        &["cannot open the cgroup hierarchy", "No such file"],
+    );
+    t.run("umount /sys/fs/cgroup").ok();
+}
