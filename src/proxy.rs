@@ -23,6 +23,7 @@ use crate::error::{Doing, Result};
 use crate::plan::Outcome;
 use crate::sys::clone::{Change, pidfd_send_signal, wait};
 use crate::sys::signal;
+use crate::terminal::leave::Leave;
 use crate::terminal::{self, Relay};
 
 /// Where the child's terminal will come from.
@@ -32,6 +33,8 @@ pub struct Line {
     pub socket: OwnedFd,
     /// Whether our standard input goes to it.
     pub input: bool,
+    /// Who types the keys of this leaves it and the child alone, which counts as a good end.
+    pub leave: Option<Leave>,
 }
 
 /// The signals that this process takes in hand: all but those that job control or a fault of its own send it, and
@@ -92,6 +95,11 @@ pub fn attend(child: Pid, pidfd: &OwnedFd, line: Option<Line>) -> Result<Outcome
             }
             return Ok(outcome);
         }
+        if let Some(relay) = &mut proxy.relay
+            && relay.left()?
+        {
+            return Ok(Outcome::Exited(0));
+        }
     }
 }
 
@@ -143,7 +151,7 @@ impl Proxy<'_> {
             return Ok(());
         };
         if let Some(master) = terminal::receive(line.socket.as_fd())? {
-            self.relay = Some(Relay::new(master, line.input)?);
+            self.relay = Some(Relay::new(master, line.input, line.leave)?);
         }
         Ok(())
     }

@@ -15,6 +15,8 @@
 //!
 //! `src/proxy.rs` drives the [`Relay`].
 
+pub mod leave;
+
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -32,6 +34,8 @@ use nix::unistd::{read, write};
 
 use crate::error::{Doing, Result};
 use crate::sys::terminal;
+
+use leave::Leave;
 
 /// The line over which a master travels: the parent's end, and the child's.
 pub fn line() -> Result<(OwnedFd, OwnedFd)> {
@@ -161,6 +165,9 @@ pub struct Relay {
     keys: Option<Flow>,
     screen: Flow,
     raw: Option<Raw>,
+    leave: Option<Leave>,
+    /// Whoever typed has left.
+    left: bool,
 }
 
 /// What a [`Relay`] waits for.
@@ -176,11 +183,11 @@ pub enum End {
 
 impl Relay {
     /// Relays `master` to our standard output and, with `input`, from our standard input, which goes to raw mode
-    /// if it is a terminal.
+    /// if it is a terminal. Whoever types the keys of `leave` is gone ([`Relay::left`]).
     ///
     /// # Errors
     /// Those of fcntl(2).
-    pub fn new(master: OwnedFd, input: bool) -> Result<Self> {
+    pub fn new(master: OwnedFd, input: bool, leave: Option<Leave>) -> Result<Self> {
         // Only this process holds the master, so the mode disturbs nobody.
         fcntl(
             &master,
@@ -192,9 +199,25 @@ impl Relay {
             keys: input.then(Flow::new),
             screen: Flow::new(),
             raw: None,
+            leave,
+            left: false,
         };
         relay.resume();
         Ok(relay)
+    }
+
+    /// Whether the keys for leaving were typed. From then on another process holds the terminal.
+    ///
+    /// # Errors
+    /// Where it cannot be handed over.
+    pub fn left(&mut self) -> Result<bool> {
+        if self.left {
+            self.pause();
+            if let Some(leave) = &self.leave {
+                leave.hand_over(&self.master)?;
+            }
+        }
+        Ok(self.left)
     }
 
     /// Takes our terminal (again): raw mode, and the size as it is now.
@@ -286,6 +309,19 @@ impl Relay {
             .checked_sub(1)
             .is_some_and(|last| keys.bytes[last] != b'\n');
         keys.fill(OURS.0);
+        if let Some(leave) = &mut self.leave
+            && !keys.ended
+            && !keys.is_empty()
+        {
+            let (left, rest) = leave.leaving.heed(&keys.bytes[..keys.end]);
+            (self.left, keys.end) = (left, rest.len());
+            // What was held back may come in addition.
+            if rest.len() > keys.bytes.len() {
+                keys.bytes = rest.into();
+            } else {
+                keys.bytes[..rest.len()].copy_from_slice(&rest);
+            }
+        }
         if keys.ended {
             let modes = tcgetattr(&self.master);
             let eof = modes.map_or(4, |m| {

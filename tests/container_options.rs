@@ -1,7 +1,7 @@
 //! container run's options, from outside: each has its effect, or an error says why it has none.
 
 use crate::container::terminal::Person;
-use crate::kit::Sandbox;
+use crate::kit::{ORDINARY, Sandbox};
 
 const KEPT: &str = "export ISOBOX_ROOT=$PWD/kept; ";
 
@@ -169,4 +169,46 @@ fn docker_s_names_are_understood() {
         .out("5\n0\n1\n");
     t.run("container run --rootfs r --group-add nosuch true")
         .fails(125, "container", &["no group", "nosuch"]);
+}
+
+/// A program that joined is left alone like a container, and nothing of ours is born into the container for that.
+#[test]
+fn a_program_that_joined_is_left_alone() {
+    needs!(root, userns, busybox);
+    let t = sandbox();
+    t.user().run("mkdir -p own/containers own/run").ok();
+    for (user, own) in [
+        (None, KEPT),
+        (Some(ORDINARY), "export ISOBOX_ROOT=$PWD/own; "),
+    ] {
+        let run = |line: &str| match user {
+            None => t.run(&format!("{own}{line}")),
+            Some(_) => t.user().run(&format!("{own}{line}")),
+        };
+        run("container run -d --name web --rootfs r sleep 1000 >/dev/null").ok();
+        let line = format!("{own} container exec -it web sh; echo ended $?");
+        let mut person = Person::types(&t, user, &line);
+        person
+            .sees("# ")
+            .presses("echo a$((1))c; i=0; while :; do echo tick; i=$((i+1)); echo $i >/dev/shm/n; done\n")
+            .sees("a1c");
+        person.presses("\x10\x11").sees("ended 0");
+        assert_eq!(person.leaves(), 0);
+        let line = format!(
+            "{own} trap : INT; container exec -t web sh -c 'echo i$((1))s; read x'; echo ended $?"
+        );
+        let mut person = Person::types(&t, user, &line);
+        person.sees("i1s").presses("heard\n\x03").sees("ended 130");
+        assert_eq!(person.leaves(), 0);
+        run("container exec -dt web sh -c 'tty >/dev/shm/tty; exec sleep 999'
+            until [ \"$(container exec web cat /dev/shm/tty)\" ]; do sleep 0.02; done
+            until [ 0$(container exec web cat /dev/shm/n) -gt 5000 ]; do sleep 0.02; done
+            container exec web sh -c 'for p in /proc/[0-9]*; do tr \"\\0\" \" \" <$p/cmdline; echo; done' | grep -v proc | sort; container exec web cat /dev/shm/tty | cut -c1-9")
+            .ok()
+            .out("\nsh \nsleep 1000 \nsleep 999 \n/dev/pts/\n".trim_start());
+        run("container exec -di web true").fails(1, "container", &["-i has no effect"]);
+        run("container exec -i --detach-keys a web true").fails(1, "container", &["--detach-keys"]);
+        run("container rm -f web").ok().out("web\n");
+        run("until ! grep -qs container.exe[c] /proc/[0-9]*/cmdline; do sleep 0.05; done").ok();
+    }
 }

@@ -16,6 +16,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, geteuid};
 
 use super::kept::Shelf;
+use super::start::Keys;
 use super::values::{absolute_inside, env_file, set_variable};
 use crate::cli::Exit;
 use crate::cli::plan::{Explain, tell};
@@ -39,6 +40,9 @@ pub(super) struct Join {
     /// come back when it runs; what it writes goes nowhere
     #[argh(switch, short = 'd')]
     detach: bool,
+    /// the keys that leave it alone (ctrl-p,ctrl-q)
+    #[argh(option, arg_name = "keys")]
+    detach_keys: Option<Keys>,
     /// run as this user and group, by name (of the container's own /etc/passwd) or number
     #[argh(option, short = 'u', arg_name = "user[:group]")]
     user: Option<Raw>,
@@ -69,6 +73,7 @@ impl Join {
                 .because("it would take all protection away at once")
                 .hint("nsenter -t PID -a enters a container with all that its caller may"));
         }
+        self.check()?;
         let mut program = std::mem::take(&mut self.container).into_iter();
         let none = || Error::new("a container and a program are expected").status(125);
         let container = program.next().ok_or_else(none)?;
@@ -85,7 +90,14 @@ impl Join {
             spec: &spec,
             making: Making {
                 detached: self.detach,
+                // Its terminal hangs up on it, if nobody holds that.
+                may_leave: self.tty,
                 ..Making::default()
+            },
+            input: self.interactive,
+            leave: match self.tty && (self.interactive || self.detach) {
+                true => self.detach_keys.take().unwrap_or_default().0,
+                false => Vec::new(),
             },
             below: Vec::new(),
             ignore_paused: false,
@@ -105,10 +117,29 @@ impl Join {
         }
     }
 
+    /// What has no effect where it stands is an error.
+    fn check(&self) -> Result<()> {
+        let typed = self.interactive && self.tty;
+        let (option, why) = if self.detach_keys.is_some() && (self.detach || !typed) {
+            (
+                "--detach-keys",
+                "nobody types to a terminal of it, without -it or with -d",
+            )
+        } else if self.detach && self.interactive && !self.tty {
+            (
+                "-i",
+                "with -d nobody is there to type; -t gives it a terminal all the same",
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(format!("{option} has no effect here")).because(why))
+    }
+
     fn standard_descriptors(&self) -> Result<()> {
         let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
         let null = null.doing_to("cannot open", "/dev/null")?;
-        if self.detach || (!self.interactive && !self.tty) {
+        if self.detach || !self.interactive {
             dup2_stdin(&null).doing("cannot replace standard input")?;
         }
         if self.detach {
@@ -123,7 +154,7 @@ impl Join {
         let mut spec = live.spec()?;
         let process = &mut spec.process;
         process.args = args;
-        process.terminal = self.tty && !self.detach;
+        process.terminal = self.tty;
         process.console_size = None;
         if !geteuid().is_root() {
             // It hides while it goes in, and what hides may not write there.

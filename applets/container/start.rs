@@ -62,7 +62,9 @@ impl FromArgValue for Keys {
     fn from_arg_value(value: &str) -> Result<Self, String> {
         let bad =
             || format!("invalid detach keys '{value}': a letter, or ctrl- and one, are expected");
-        isobox::oci::attach::keys(value).map(Self).ok_or_else(bad)
+        isobox::terminal::leave::keys(value)
+            .map(Self)
+            .ok_or_else(bad)
     }
 }
 

@@ -238,6 +238,8 @@ fn inside(lines: &mut Lines, live: &Container, mut spec: Spec) -> Result<()> {
         .doing("cannot copy a descriptor")?;
     dup2_stdout(&said).doing("cannot hand down a file")?;
     let exec = Exec {
+        input: false,
+        leave: Vec::new(),
         spec: &spec,
         making: Making::default(),
         below: Vec::new(),

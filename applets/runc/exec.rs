@@ -100,6 +100,8 @@ impl Join {
         check_console(&spec, socket.is_some(), self.detach)?;
         let passed = listeners(&mut spec);
         let exec = Exec {
+            input: true,
+            leave: Vec::new(),
             spec: &spec,
             making: Making {
                 detached: self.detach,

@@ -14,6 +14,7 @@ use super::monitor::LONGEST;
 use crate::error::{Doing, Error, Result};
 use crate::proxy;
 use crate::sys::{STANDARD, standard_error};
+use crate::terminal::leave::Leaving;
 use crate::terminal::{self, Raw};
 
 /// How somebody looks in.
@@ -23,7 +24,7 @@ pub struct Look {
     pub input: bool,
     /// The container has a terminal.
     pub terminal: bool,
-    /// What is to be typed to look in no more; nothing where it is empty.
+    /// What is to be typed to look in no more; nothing where it is empty ([`crate::terminal::leave::keys`]).
     pub detach: Vec<u8>,
     /// Signals that we get go to the container.
     pub signals: bool,
@@ -80,7 +81,7 @@ pub fn look_in(line: &OwnedFd, look: &Look) -> Result<Seen> {
         line,
         look,
         keys: look.input,
-        matched: 0,
+        leaving: Leaving::by(look.detach.clone()),
     };
     let caught = visit.caught();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&caught), None).doing("cannot block signals")?;
@@ -100,8 +101,7 @@ struct Visit<'a> {
     look: &'a Look,
     /// Our input has more.
     keys: bool,
-    /// How much of the keys for leaving was typed.
-    matched: usize,
+    leaving: Leaving,
 }
 
 impl Visit<'_> {
@@ -183,8 +183,8 @@ impl Visit<'_> {
 
     /// Passes on what was typed; whether that was to leave.
     fn typed(&mut self) -> Result<bool> {
-        let mut message = [b'i'; LONGEST + 1];
-        let count = match read(STANDARD.0, &mut message[1..]) {
+        let mut bytes = [0; LONGEST / 2];
+        let count = match read(STANDARD.0, &mut bytes) {
             Err(Errno::EINTR | Errno::EAGAIN) => return Ok(false),
             // A terminal that went away.
             Err(Errno::EIO) => 0,
@@ -195,39 +195,12 @@ impl Visit<'_> {
             self.say(b"e");
             return Ok(false);
         }
-        let typed = message.get(1..=count).unwrap_or_default();
-        match self.look.detach.is_empty() {
-            true => self.say(message.get(..=count).unwrap_or_default()),
-            false => {
-                let (left, rest) = self.without_keys(typed);
-                if !rest.is_empty() {
-                    self.say(&[b"i", &*rest].concat());
-                }
-                return Ok(left);
-            }
+        let typed = bytes.get(..count).unwrap_or_default();
+        let (left, rest) = self.leaving.heed(typed);
+        if !rest.is_empty() {
+            self.say(&[b"i", &*rest].concat());
         }
-        Ok(false)
-    }
-
-    /// What was typed but for the keys for leaving, which are held back as long as they may be meant.
-    fn without_keys(&mut self, typed: &[u8]) -> (bool, Vec<u8>) {
-        let keys = &self.look.detach;
-        let mut rest = Vec::with_capacity(typed.len());
-        for byte in typed {
-            if keys.get(self.matched) == Some(byte) {
-                self.matched += 1;
-                if self.matched == keys.len() {
-                    return (true, rest);
-                }
-                continue;
-            }
-            rest.extend_from_slice(keys.get(..self.matched).unwrap_or_default());
-            self.matched = usize::from(keys.first() == Some(byte));
-            if self.matched == 0 {
-                rest.push(*byte);
-            }
-        }
-        (false, rest)
+        Ok(left)
     }
 
     /// Passes on what the container has written.
@@ -260,28 +233,4 @@ fn write_all(to: BorrowedFd<'_>, mut text: &[u8]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Keys as docker has them: single characters and `ctrl-` with one, with commas between. `None` for others.
-///
-/// ```
-/// use isobox::oci::attach::keys;
-/// assert_eq!(keys("ctrl-p,ctrl-q"), Some(vec![16, 17]));
-/// assert_eq!(keys("x,ctrl-@,ctrl-_"), Some(vec![b'x', 0, 31]));
-/// assert_eq!(keys(""), Some(vec![]));
-/// assert_eq!([keys("ctrl-"), keys("xy"), keys("ctrl-1")], [None, None, None]);
-/// ```
-pub fn keys(text: &str) -> Option<Vec<u8>> {
-    if text.is_empty() {
-        return Some(Vec::new());
-    }
-    let key = |word: &str| match (
-        word.strip_prefix("ctrl-").unwrap_or("").as_bytes(),
-        word.as_bytes(),
-    ) {
-        (&[c @ (b'a'..=b'z' | b'@' | b'['..=b'_')], _) => Some(c & 0x1f),
-        ([], &[c]) => Some(c),
-        _ => None,
-    };
-    text.split(',').map(key).collect()
 }

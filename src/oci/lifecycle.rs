@@ -38,6 +38,7 @@ use crate::order;
 use crate::plan::steps::start::tell_start;
 use crate::plan::{Observer, Outcome, Plan, Running};
 use crate::sys::clone::pidfd_send_signal;
+use crate::terminal::leave::Leave;
 
 /// Why an operation is not for this container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -581,6 +582,11 @@ pub struct Exec<'a> {
     pub pid_file: Option<PathBuf>,
     /// A socket for its pidfd.
     pub pidfd_socket: Option<PathBuf>,
+    /// Our standard input goes to its terminal.
+    pub input: bool,
+    /// What is to be typed to its terminal to leave it alone; nobody leaves it where this is empty. A detached one is
+    /// left at once.
+    pub leave: Vec<u8>,
 }
 
 impl Container {
@@ -604,6 +610,7 @@ impl Container {
             groups: below(self.record.all_groups()?, &exec.below)?,
             own_binary: exec.own_binary,
             making: &exec.making,
+            input: exec.input,
             named: (self.kept.id().as_str(), self.record.bundle()),
         };
         Ok(join(joining)?)
@@ -615,16 +622,24 @@ impl Container {
     /// As [`Container::joining`], and of the step that failed.
     pub fn exec(&self, exec: &Exec<'_>, observer: &dyn Observer) -> Answer<Outcome> {
         let plan = self.joining(exec)?;
-        let running = plan.launch(observer)?;
+        let keys = exec.leave.clone();
+        let leave = match keys.is_empty() {
+            true => None,
+            false => Some(Leave::prepare(keys)?),
+        };
+        let mut running = plan.launch(observer)?;
         let noted = note_program(exec, &running);
         if noted.is_err() {
             let _ = pidfd_send_signal(running.pidfd(), libc::SIGKILL);
         }
         noted?;
-        match exec.making.detached {
-            true => Ok(Outcome::Exited(0)),
-            false => Ok(running.wait(observer)?),
+        if !exec.making.detached {
+            return Ok(running.wait_or_leave(observer, leave)?);
         }
+        if let (Some(leave), Some(master)) = (leave, running.take_terminal()?) {
+            leave.hand_over(&master)?;
+        }
+        Ok(Outcome::Exited(0))
     }
 }
 

@@ -30,6 +30,8 @@ use crate::terminal;
 pub struct Making {
     /// It outlives its maker, and waits for its start.
     pub detached: bool,
+    /// Its maker may leave it alone, and may be killed without it.
+    pub may_leave: bool,
     /// Its terminal goes to whoever listens on this socket; without, to the maker.
     pub console: Option<PathBuf>,
     /// How many descriptors its program inherits besides standard input, output and error.
@@ -51,7 +53,7 @@ pub struct Making {
 impl Making {
     /// Whether the program dies with its maker.
     pub fn dies_with_maker(&self) -> bool {
-        !self.detached
+        !self.detached && !self.may_leave
     }
 
     /// Has it wait for its start on the socket of this directory.

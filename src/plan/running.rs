@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::process;
 use crate::proxy;
 use crate::sys::clone::wait;
-use crate::terminal;
+use crate::terminal::{self, leave::Leave};
 
 /// The child of a plan that forks. To drop it is to leave it alone.
 #[derive(Debug)]
@@ -86,13 +86,26 @@ impl<'plan> Running<'plan> {
     ///
     /// # Errors
     /// What the child failed with on its way, where that is not known yet; those of waiting.
-    pub fn wait(mut self, observer: &dyn Observer) -> Result<Outcome> {
+    pub fn wait(self, observer: &dyn Observer) -> Result<Outcome> {
+        self.wait_or_leave(observer, None)
+    }
+
+    /// The same; who types the keys of `leave` to the program's terminal leaves both alone, which counts as a good end.
+    ///
+    /// # Errors
+    /// As [`Running::wait`].
+    pub fn wait_or_leave(
+        mut self,
+        observer: &dyn Observer,
+        leave: Option<Leave>,
+    ) -> Result<Outcome> {
         let terminal = self.plan.wait.terminal.and_then(|terminal| {
             drop(self.cx.take(terminal.theirs));
             let socket = self.cx.take(terminal.ours)?;
             Some(proxy::Line {
                 socket,
                 input: terminal.input,
+                leave,
             })
         });
         let outcome = process::supervise(self.child, &self.pidfd, &self.guard, terminal);

@@ -42,6 +42,8 @@ pub(crate) struct Joining<'a> {
     pub groups: Vec<Group>,
     /// What the caller decides.
     pub making: &'a Making,
+    /// Our standard input goes to its terminal.
+    pub input: bool,
     /// The container's name, and its bundle.
     pub named: (&'a str, &'a str),
 }
@@ -57,6 +59,7 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
         own_binary,
         groups,
         making,
+        input,
         named: (id, bundle),
     } = joining;
     let args = spec.process.args.iter().cloned();
@@ -66,7 +69,7 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
         .failing_with("cannot execute")
         .binaries_only();
     let setting = Setting {
-        input: true,
+        input,
         making: Some(making),
         ..Setting::default()
     };
