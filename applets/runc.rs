@@ -156,14 +156,17 @@ struct Caller {
 
 impl Applet for Args {
     fn launch(entry: &Entry, args: &[OsString]) -> Result<Exit> {
+        // What looks like one that goes inside is executed anew before it has been taken apart, not after.
+        let goes_inside = |word: &OsString| word == "create" || word == "run" || word == "exec";
+        if args.iter().any(goes_inside) {
+            protect(entry, args)?;
+        }
         match parse::<Self>(entry, &dialect::translate(args)) {
             Ok(Asked::Help(verb)) => help::print(entry, verb),
             Ok(Asked::Version) => help::print_all(&dialect::version()),
             Ok(Asked::Run(asked)) => {
                 if asked.verb.goes_inside() {
-                    let own = [OsString::from(entry.name)];
-                    let words: Vec<OsString> = own.iter().chain(args).cloned().collect();
-                    own_binary::run_protected(&words, &environment())?;
+                    protect(entry, args)?;
                 }
                 asked.run()
             }
@@ -191,6 +194,13 @@ impl Applet for Args {
             Ok(Exit::Status(status))
         })
     }
+}
+
+/// Goes on from a handle on our binary that nobody inside can write through.
+fn protect(entry: &Entry, args: &[OsString]) -> Result<()> {
+    let own = [OsString::from(entry.name)];
+    let words: Vec<OsString> = own.iter().chain(args).cloned().collect();
+    own_binary::run_protected(&words, &environment())
 }
 
 impl Args {

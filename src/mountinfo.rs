@@ -4,12 +4,15 @@
 //! for: nothing on the way to a program needs it.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::decimal::decimal;
 use crate::error::{Doing, Result};
+use crate::procfs::read_path;
+
+/// A machine may have a hundred thousand mounts (`fs.mount-max`).
+const LONGEST: usize = 1 << 26;
 
 /// One line: one mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub struct Mount {
 /// Where `/proc` is not mounted or hides that process.
 pub fn read(pid: &str) -> Result<Vec<Mount>> {
     let path = format!("/proc/{pid}/mountinfo");
-    let text = fs::read(&path).doing_to("cannot read", &path)?;
+    let text = read_path(&path, LONGEST).doing_to("cannot read", &path)?;
     Ok(parse(&text))
 }
 

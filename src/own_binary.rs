@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, SealFlag, fcntl, open};
+use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, SealFlag, fcntl, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
@@ -34,10 +34,17 @@ const OWN: &str = "/proc/self/exe";
 /// # Errors
 /// As [`protected`], and those of execveat(2).
 pub fn run_protected(args: &[OsString], env: &[OsString]) -> Result<()> {
-    if is_protected() {
+    let plain = openat(
+        AT_FDCWD,
+        OWN,
+        OFlag::O_PATH | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    );
+    let plain = plain.doing_to("cannot open", OWN)?;
+    if is_read_only(&plain) || is_sealed() {
         return Ok(());
     }
-    let binary = protected()?;
+    let binary = handle()?;
     let words = |words: &[OsString]| -> Result<Vec<CString>> {
         let word = |word: &OsString| CString::new(word.as_bytes()).map_err(|_| Errno::EINVAL);
         words
@@ -53,20 +60,18 @@ pub fn run_protected(args: &[OsString], env: &[OsString]) -> Result<()> {
 }
 
 /// Whether nobody whom this user could become inside can write to the binary of this process through its `/proc`.
-pub fn is_protected() -> bool {
-    let Ok(plain) = open(OWN, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) else {
-        return false;
-    };
-    is_read_only(&plain) || is_sealed()
-}
-
 fn is_read_only(plain: &OwnedFd) -> bool {
     let on_read_only = fstatvfs(plain).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY));
     on_read_only || access(OWN, AccessFlags::W_OK).is_err()
 }
 
 fn is_sealed() -> bool {
-    let file = open(OWN, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+    let file = openat(
+        AT_FDCWD,
+        OWN,
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    );
     let seals = file.and_then(|file| fcntl(&file, FcntlArg::F_GET_SEALS));
     seals.is_ok_and(|seals| SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_WRITE))
 }
@@ -76,15 +81,21 @@ fn is_sealed() -> bool {
 /// # Errors
 /// Where `/proc` is not mounted, or memory for a copy is short.
 pub fn protected() -> Result<OwnedFd> {
-    let plain =
-        open(OWN, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing_to("cannot open", OWN)?;
+    let plain = openat(
+        AT_FDCWD,
+        OWN,
+        OFlag::O_PATH | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    );
+    let plain = plain.doing_to("cannot open", OWN)?;
     if is_read_only(&plain) {
         return Ok(plain);
     }
-    match read_only_mount() {
-        Ok(mount) => Ok(mount),
-        Err(_) => sealed_copy(),
-    }
+    handle()
+}
+
+fn handle() -> Result<OwnedFd> {
+    read_only_mount().or_else(|_| sealed_copy())
 }
 
 fn read_only_mount() -> Result<OwnedFd> {

@@ -223,25 +223,36 @@ impl Process {
 /// # Errors
 /// The kernel's answer; `EFBIG` beyond the limit.
 pub fn read_file(process: BorrowedFd<'_>, name: &str, limit: usize) -> Result<Vec<u8>, Errno> {
-    let file = open_file(process, name)?;
-    let mut all = vec![0; 4096];
-    let mut length = 0;
+    read_whole(open_file(process, name)?.as_fd(), limit)
+}
+
+/// The whole of a file that the kernel makes up while it is read, whose size it does not tell: of `/proc`, `/sys` or a
+/// control group.
+///
+/// # Errors
+/// The kernel's answer; `EFBIG` beyond the limit.
+pub fn read_whole(file: BorrowedFd<'_>, limit: usize) -> Result<Vec<u8>, Errno> {
+    let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
-        match read(&file, &mut all[length..]) {
-            Ok(0) => break,
-            Ok(more) => length += more,
+        match read(file, &mut buffer) {
+            Ok(0) => return Ok(all),
+            Ok(more) => all.extend_from_slice(&buffer[..more]),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }
-        if length > limit {
+        if all.len() > limit {
             return Err(Errno::EFBIG);
         }
-        if length == all.len() {
-            all.resize(length * 2, 0);
-        }
     }
-    all.truncate(length);
-    Ok(all)
+}
+
+/// The same of the file at a path that the kernel gives meaning to.
+///
+/// # Errors
+/// As [`read_whole`].
+pub fn read_path(path: &str, limit: usize) -> Result<Vec<u8>, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    read_whole(openat(AT_FDCWD, path, flags, Mode::empty())?.as_fd(), limit)
 }
 
 /// Opens the directory that a link below a process's directory leads to: `root`, `cwd`.

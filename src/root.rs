@@ -123,14 +123,14 @@ impl<'fd> Root<'fd> {
         if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
             && let Ok(dir) = openat2(self.0, at_least_dot(parent), flags, 0, policy(path))
         {
-            return make_one(dir.as_fd(), Path::new(name));
+            return new_directory(dir.as_fd(), Path::new(name));
         }
         let mut known = PathBuf::new();
         let mut dir = self.look_up(&known, flags)?;
         for name in path.components() {
             known.push(name);
             dir = match openat2(self.0, &known, flags, 0, policy(path)) {
-                Err(Errno::ENOENT) => make_one(dir.as_fd(), Path::new(name.as_os_str()))?,
+                Err(Errno::ENOENT) => new_directory(dir.as_fd(), Path::new(name.as_os_str()))?,
                 other => other?,
             };
         }
@@ -158,7 +158,11 @@ impl<'fd> Root<'fd> {
 /// For a single name that must be no link, below a directory of ours.
 const ONE_NAME: u64 = resolve::BENEATH | resolve::NO_SYMLINKS | resolve::NO_MAGICLINKS;
 
-fn make_one(dir: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd, Errno> {
+/// The directory of this name right below `dir`; where there is none it is made with mode 0755. A link there is refused.
+///
+/// # Errors
+/// The kernel's answer.
+pub fn new_directory(dir: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd, Errno> {
     let mode = Mode::from_bits_truncate(0o755);
     match without_umask(|| mkdirat(dir, name, mode)) {
         // Somebody was faster, or a link that leads nowhere stands there: the open tells them apart.

@@ -3,8 +3,8 @@
 //! Everything is done by descriptor from the hierarchy's root down, so that neither a link nor `..` leads out.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::thread::sleep;
@@ -23,6 +23,10 @@ use super::v1::{MEMSW, from_v1, is_v1_only, swap_alone, to_v1, v1_limits};
 use super::value::{Limit, bytes};
 use crate::error::{Doing, Error, Result};
 use crate::order;
+use crate::procfs::read_whole;
+
+/// A file of a group may list the processes of a whole machine.
+const LONGEST: usize = 1 << 26;
 
 /// A group below the root of one hierarchy.
 #[derive(Debug, Clone)]
@@ -95,8 +99,9 @@ impl Group {
         let Some(name) = self.path.file_name() else {
             return Ok(false);
         };
-        let parent = self.parent().open()?;
-        match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
+        let above = self.above()?;
+        let dir = above.as_ref().map_or(self.hierarchy.fd(), AsFd::as_fd);
+        match mkdirat(dir, name, Mode::from_bits_truncate(0o755)) {
             Err(Errno::EEXIST) => return Ok(false),
             other => other
                 .doing_to("cannot make cgroup", self.shown())
@@ -119,6 +124,27 @@ impl Group {
         Ok(())
     }
 
+    /// The directory above it; `None` where that is the hierarchy's root, which is open already.
+    fn above(&self) -> Result<Option<OwnedFd>> {
+        let parent = self.parent();
+        match parent.path.as_os_str().is_empty() {
+            true => Ok(None),
+            false => parent.open().map(Some),
+        }
+    }
+
+    /// Removes the directory if nobody is in it or below it, and says whether it is gone.
+    pub fn remove_empty(&self) -> bool {
+        let (Some(name), Ok(above)) = (self.path.file_name(), self.above()) else {
+            return false;
+        };
+        let dir = above.as_ref().map_or(self.hierarchy.fd(), AsFd::as_fd);
+        matches!(
+            unlinkat(dir, name, UnlinkatFlags::RemoveDir),
+            Ok(()) | Err(Errno::ENOENT)
+        )
+    }
+
     /// Removes the directory.
     ///
     /// # Errors
@@ -127,11 +153,12 @@ impl Group {
         let Some(name) = self.path.file_name() else {
             return Err(Error::new("cannot remove the root cgroup").on(&self.hierarchy.mount));
         };
-        let parent = self.parent().open()?;
+        let above = self.above()?;
+        let dir = above.as_ref().map_or(self.hierarchy.fd(), AsFd::as_fd);
         // The kernel lets go of a group a moment after its last process has been waited for.
-        let mut pause = Duration::from_millis(1);
+        let mut pause = Duration::from_micros(50);
         loop {
-            match unlinkat(&parent, name, UnlinkatFlags::RemoveDir) {
+            match unlinkat(dir, name, UnlinkatFlags::RemoveDir) {
                 Err(Errno::EBUSY) if pause < Duration::from_millis(200) && self.looks_empty() => {
                     sleep(pause);
                 }
@@ -155,16 +182,13 @@ impl Group {
     /// # Errors
     /// The kernel's answer, as "cannot read".
     pub fn read(&self, file: &str) -> Result<String> {
-        let shown = || self.shown().join(file);
-        let fd = self
-            .hierarchy
-            .open(&self.path.join(file), OFlag::O_RDONLY)
-            .doing_to("cannot read", shown())?;
-        let mut text = String::new();
-        File::from(fd)
-            .read_to_string(&mut text)
-            .doing_to("cannot read", shown())?;
-        Ok(text)
+        let open = self.hierarchy.open(&self.path.join(file), OFlag::O_RDONLY);
+        let text = open.and_then(|fd| read_whole(fd.as_fd(), LONGEST));
+        let text = text.and_then(|text| String::from_utf8(text).map_err(|_| Errno::EILSEQ));
+        text.map_err(|errno| {
+            let error = Error::new("cannot read").on(self.shown().join(file));
+            error.errno_is(errno)
+        })
     }
 
     /// A file by its v2 name, in v2's words where this hierarchy is v1.
@@ -249,16 +273,34 @@ impl Group {
     /// # Errors
     /// The kernel's answer, with what is known of its reason.
     pub fn write(&self, file: &str, value: &str) -> Result<()> {
-        let shown = self.shown().join(file);
-        let doing = format!("cannot write '{value}' to");
-        let open = self.hierarchy.open(&self.path.join(file), OFlag::O_WRONLY);
-        let fd = open
-            .doing_to(doing.clone(), &shown)
-            .map_err(|e| explain(e, self, file))?;
-        File::from(fd)
-            .write_all(value.as_bytes())
-            .doing_to(doing, shown)
-            .map_err(|e| explain(e, self, file))
+        self.write_each(std::iter::once((file, value)))
+    }
+
+    /// Writes files and values in order, each value in one write(2), a file that follows itself opened once.
+    ///
+    /// # Errors
+    /// As [`Group::write`].
+    pub fn write_each<'a>(&self, all: impl Iterator<Item = (&'a str, &'a str)>) -> Result<()> {
+        let mut open: Option<(&str, File)> = None;
+        for (file, value) in all {
+            let written = match &mut open {
+                Some((last, to)) if *last == file => to.write_all(value.as_bytes()),
+                _ => self
+                    .hierarchy
+                    .open(&self.path.join(file), OFlag::O_WRONLY)
+                    .map_err(std::io::Error::from)
+                    .and_then(|fd| {
+                        let (_, to) = open.insert((file, File::from(fd)));
+                        to.write_all(value.as_bytes())
+                    }),
+            };
+            let doing = || format!("cannot write '{value}' to");
+            if let Err(error) = written {
+                let error = Err(error).doing_to(doing(), self.shown().join(file));
+                return error.map_err(|error| explain(error, self, file));
+            }
+        }
+        Ok(())
     }
 
     /// The processes in it, without those of groups below.
@@ -375,6 +417,10 @@ impl Group {
         let now = |file: &str| self.read(file).unwrap_or_default().trim().to_owned();
         let mut all = Vec::new();
         for Setting { name, value, .. } in written {
+            // Rules about devices can only be written.
+            if name.starts_with("devices.") {
+                continue;
+            }
             let kept = now(name);
             if is_rounded(value, &kept) {
                 all.push(format!("{name}: the kernel made {kept} of {value}"));

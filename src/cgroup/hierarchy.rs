@@ -13,14 +13,18 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode as FileMode;
 
 use super::group::Group;
 use crate::error::{Doing, Error, Result};
 use crate::mountinfo::{self, Mount};
 use crate::order;
+use crate::procfs::read_path;
 use crate::sys::mount::{openat2, resolve};
+
+/// A process is in a few dozen hierarchies, whose groups may lie deep.
+const LONGEST: usize = 1 << 20;
 
 /// The two designs of control groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +107,9 @@ impl Hierarchy {
     /// Where `/proc/self/cgroup` cannot be read or has no line for it.
     pub fn own(self: &Rc<Self>) -> Result<Group> {
         const OWN: &str = "/proc/self/cgroup";
-        let text = fs::read_to_string(OWN).doing_to("cannot read", OWN)?;
+        let text = read_path(OWN, LONGEST);
+        let text = text.and_then(|text| String::from_utf8(text).map_err(|_| Errno::EILSEQ));
+        let text = text.doing_to("cannot read", OWN)?;
         let path = text.lines().find_map(|line| membership(line, self));
         let path =
             path.ok_or_else(|| Error::new("this process has no group in").on(&self.mount))?;
@@ -123,7 +129,7 @@ impl fmt::Debug for Hierarchy {
 }
 
 /// Every hierarchy that this process can see.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Hierarchies {
     all: Vec<Rc<Hierarchy>>,
     /// What is mounted and cannot be opened: told where it is missed.
@@ -275,7 +281,7 @@ pub(crate) fn v2_word(controller: &str) -> &str {
 }
 
 /// A mount that is a cgroup hierarchy.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Mounted {
     version: Version,
     mount: PathBuf,
@@ -318,7 +324,8 @@ impl Mounted {
     /// Opens the root. Where it cannot be, it may be hidden under another mount.
     fn open(mut self) -> Result<Hierarchy, (Self, Errno)> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let fd = match open(&self.mount, flags, FileMode::empty()) {
+        // Not open(2), to which the C library adds a fcntl(2).
+        let fd = match openat(AT_FDCWD, &self.mount, flags, FileMode::empty()) {
             Ok(fd) => fd,
             Err(errno) => return Err((self, errno)),
         };
@@ -411,7 +418,7 @@ impl Hierarchies {
                 name: None,
                 mount: mount.to_path_buf(),
                 root: "/".into(),
-                fd: open(*mount, flags, FileMode::empty()).unwrap(),
+                fd: openat(AT_FDCWD, *mount, flags, FileMode::empty()).unwrap(),
             })
         };
         Self {

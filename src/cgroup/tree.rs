@@ -146,7 +146,9 @@ pub fn kill_all(all: &Hierarchies, path: &Path) -> Result<()> {
 /// # Errors
 /// As [`kill_all`].
 pub fn kill_groups(groups: &[Group]) -> Result<()> {
-    for group in groups.iter().filter(|group| group.has("cgroup.kill")) {
+    let has_kill =
+        |group: &&Group| group.hierarchy.version == Version::V2 && group.has("cgroup.kill");
+    for group in groups.iter().filter(has_kill) {
         group.write("cgroup.kill", "1")?;
     }
     let send = || -> Result<bool> {

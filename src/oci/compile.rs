@@ -117,7 +117,12 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
     if !setting.input && terminal.is_none() {
         plan.then(NullInput);
     }
-    let root = tree::build(&mut plan, spec, &copies)?;
+    let root = tree::build(
+        &mut plan,
+        spec,
+        &copies,
+        confinement.map(Confinement::hierarchies),
+    )?;
     if let Some(add) = additions.and_then(|all| all.rooted.as_ref()) {
         add(&mut plan, root);
     }

@@ -254,7 +254,7 @@ pub fn record(id: &Id, spec: &Spec, bundle: &Path, confinement: Option<&Confinem
         let above = group
             .levels()
             .into_iter()
-            .filter(|level| level.path != group.path);
+            .filter(|level| level.path != group.path && !level.path.as_os_str().is_empty());
         made_above.extend(
             above
                 .filter(|level| !level.exists())

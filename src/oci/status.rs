@@ -1,7 +1,6 @@
 //! What a container is at this moment: the kernel is asked, not a file.
 
 use std::fmt;
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use super::state::{Kept, Own, Record};
 use crate::cgroup::{Group, Hierarchies, tree};
 use crate::error::{Doing, Error, Result};
 use crate::plan::steps::start::is_awaited;
-use crate::procfs::Process;
+use crate::procfs::{Process, read_path};
 use crate::sys::clone::pidfd_open;
 
 /// `status` of the specification's state (runtime.md, "State"), and runc's `paused`.
@@ -90,15 +89,20 @@ impl Record {
 
     /// Its control groups that are there and that nobody else was in before: its own to stop and to remove.
     pub fn own_groups(&self) -> Vec<Group> {
-        let shared = |group: &Group| self.isobox.shared.contains(&group.shown());
         let mut groups = self.groups();
-        groups.retain(|group| !shared(group));
+        self.keep_own(&mut groups);
         groups
     }
 
-    /// One of its own control groups that is there though all that were found have been removed.
-    pub fn groups_left(&self) -> Option<&Path> {
-        let own = |path: &&PathBuf| !self.isobox.shared.contains(path) && path.exists();
+    /// Leaves of these groups of its those that are its own.
+    pub fn keep_own(&self, groups: &mut Vec<Group>) {
+        groups.retain(|group| !self.isobox.shared.contains(&group.shown()));
+    }
+
+    /// One of its own control groups that is there and none of these, which have been removed.
+    pub fn groups_left(&self, removed: &[PathBuf]) -> Option<&Path> {
+        let known = |path: &PathBuf| removed.contains(path) || self.isobox.shared.contains(path);
+        let own = |path: &&PathBuf| !known(path) && path.exists();
         self.cgroup_paths.values().find(own).map(PathBuf::as_path)
     }
 
@@ -189,6 +193,6 @@ fn inode(pidfd: &OwnedFd) -> u64 {
 }
 
 fn boot() -> String {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    text.map_or_else(|_| String::new(), |text| text.trim_end().to_owned())
+    let text = read_path("/proc/sys/kernel/random/boot_id", 64).unwrap_or_default();
+    String::from_utf8_lossy(&text).trim_end().to_owned()
 }

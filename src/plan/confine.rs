@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::steps::cgroup::{EnableControllers, JoinGroup, MakeGroup, SetLimit};
-use super::steps::device_rules::AttachDeviceRules;
+use super::steps::device_rules::{AttachDeviceRules, WriteDeviceRules};
 use super::{Plan, Slot};
 use crate::cgroup::hierarchy::v2_word;
 use crate::cgroup::value::bytes;
@@ -41,6 +41,8 @@ pub struct Confinement {
     device_rules: Vec<Rule>,
     /// Whether the caller named the groups; else cgexec would choose such a one by itself.
     named: bool,
+    /// What there is on this machine.
+    hierarchies: Hierarchies,
 }
 
 /// Who will be in the groups.
@@ -53,17 +55,22 @@ pub enum Member {
 }
 
 impl Confinement {
+    fn empty(all: &Hierarchies, named: bool) -> Self {
+        Self {
+            groups: Vec::new(),
+            settings: Vec::new(),
+            device_rules: Vec::new(),
+            named,
+            hierarchies: all.clone(),
+        }
+    }
+
     /// In these places; a setting whose controller no place names goes to the path of the last one.
     ///
     /// # Errors
     /// For a controller that no hierarchy holds.
     pub fn new(all: &Hierarchies, places: &[Place], settings: Vec<Setting>) -> Result<Self> {
-        let mut this = Self {
-            groups: Vec::new(),
-            settings: Vec::new(),
-            device_rules: Vec::new(),
-            named: true,
-        };
+        let mut this = Self::empty(all, true);
         let mut here = Path::new("");
         for Place { controllers, path } in places {
             here = path;
@@ -102,12 +109,7 @@ impl Confinement {
     /// # Errors
     /// For a controller that no hierarchy holds, or that is not handed down to where we are.
     pub fn fresh(all: &Hierarchies, name: &str, settings: Vec<Setting>) -> Result<Self> {
-        let mut this = Self {
-            groups: Vec::new(),
-            settings: Vec::new(),
-            device_rules: Vec::new(),
-            named: false,
-        };
+        let mut this = Self::empty(all, false);
         let settings = this.without_device_rules(all, settings)?;
         if settings.is_empty() || !this.device_rules.is_empty() {
             let first = all.first()?;
@@ -133,12 +135,10 @@ impl Confinement {
         all: &Hierarchies,
         settings: Vec<Setting>,
     ) -> Result<Vec<Setting>> {
-        let is_rule =
-            |setting: &Setting| matches!(&*setting.name, "devices.allow" | "devices.deny");
         if all.v2().is_none() || all.all().iter().any(|one| one.holds("devices")) {
             return Ok(settings);
         }
-        let (rules, rest): (Vec<_>, Vec<_>) = settings.into_iter().partition(is_rule);
+        let (rules, rest): (Vec<_>, Vec<_>) = settings.into_iter().partition(is_device_rule);
         let rule = |one: &Setting| Rule::parse(one.name == "devices.allow", &one.value);
         self.device_rules = rules.iter().map(rule).collect::<Result<_>>()?;
         Ok(rest)
@@ -181,6 +181,11 @@ impl Confinement {
             .find(|group| group.hierarchy.version == Version::V2)
     }
 
+    /// Every hierarchy of this machine, as they were found.
+    pub fn hierarchies(&self) -> &Hierarchies {
+        &self.hierarchies
+    }
+
     /// The groups.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
         self.groups.iter().map(|(group, _)| group)
@@ -199,7 +204,9 @@ impl Confinement {
             let seat = group.seat();
             for level in seat.levels() {
                 let (named, last) = (level.path == group.path, level.path == seat.path);
-                if named || last || !level.exists() {
+                // The root is always there.
+                let there = || level.path.as_os_str().is_empty() || level.exists();
+                if named || last || !there() {
                     let mut make = MakeGroup::new(level.clone(), slot.filter(|_| last));
                     make.words = named.then(|| self.words(at, lasting));
                     if lasting {
@@ -221,7 +228,17 @@ impl Confinement {
         }
         let memory = self.settings.iter().find(|one| one.name == "memory.max");
         let memory = memory.and_then(|limit| bytes(&limit.value).ok());
-        for setting in &self.settings {
+        let (rules, limits): (Vec<&Setting>, Vec<&Setting>) =
+            self.settings.iter().partition(|one| is_device_rule(one));
+        if let Some(first) = rules.first() {
+            let mut rules: Vec<Setting> = rules.iter().map(|one| (*one).clone()).collect();
+            rules.dedup();
+            plan.then(WriteDeviceRules {
+                group: self.holder(first)?.clone(),
+                rules,
+            });
+        }
+        for setting in limits {
             let limit = SetLimit::new(self.holder(setting)?.clone(), setting.clone(), memory);
             if lasting {
                 plan.then(limit)
@@ -293,6 +310,10 @@ impl Confinement {
             .find(holds)
             .ok_or_else(|| Error::new("no group here has the controller of").on(&setting.name))
     }
+}
+
+fn is_device_rule(setting: &Setting) -> bool {
+    matches!(&*setting.name, "devices.allow" | "devices.deny")
 }
 
 #[cfg(test)]

@@ -9,12 +9,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How much is cut into pieces.
-const SIZE: usize = 64 * 1024;
-/// How much of it is faulted in by the first allocation: what a plan takes.
+/// How much is cut into pieces: what the maker of a container takes, and as much again.
+const SIZE: usize = 256 * 1024;
+/// How much of it is faulted in at once, when its first byte is wanted: what a plan takes.
 const AT_ONCE: usize = 24 * 1024;
 /// The largest piece; what is larger is for the C library to grow in place.
-const LARGEST: usize = 4096;
+const LARGEST: usize = 16 * 1024;
 /// What malloc(3) would align to at the least: nix builds control messages in vectors of bytes, and counts on it.
 const SMALLEST_ALIGN: usize = align_of::<usize>();
 
@@ -26,6 +26,7 @@ struct Memory(UnsafeCell<[u8; SIZE]>);
 pub struct Arena {
     memory: Memory,
     used: AtomicUsize,
+    faulted: AtomicUsize,
 }
 
 // SAFETY: every byte of the memory is handed out once, by an atomic change of `used`.
@@ -43,6 +44,7 @@ impl Arena {
         Self {
             memory: Memory(UnsafeCell::new([0; SIZE])),
             used: AtomicUsize::new(0),
+            faulted: AtomicUsize::new(0),
         }
     }
 
@@ -57,7 +59,7 @@ impl Arena {
     }
 
     fn cut(&self, layout: Layout) -> Option<*mut u8> {
-        if layout.size() > LARGEST || layout.align() > LARGEST {
+        if layout.size() > LARGEST || layout.align() > align_of::<Memory>() {
             return None;
         }
         let mut used = self.used.load(Ordering::Relaxed);
@@ -71,8 +73,7 @@ impl Arena {
                 .used
                 .compare_exchange_weak(used, to, Ordering::Relaxed, Ordering::Relaxed)
             {
-                Ok(0) => self.fault_in(),
-                Ok(_) => {}
+                Ok(_) => self.fault_in(to),
                 Err(now) => {
                     used = now;
                     continue;
@@ -83,10 +84,20 @@ impl Arena {
         }
     }
 
-    /// Asks the kernel for the first pages together (Linux 5.14; an older one gives them one by one).
-    fn fault_in(&self) {
+    /// Asks the kernel for the pages up to `end`, and some more, together (Linux 5.14; an older one gives them one by
+    /// one).
+    fn fault_in(&self, end: usize) {
+        let from = self.faulted.load(Ordering::Relaxed);
+        if end <= from {
+            return;
+        }
+        let to = end.next_multiple_of(AT_ONCE).min(SIZE);
+        // Two threads may ask for the same pages, which is no harm.
+        self.faulted.store(to, Ordering::Relaxed);
+        // SAFETY: from is at most SIZE, the length of the memory.
+        let start = unsafe { self.start().add(from) };
         // SAFETY: the range lies in memory of ours, which this changes nothing of.
-        unsafe { libc::madvise(self.start().cast(), AT_ONCE, libc::MADV_POPULATE_WRITE) };
+        unsafe { libc::madvise(start.cast(), to - from, libc::MADV_POPULATE_WRITE) };
     }
 }
 
@@ -117,12 +128,9 @@ unsafe impl GlobalAlloc for Arena {
         };
         let (end, grown, relaxed) = (offset + layout.size(), offset + size, Ordering::Relaxed);
         let fits = size <= LARGEST && grown <= SIZE;
-        if fits
-            && self
-                .used
-                .compare_exchange(end, grown, relaxed, relaxed)
-                .is_ok()
-        {
+        let grows = || self.used.compare_exchange(end, grown, relaxed, relaxed);
+        if fits && grows().is_ok() {
+            self.fault_in(grown);
             return pointer;
         }
         // SAFETY: the caller vouches that the size does not overflow when rounded up to the alignment.

@@ -9,6 +9,7 @@ use nix::mount::MsFlags;
 use nix::unistd::geteuid;
 
 use super::bad;
+use crate::cgroup::Hierarchies;
 use crate::error::{Error, Result};
 use crate::mount::{IdMap, Options};
 use crate::namespace::Kind;
@@ -22,6 +23,12 @@ use crate::plan::steps::root::BindRoot;
 use crate::plan::steps::tree::{LayeredRoot, RootNoDevices, ThrowAwayRoot};
 use crate::plan::{Plan, Slot};
 use crate::root::inside;
+
+/// What a mount of the control groups has to know.
+struct Cgroups<'a> {
+    own_root: bool,
+    hierarchies: Option<&'a Hierarchies>,
+}
 
 /// Where the copies are that [`copy_outside`] made, by the number of the mount.
 pub(super) type Copies = Vec<Option<Slot>>;
@@ -94,7 +101,12 @@ fn bind(mount: &Mount, options: &Options) -> Option<bool> {
 }
 
 /// The root with all that is in it.
-pub(super) fn build(plan: &mut Plan, spec: &Spec, copies: &Copies) -> Result<Slot> {
+pub(super) fn build(
+    plan: &mut Plan,
+    spec: &Spec,
+    copies: &Copies,
+    hierarchies: Option<&Hierarchies>,
+) -> Result<Slot> {
     let root = plan.slot();
     let path = spec.root.path.clone();
     if spec.root.throw_away {
@@ -113,7 +125,11 @@ pub(super) fn build(plan: &mut Plan, spec: &Spec, copies: &Copies) -> Result<Slo
         }
     }
     for (mount, copy) in spec.mounts.iter().zip(copies) {
-        add_mount(plan, root, spec, mount, *copy)?;
+        let cgroups = Cgroups {
+            own_root: spec.linux.namespace(Kind::Cgroup).is_some(),
+            hierarchies,
+        };
+        add_mount(plan, root, mount, *copy, &cgroups)?;
     }
     if !devices_are_the_hosts(spec) {
         plan.then(DeviceNodes {
@@ -237,9 +253,9 @@ fn node(at: usize, device: &Device) -> Result<Node> {
 fn add_mount(
     plan: &mut Plan,
     root: Slot,
-    spec: &Spec,
     mount: &Mount,
     copy: Option<Slot>,
+    cgroups: &Cgroups<'_>,
 ) -> Result<()> {
     let mut options = options(mount)?;
     let target = mount.destination.clone();
@@ -269,7 +285,8 @@ fn add_mount(
             root,
             target,
             options,
-            own_root: spec.linux.namespace(Kind::Cgroup).is_some(),
+            own_root: cgroups.own_root,
+            hierarchies: cgroups.hierarchies.cloned(),
         });
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Showing control groups in a container (`"type": "cgroup"` of OCI), as the machine has them.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -11,11 +11,11 @@ use crate::cgroup::{Hierarchies, Hierarchy, Version};
 use crate::error::{Doing, Result};
 use crate::mount::{Options, detached_bind, mount_new, open_source, place_for};
 use crate::plan::{Context, Explanation, Shell, Slot, Step};
-use crate::root::Root;
+use crate::root::{Root, new_directory};
 use crate::sys::mount::move_mount;
 
 /// Mounts the v2 hierarchy; on a machine that has hierarchies of v1 a small tmpfs with all of them in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct CgroupMounts {
     /// The tree they go into.
     pub root: Slot,
@@ -25,15 +25,23 @@ pub struct CgroupMounts {
     pub options: Options,
     /// The container has a cgroup namespace, and so sees its own group as the root. Else that group is bound.
     pub own_root: bool,
+    /// What there is on this machine, where somebody has looked already.
+    pub hierarchies: Option<Hierarchies>,
 }
 
 impl Step for CgroupMounts {
     fn perform(&self, cx: &mut Context) -> Result<()> {
         let root = Root::new(cx.get(self.root)?);
-        let all = Hierarchies::discover()?;
+        let all = match &self.hierarchies {
+            Some(all) => all.clone(),
+            None => Hierarchies::discover()?,
+        };
         let has_v1 = all.all().iter().any(|one| one.version == Version::V1);
         match (has_v1, all.v2()) {
-            (false, Some(v2)) => self.show(root, v2, &self.target),
+            (false, Some(v2)) => {
+                let place = place_for(root, &self.target, OsStr::new("cgroup2"), true)?;
+                self.show(v2, place.as_fd(), &self.target)
+            }
             _ => self.show_all(root, &all),
         }
     }
@@ -67,31 +75,33 @@ impl CgroupMounts {
             place.as_fd(),
             &self.target,
         )?;
+        let top = root
+            .look_up(&self.target, libc::O_PATH)
+            .doing_to("cannot look up", &self.target)?;
         for hierarchy in all.all() {
             let name = hierarchy.mount.file_name().unwrap_or(OsStr::new("unified"));
-            self.show(root, hierarchy, &self.target.join(name))?;
+            let target = self.target.join(name);
+            let place = new_directory(top.as_fd(), Path::new(name));
+            let place = place.doing_to("cannot make", &target)?;
+            self.show(hierarchy, place.as_fd(), &target)?;
         }
         let read_only = self.options.attributes.set & crate::sys::mount::attr::RDONLY != 0;
         if read_only {
-            let place = root
-                .look_up(&self.target, libc::O_PATH)
-                .doing_to("cannot look up", &self.target)?;
-            crate::mount::make_read_only(place.as_fd(), false)
+            crate::mount::make_read_only(top.as_fd(), false)
                 .doing_to("cannot make read-only", &self.target)?;
         }
         Ok(())
     }
 
-    fn show(&self, root: Root<'_>, hierarchy: &Rc<Hierarchy>, target: &Path) -> Result<()> {
+    fn show(&self, hierarchy: &Rc<Hierarchy>, place: BorrowedFd<'_>, target: &Path) -> Result<()> {
         let fstype = OsStr::new(match hierarchy.version {
             Version::V1 => "cgroup",
             Version::V2 => "cgroup2",
         });
-        let place = place_for(root, target, fstype, true)?;
         if self.own_root || hierarchy.version == Version::V2 {
             let mut options = self.options.clone();
             options.data.extend(words(hierarchy));
-            match mount_new(fstype, fstype, &options, place.as_fd(), target) {
+            match mount_new(fstype, fstype, &options, place, target) {
                 // Whoever has no cgroup namespace of his own may not mount, but what is mounted can be shown. In one of
                 // his own he could not tell which part of that is his: it would be the machine's.
                 Err(error)
@@ -100,12 +110,13 @@ impl CgroupMounts {
                 other => return other,
             }
         }
+        // By its path: what was opened before the fork is a mount of another namespace, which cannot be bound here.
         let own = hierarchy.own()?.shown();
         let source = open_source(&own)?;
         let mut bind = self.options.clone();
         (bind.bind, bind.recursive) = (Some(true), self.options.attributes);
         let mount = detached_bind(source.as_fd(), &bind).doing_to("cannot bind", &own)?;
-        move_mount(mount.as_fd(), place.as_fd()).doing_to("cannot bind on", target)
+        move_mount(mount.as_fd(), place).doing_to("cannot bind on", target)
     }
 }
 

@@ -1,11 +1,11 @@
-//! Which devices a control group of v2 may use (bpf(2)).
+//! Which devices a control group may use: on v2 a program says so (bpf(2)), on v1 two files are written.
 
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 
-use crate::cgroup::Group;
+use crate::cgroup::{Group, Setting};
 use crate::device_rules::{Rule, program};
 use crate::error::{Doing, Result};
 use crate::plan::{Context, Explanation, Shell, Step};
@@ -62,17 +62,62 @@ impl Step for AttachDeviceRules {
     }
 
     fn shell(&self) -> Shell {
-        let word = |rule: &Rule| {
-            let file = if rule.allow {
-                "devices.allow"
-            } else {
-                "devices.deny"
-            };
-            ["-r".into(), format!("{file}={rule}").into()]
+        let file = |rule: &Rule| match rule.allow {
+            true => "devices.allow",
+            false => "devices.deny",
         };
-        Shell::Option {
-            applet: "cgexec",
-            words: self.rules.iter().flat_map(word).collect(),
-        }
+        let one = |rule: &Rule| format!("{}={rule}", file(rule));
+        words(self.rules.iter().map(one))
+    }
+}
+
+/// How cgexec is told of rules.
+fn words(rules: impl Iterator<Item = String>) -> Shell {
+    Shell::Option {
+        applet: "cgexec",
+        words: rules.flat_map(|rule| ["-r".into(), rule.into()]).collect(),
+    }
+}
+
+/// Writes the rules to a group of v1.
+#[derive(Debug)]
+pub struct WriteDeviceRules {
+    /// The group.
+    pub group: Group,
+    /// The rules, in their order: `devices.allow` or `devices.deny` each.
+    pub rules: Vec<Setting>,
+}
+
+impl Step for WriteDeviceRules {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        let rules = self.rules.iter();
+        self.group
+            .write_each(rules.map(|one| (&*one.name, &*one.value)))
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        let call = |one: &Setting| {
+            let file = self.group.shown().join(&one.name);
+            format!("write({file:?}, {:?})", one.value)
+        };
+        let calls: Vec<String> = self.rules.iter().map(call).collect();
+        Explanation::new(
+            calls.join(", "),
+            "the kernel looks at these rules whenever a device is opened or made",
+            "whoever may make device nodes, or is handed one, could read the machine's disks",
+            "cgroups(7)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        words(
+            self.rules
+                .iter()
+                .map(|one| format!("{}={}", one.name, one.value)),
+        )
     }
 }

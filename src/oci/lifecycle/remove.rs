@@ -1,0 +1,105 @@
+//! The end of a container: what lives of it is ended, its control groups go, and last what is written down of it.
+
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
+use nix::poll::PollTimeout;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use crate::cgroup::{Group, tree};
+use crate::error::{Doing, Error, Result};
+use crate::oci::compile::run_hooks;
+use crate::oci::spec::Spec;
+use crate::oci::state::{Id, Kept, Record, Store};
+use crate::oci::status::wait_for_end;
+use crate::order;
+use crate::sys::clone::pidfd_send_signal;
+
+/// Takes away what is left of a name whose record is not there or cannot be read.
+///
+/// # Errors
+/// The kernel's answer; where there is nothing of that name that is none.
+pub fn clear(store: &Path, id: &Id) -> Result<()> {
+    let kept = Store::look(store)?
+        .map(|store| store.find(id))
+        .transpose()?
+        .flatten();
+    match kept {
+        None => Ok(()),
+        Some(kept) => {
+            let _lock = kept.lock()?;
+            // Whoever was making it may have gone on until now.
+            match kept.record() {
+                Ok(Some(record)) => take_away(&kept, &record),
+                _ => kept.remove(),
+            }
+        }
+    }
+}
+
+/// Runs the hooks that follow the end of a container. What they fail with is told, and stops nothing.
+fn hooks_after_end(kept: &Kept, record: &Record) -> Result<()> {
+    let text = kept.read("config.json")?;
+    let spec = text.map(|text| Spec::parse(&text)).transpose()?;
+    let Some(spec) = spec.filter(|_| record.isobox.poststop) else {
+        return Ok(());
+    };
+    let (id, bundle) = (kept.id().as_str(), record.bundle());
+    run_hooks("poststop", &spec, (id, bundle), ("stopped", 0))
+}
+
+/// Ends what lives of a container, and removes all of it.
+pub(super) fn take_away(kept: &Kept, record: &Record) -> Result<()> {
+    let groups = record.own_groups();
+    if let Some((_, pidfd)) = record.first() {
+        // Frozen by v1 it could not end; one that ended meanwhile is what we want.
+        let _ = tree::is_frozen(&groups).then(|| tree::freeze_groups(&groups, false));
+        let _ = pidfd_send_signal(std::os::fd::AsFd::as_fd(&pidfd), libc::SIGKILL);
+        if groups.is_empty() && !wait_for_end(&pidfd, PollTimeout::from(10_000_u16)) {
+            return Err(
+                Error::new("the first process does not end").because("uninterruptible sleep")
+            );
+        }
+    }
+    remove_all(kept, record, groups)
+}
+
+/// Removes the control groups of a container whose first process has ended and, last, what is written down of it.
+pub(super) fn remove_all(kept: &Kept, record: &Record, groups: Vec<Group>) -> Result<()> {
+    let known: Vec<PathBuf> = groups.iter().map(Group::shown).collect();
+    // Mostly nobody is left: its PID namespace ended with its first process.
+    let mut busy = groups;
+    busy.retain(|group| !group.remove_empty());
+    tree::kill_groups(&busy)?;
+    for group in &busy {
+        tree::remove_one(group, true)?;
+    }
+    if let Some(path) = record.groups_left(&known) {
+        return Err(Error::new("cannot remove the cgroup").on(path));
+    }
+    remove_above(&record.isobox.made_above)?;
+    // Once the first process is there the container is; what was never made needs no hooks.
+    let hooks = match record.isobox.poststop && record.init_process_pid > 0 {
+        true => hooks_after_end(kept, record),
+        false => Ok(()),
+    };
+    kept.remove()?;
+    hooks
+}
+
+/// Removes the groups that were made above a container's own, deepest first, as far as nobody else uses them.
+fn remove_above(paths: &[PathBuf]) -> Result<()> {
+    let mut paths: Vec<&PathBuf> = paths.iter().collect();
+    order::sort_by_key(&mut paths, |path| {
+        std::cmp::Reverse(path.components().count())
+    });
+    for path in paths {
+        match unlinkat(AT_FDCWD, path, UnlinkatFlags::RemoveDir) {
+            // One in use stays.
+            Ok(()) | Err(Errno::ENOENT | Errno::EBUSY | Errno::ENOTEMPTY) => {}
+            Err(errno) => return Err(errno).doing_to("cannot remove the cgroup", path),
+        }
+    }
+    Ok(())
+}
