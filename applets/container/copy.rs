@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 
 use argh::{ArgsInfo, FromArgs};
 use isobox::error::{Doing, Error, Result};
+use isobox::mount::fstab_line;
 use isobox::oci::home::Home;
 use isobox::root::{self, Root};
 use isobox::rootfs::pack::pack_one;
@@ -25,7 +26,7 @@ use nix::libc;
 use nix::sys::stat::fstat;
 use nix::unistd::geteuid;
 
-use super::images::own;
+use super::images::{is_volume, own};
 use super::kept::{Shelf, shown};
 use crate::cli::mapped::lack;
 use crate::cli::raw::Raw;
@@ -178,7 +179,8 @@ fn running(pid: i32) -> Result<Command> {
 }
 
 fn stopped(home: &Home) -> Result<Command> {
-    let root = home.spec()?.root;
+    let spec = home.spec()?;
+    let root = &spec.root;
     if root.throw_away {
         return Err(Error::new("the container is not running:")
             .on(shown(home))
@@ -198,6 +200,11 @@ fn stopped(home: &Home) -> Result<Command> {
     }
     for layer in root.layers.iter().skip(1) {
         command.arg("--layer").arg(layer);
+    }
+    for volume in spec.mounts.iter().filter(|mount| is_volume(mount)) {
+        let (kind, list) = (OsStr::new("none"), OsStr::new("rbind,nosuid,nodev"));
+        let line = fstab_line(&volume.source, &volume.destination, kind, list);
+        command.arg("--mount").arg(line);
     }
     command.arg("--").arg(&root.path);
     Ok(command)

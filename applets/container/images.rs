@@ -12,8 +12,9 @@ use isobox::image::config::Execution;
 use isobox::image::reference::Typed;
 use isobox::image::registries_conf::RegistriesConf;
 use isobox::image::{Image, Platform, Reference};
-use isobox::oci::Root;
-use isobox::root;
+use isobox::oci::{Mount, Root};
+use isobox::order;
+use isobox::root::{self, inside};
 use isobox::rootfs::local::{Held, Local};
 use isobox::rootfs::remove;
 
@@ -68,6 +69,8 @@ pub(super) struct Prepared {
     held: Vec<Held>,
     /// A copy of its own, which goes with it.
     copied: Option<Copy>,
+    /// What keeps what is written; memory does without.
+    written: Option<PathBuf>,
     layers: Vec<PathBuf>,
 }
 
@@ -143,6 +146,7 @@ impl Wanted<'_> {
             root: Root::directory(PathBuf::new()),
             held: vec![held],
             copied: None,
+            written: None,
             layers,
             name,
             image,
@@ -157,7 +161,8 @@ impl Wanted<'_> {
                     local.keep_container(container, &prepared.image)?;
                     prepared.hold(&local, &written)?;
                 }
-                prepared.root.written = Some(written);
+                prepared.root.written = Some(written.clone());
+                prepared.written = Some(written);
             }
         }
         Ok(prepared)
@@ -274,6 +279,11 @@ pub(super) fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Whether a mount is a volume that is kept with the container.
+pub(super) fn is_volume(mount: &Mount) -> bool {
+    mount.kind == "none" && mount.options.iter().any(|word| word == "tmpcopyup")
+}
+
 impl Prepared {
     fn hold(&mut self, local: &Local, written: &Path) -> Result<()> {
         self.held.push(local.hold(&[written.into()])?);
@@ -284,7 +294,9 @@ impl Prepared {
     fn copy(&mut self, local: &Local, kept: Option<&str>, wanted: &Wanted<'_>) -> Result<()> {
         let own_name = format!("run-{}", std::process::id());
         let name = kept.unwrap_or(&own_name);
-        let dir = local.written(name).join("rootfs");
+        let written = local.written(name);
+        let dir = written.join("rootfs");
+        self.written = Some(written);
         self.root = Root::directory(dir.clone());
         if wanted.told_only || dir.exists() {
             return Ok(());
@@ -326,6 +338,45 @@ impl Prepared {
     /// How it wants to be run.
     pub(super) fn execution(&self) -> &Execution {
         &self.image.config.config
+    }
+
+    /// The mounts of its volumes: each is a directory of the container's own, which is gone with it; in memory where what
+    /// it writes goes to memory. What the image has there is copied into it when it is empty.
+    ///
+    /// # Errors
+    /// For one that could only be in the way of others, and of mkdir(2).
+    pub(super) fn volumes(&self, told_only: bool) -> Result<Vec<Mount>> {
+        let mut all: Vec<&String> = self.execution().volumes.iter().collect();
+        order::sort(&mut all);
+        let volume = |(at, path): (usize, &String)| {
+            let place = inside(Path::new(path));
+            let first = place
+                .components()
+                .next()
+                .map(|part| part.as_os_str().to_owned());
+            if first.is_none_or(|name| ["proc", "sys", "dev"].iter().any(|own| name == *own)) {
+                return Err(
+                    Error::new("the image wants a volume in a place that can be none:").on(path),
+                );
+            }
+            let (kind, source) = match &self.written {
+                None => ("tmpfs", PathBuf::from("tmpfs")),
+                Some(written) => ("none", written.join("volumes").join(at.to_string())),
+            };
+            if kind == "none" && !told_only {
+                fs::create_dir_all(&source).doing_to("cannot make", &source)?;
+            }
+            let bind = (kind == "none").then_some("rbind");
+            let words = bind.into_iter().chain(["nosuid", "nodev", "tmpcopyup"]);
+            Ok(Mount {
+                destination: Path::new("/").join(place),
+                kind: kind.into(),
+                source: source.into(),
+                options: words.map(Into::into).collect(),
+                ..Mount::default()
+            })
+        };
+        all.into_iter().enumerate().map(volume).collect()
     }
 
     /// Its users and groups.

@@ -11,8 +11,8 @@ use isobox::decimal::decimal;
 use isobox::error::{Doing, Error, Result};
 use isobox::idmap::{self, Block, Range, Single, with_single};
 use isobox::oci::spec::Seccomp;
-use isobox::oci::{self, Resources, Root, Spec, User};
-use isobox::root;
+use isobox::oci::{self, Mount, Resources, Root, Spec, User};
+use isobox::root::{self, inside};
 use isobox::subid;
 use nix::unistd::{getegid, geteuid};
 
@@ -145,9 +145,7 @@ impl Run {
         if let Some(dir) = &self.workdir {
             process.cwd = absolute_inside("working directory", &dir.0)?;
         }
-        for Raw(volume) in &self.volume {
-            spec.mounts.push(bind(volume)?);
-        }
+        self.add_mounts(&mut spec, image)?;
         self.add_more(&mut spec)?;
         self.relax(&mut spec)?;
         spec.run_as(User {
@@ -165,17 +163,30 @@ impl Run {
         Ok(spec)
     }
 
-    /// Mounts, limits and settings that the default profile has not.
+    /// The mounts besides those of the default profile.
+    fn add_mounts(&self, spec: &mut Spec, image: Option<&Prepared>) -> Result<()> {
+        let binds = self.volume.iter().map(|Raw(volume)| bind(volume));
+        let own = binds
+            .chain(self.mount.iter().map(|words| more::mount(words)))
+            .chain(self.tmpfs.iter().map(|words| more::tmpfs(words)));
+        let own = own.collect::<Result<Vec<_>>>()?;
+        if let Some(image) = image {
+            // What somebody mounts himself is in the place of a volume.
+            let mut volumes = image.volumes(self.told_only())?;
+            let same =
+                |one: &Mount, other: &Mount| inside(&one.destination) == inside(&other.destination);
+            volumes.retain(|volume| !own.iter().any(|other| same(volume, other)));
+            spec.mounts.extend(volumes);
+        }
+        spec.mounts.extend(own);
+        Ok(())
+    }
+
+    /// Limits and settings that the default profile has not.
     fn add_more(&self, spec: &mut Spec) -> Result<()> {
         for note in &self.annotation {
             let (name, value) = pair(note)?;
             spec.annotations.put(&name, value);
-        }
-        for words in &self.mount {
-            spec.mounts.push(more::mount(words)?);
-        }
-        for words in &self.tmpfs {
-            spec.mounts.push(more::tmpfs(words)?);
         }
         if let Some(size) = &self.shm_size {
             more::shm_size(spec, size)?;

@@ -17,12 +17,12 @@ use crate::sys::mount::{openat2, resolve};
 /// How deep directories may lie in each other.
 const DEEPEST: usize = 200;
 
-/// Copies what is in the directory `from` to the directory `to`, owners and permissions included; not what is mounted
-/// below it, and no extended attributes.
+/// Copies what is in the directory `from` to the directory `to`, where that is empty, owners and permissions included; not
+/// what is mounted below it, and no extended attributes. With `mode` the directory itself gets its permissions too.
 ///
 /// # Errors
 /// The kernel's answer; `ELOOP` for directories that lie too deep.
-pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, mode: bool) -> Result<(), Errno> {
     let owner = fstat(from)?;
     let target = openat(
         to,
@@ -30,12 +30,21 @@ pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno
         OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
         Mode::empty(),
     )?;
-    directory(from, target.as_fd(), DEEPEST)?;
-    fchown(
+    let mut there = Dir::from_fd(openat(
         &target,
-        Some(Uid::from_raw(owner.st_uid)),
-        Some(Gid::from_raw(owner.st_gid)),
-    )
+        ".",
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?)?;
+    if there.iter().nth(2).is_some() {
+        return Ok(());
+    }
+    directory(from, target.as_fd(), DEEPEST)?;
+    if mode {
+        return like(target.as_fd(), &owner);
+    }
+    let (uid, gid) = (Uid::from_raw(owner.st_uid), Gid::from_raw(owner.st_gid));
+    fchown(&target, Some(uid), Some(gid))
 }
 
 fn directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: usize) -> Result<(), Errno> {

@@ -3,6 +3,7 @@
 //! is there without its flags, and no path below a hostile root reaches the kernel. mount(2), mount(8).
 
 mod copy_up;
+pub(crate) use copy_up::copy as fill;
 mod idmap;
 mod options;
 mod refused;
@@ -64,7 +65,8 @@ pub fn mount_new(
             .hint_maybe(why_refused(fstype, refusal.errno))
     })?;
     if options.copy_up {
-        copy_up::copy(target, mount.as_fd()).doing_to("cannot copy what is covered on", name)?;
+        let mode = options.data.iter().all(|(key, _)| key != "mode");
+        fill(target, mount.as_fd(), mode).doing_to("cannot copy what is covered on", name)?;
         if options.attributes.set & attr::RDONLY != 0 {
             make_read_only(mount.as_fd(), false).doing_to(doing(), name)?;
         }

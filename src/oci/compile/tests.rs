@@ -189,7 +189,7 @@ fn what_cannot_be_honoured_is_refused() {
             r#""mounts": [{"destination": "/p", "type": "proc", "options": ["tmpcopyup"]}],"#,
             "",
             "",
-            "tmpcopyup is for a tmpfs",
+            "tmpcopyup is for a tmpfs or a bind",
         ),
         (
             r#""hooks": {"poststop": [{"path": "x"}]},"#,

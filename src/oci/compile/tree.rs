@@ -278,7 +278,7 @@ fn add_mount(
         return Err(Error::new("only a bind can be id-mapped:").on(&mount.destination));
     }
     if options.copy_up && mount.kind != "tmpfs" {
-        return Err(Error::new("tmpcopyup is for a tmpfs:").on(&mount.destination));
+        return Err(Error::new("tmpcopyup is for a tmpfs or a bind:").on(&mount.destination));
     }
     if mount.kind == "cgroup" {
         plan.then(CgroupMounts {

@@ -11,7 +11,7 @@ use nix::mount::{MsFlags, mount};
 
 use crate::error::{Doing, Error, Result};
 use crate::mount::{
-    IdMap, Options, detached_bind, detached_copy, dress, fstab_line, is_procfs, mount_new,
+    IdMap, Options, detached_bind, detached_copy, dress, fill, fstab_line, is_procfs, mount_new,
     open_source, place_for, why_refused,
 };
 use crate::plan::{Context, Explanation, Shell, Slot, Step};
@@ -408,6 +408,10 @@ impl Step for Bind {
             OsStr::new(fstype),
             is_directory,
         )?;
+        if self.options.copy_up && is_directory {
+            let cannot = "cannot copy what is covered on";
+            fill(to.as_fd(), source, true).doing_to(cannot, &self.target)?;
+        }
         let refused = |errno| bind_refused(&self.target, self.options.bind == Some(true), errno);
         if matches!(self.source, Source::Copied(..)) {
             dress(source, &self.options).map_err(refused)?;
@@ -423,9 +427,13 @@ impl Step for Bind {
         } else {
             ""
         };
+        let filled = match self.options.copy_up {
+            true => "openat2(ROOT), read(), write(), fchown(), ",
+            false => "",
+        };
         Explanation::new(
             format!(
-                "open_tree({:?}, OPEN_TREE_CLONE{recursive}), mount_setattr({}), move_mount(ROOT, {:?})",
+                "{filled}open_tree({:?}, OPEN_TREE_CLONE{recursive}), mount_setattr({}), move_mount(ROOT, {:?})",
                 self.source_name(),
                 self.options.told_attributes(),
                 self.target
