@@ -403,7 +403,11 @@ impl Delete {
         let id = container.kept().id().clone();
         let running =
             |status| format!("cannot delete container {id} that is not stopped: {status}");
-        done(container.delete(self.force), running)
+        let answer = container.remove(self.force);
+        if let Ok(Some(error)) = &answer {
+            caller.log.error(&error.to_string(), error.advice());
+        }
+        done(answer.map(drop), running)
     }
 
     /// What has no record goes too; what is not there is gone.

@@ -2,6 +2,7 @@
 
 mod attack;
 mod limits;
+mod more;
 mod net_devices;
 
 use crate::kit::{Ran, Sandbox};

@@ -406,4 +406,63 @@ fn hooks_see_the_state_of_their_moment() {
         .ok()
         .out("1\n")
         .err_has("hook");
+    // After the start it is the end of the container, after the end it is only told; as with runc the rest goes on.
+    for (kind, want) in [
+        ("poststart", "1\nstopped\n0\n1\n"),
+        ("poststop", "0\nrunning\n0\n137\n"),
+    ] {
+        let log = t.work().join("log").display().to_string();
+        bundle(
+            &t,
+            r#"["sleep", "1000"]"#,
+            &format!(
+                r#", "hooks": {{"{kind}": [{{"path": "/bin/false"}}, {{"path": "/bin/sh", "args": ["sh", "-c", "echo {kind} >>{log}"]}}]}}"#
+            ),
+        );
+        let ran = with(
+            &t,
+            "runc",
+            "rm -f log; $R create -b b c; $R start c; echo $?; busybox usleep 200000; $R state c | grep -o 'stopped\\|running'; $R delete -f c; echo $?
+             $R run -b b c & n=0; until $R state c 2>/dev/null | grep -q running || [ $((n += 1)) = 20 ]; do busybox usleep 20000; done
+             $R kill c KILL 2>/dev/null; wait $!; echo $?; ls k; cat log 2>/dev/null",
+        );
+        let second = if kind == "poststop" {
+            "poststop\npoststop\n"
+        } else {
+            ""
+        };
+        ran.out(&format!("{want}{second}"))
+            .err_has(&format!("error running {kind} hook #0"));
+    }
+}
+
+/// A program that joins runs on the CPUs that `process` says; a limit below what is used is refused where that was asked.
+#[test]
+fn programs_that_join_keep_to_their_cpus() {
+    needs!(root, busybox, controller("memory"));
+    let t = Sandbox::new("runc");
+    bundle(&t, r#"["sleep", "1000"]"#, "");
+    t.run("sed 's/\"noNewPrivileges\"/\"execCPUAffinity\": {\"initial\": \"0\"}, &/' b/config.json >c && mv c b/config.json").ok();
+    let process = |affinity: &str| {
+        format!(
+            r#"{{"user": {{"uid": 0, "gid": 0}}, "cwd": "/", "env": ["PATH=/bin"], "args": ["grep", "Cpus_allowed_list", "/proc/self/status"], "execCPUAffinity": {{{affinity}}}}}"#
+        )
+    };
+    t.write("final", &process(r#""initial": "0", "final": "1""#))
+        .write("none", &process(""))
+        .write("bad", &process(r#""final": "4000""#))
+        .write(
+            "resources",
+            r#"{"memory": {"limit": 4096, "checkBeforeUpdate": true}}"#,
+        );
+    with(
+        &t,
+        "runc",
+        "$R create -b b c; $R start c; L='grep Cpus_allowed_list /proc/self/status'; A=$($L)
+         $R exec c $L | cut -f2; $R exec -p final c | cut -f2; test \"$($R exec -p none c)\" = \"$A\" && echo all; $R exec -p bad c; echo $?
+         $R update -r resources c; echo $?; $R delete -f c",
+    )
+    .out("0\n1\nall\n255\n1\n")
+    .err_has("process.execCPUAffinity.final: no such value: 4000")
+    .err_has("rejecting memory limit 4096 <= usage ");
 }

@@ -179,7 +179,6 @@ impl Join {
     fn change(&mut self, process: &mut Process) -> Answer<()> {
         process.terminal = self.tty;
         process.console_size = None;
-        process.exec_cpu_affinity = None;
         if let Some(Raw(cwd)) = self.cwd.take().filter(|Raw(cwd)| !cwd.is_empty()) {
             process.cwd = cwd.into();
         }

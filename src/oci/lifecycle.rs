@@ -295,8 +295,19 @@ impl Container {
     /// Takes it away. One that runs is ended first where `force` says so; one that is created, always.
     ///
     /// # Errors
-    /// Where it runs and there is no force, and where it cannot be ended or removed; it is there still, then.
+    /// As [`Container::remove`]; also where a hook that follows its end has failed.
     pub fn delete(&self, force: bool) -> Answer<()> {
+        match self.remove(force)? {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The same; gives what a hook that follows its end has failed with.
+    ///
+    /// # Errors
+    /// Where it runs and there is no force, and where it cannot be ended or removed; it is there still, then.
+    pub fn remove(&self, force: bool) -> Answer<Option<Error>> {
         match self.status()? {
             Status::Stopped | Status::Created => {}
             _ if force => {}

@@ -25,6 +25,7 @@ use crate::plan::steps::enter::{Hide, HoldTarget, Join, Pass};
 use crate::plan::steps::own_binary::KeepOwnBinary;
 use crate::plan::steps::process::DeathSignal;
 use crate::plan::steps::root::Chdir;
+use crate::plan::steps::schedule::SetAffinity;
 use crate::plan::steps::terminal::{NewSession, TakeTerminal};
 use crate::plan::{Command, Exec, Fork, Plan, Slot};
 use crate::process::{Signals, Wait};
@@ -90,7 +91,11 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
     let state = || hooks::state_of(spec, id.to_owned(), bundle.to_owned());
     let supervisor = Supervisor::connect(&mut plan, spec, "running", state);
     let supervisor = supervisor.as_ref();
-    enter(&mut plan, target, groups, making, supervisor)?;
+    let [before, after] = process::affinity(&spec.process)?;
+    if let Some(step) = before {
+        plan.then(step);
+    }
+    enter(&mut plan, target, (groups, after), making, supervisor)?;
     plan.then(NewSession);
     if let Some(line) = terminal {
         let multiplexer = match tree::has_own_terminals(spec) {
@@ -121,7 +126,7 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
 fn enter(
     plan: &mut Plan,
     target: Target,
-    groups: Vec<Group>,
+    (groups, affinity): (Vec<Group>, Option<SetAffinity>),
     making: &Making,
     supervisor: Option<&Supervisor>,
 ) -> Result<()> {
@@ -167,6 +172,9 @@ fn enter(
     }
     for group in v1 {
         plan.then(JoinGroup::new(group, true));
+    }
+    if let Some(step) = affinity {
+        plan.then(step);
     }
     plan.then(pass(Pass::Outside, pid, pidfd, kinds - first));
     plan.then(pass(Pass::Last, pid, pidfd, kinds - first));

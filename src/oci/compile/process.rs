@@ -18,7 +18,9 @@ use crate::plan::steps::capabilities::{Capabilities, KeepCapabilities, NoNewPriv
 use crate::plan::steps::credentials::{SetGid, SetGroups, SetUid};
 use crate::plan::steps::note::Warn;
 use crate::plan::steps::root::Chdir;
-use crate::plan::steps::schedule::{SetIoPriority, SetMemoryPolicy, SetPersonality, SetScheduler};
+use crate::plan::steps::schedule::{
+    SetAffinity, SetIoPriority, SetMemoryPolicy, SetPersonality, SetScheduler,
+};
 use crate::plan::steps::terminal::{BindConsole, OpenTerminal, TakeTerminal};
 use crate::rlimit::{Limit, named};
 use crate::sys::schedule::Attributes;
@@ -180,6 +182,8 @@ fn capabilities(plan: &mut Plan, process: &Process) {
 
 fn scheduling(plan: &mut Plan, spec: &Spec) -> Result<()> {
     let process = &spec.process;
+    // It is of programs that join: here it can only be wrong.
+    affinity(process)?;
     if let Some(one) = &process.scheduler {
         plan.then(SetScheduler {
             attributes: scheduler(one)?,
@@ -270,6 +274,25 @@ const MODE_FLAGS: [(&str, i32); 3] = [
     ("MPOL_F_STATIC_NODES", 1 << 15),
 ];
 
+/// On which CPUs a program that joins is before it is in the container's groups, and afterwards.
+pub(super) fn affinity(process: &Process) -> Result<[Option<SetAffinity>; 2]> {
+    let Some(one) = &process.exec_cpu_affinity else {
+        return Ok([None, None]);
+    };
+    let step = |field: &str, list: &String| {
+        let known = nodes(list).filter(|cpus| !cpus.is_empty());
+        match (list.is_empty(), known) {
+            (true, _) => Ok(None),
+            (false, Some(cpus)) => Ok(Some(SetAffinity {
+                list: list.clone(),
+                cpus,
+            })),
+            (false, None) => Err(bad(format!("process.execCPUAffinity.{field}"), list)),
+        }
+    };
+    Ok([step("initial", &one.initial)?, step("final", &one.last)?])
+}
+
 fn memory_policy(one: &MemoryPolicy) -> Result<SetMemoryPolicy> {
     let mode = MODES.iter().find(|(name, _)| *name == one.mode);
     let (_, mut mode) = *mode.ok_or_else(|| bad("linux.memoryPolicy.mode", &one.mode))?;
@@ -283,7 +306,7 @@ fn memory_policy(one: &MemoryPolicy) -> Result<SetMemoryPolicy> {
     Ok(SetMemoryPolicy { mode, nodes })
 }
 
-/// A list of nodes (`0-1,3`) as words of bits; `None` for no such list.
+/// A list of nodes, or CPUs (`0-1,3`) as words of bits; `None` for no such list.
 fn nodes(list: &str) -> Option<Vec<u64>> {
     /// `MAX_NUMNODES` of the largest kernels.
     const MOST: usize = 1024;

@@ -133,6 +133,11 @@ fn compile(seccomp: &Seccomp) -> Result<Compiled> {
             "{field}: {NOTIFY} is for named calls alone"
         )));
     }
+    if !seccomp.listener_metadata.is_empty() && seccomp.listener_path.as_os_str().is_empty() {
+        return Err(Error::new(
+            "linux.seccomp.listenerMetadata: there is no listenerPath to tell it to",
+        ));
+    }
     let (arches, foreign) = arches(seccomp)?;
     let mut calls: Vec<(Call, Vec<Rule>)> = Vec::with_capacity(512);
     let mut unknown: Vec<&str> = Vec::new();

@@ -151,8 +151,9 @@ impl New<'_> {
         let manager = self.making.notify.take();
         let outcome = plan.and_then(|plan| {
             let notify = manager.map(|manager| Notify::new(&note.kept, &manager));
+            let notify = notify.transpose()?.flatten();
             let mut running = plan.launch(observer)?;
-            if let Some(notify) = notify.transpose()?.flatten() {
+            if let Some(notify) = notify {
                 notify.relay_beside(running.pidfd())?;
             }
             note.write(running.pid())?;
@@ -184,7 +185,9 @@ impl New<'_> {
             _ => take_away(&note.kept, &record),
         };
         let outcome = outcome?;
-        gone?;
+        if let Some(error) = gone? {
+            observer.noted(&error.to_string());
+        }
         Ok(outcome)
     }
 }

@@ -31,7 +31,7 @@ pub fn clear(store: &Path, id: &Id) -> Result<()> {
             let _lock = kept.lock()?;
             // Whoever was making it may have gone on until now.
             match kept.record() {
-                Ok(Some(record)) => take_away(&kept, &record),
+                Ok(Some(record)) => take_away(&kept, &record).map(drop),
                 _ => kept.remove(),
             }
         }
@@ -49,8 +49,9 @@ fn hooks_after_end(kept: &Kept, record: &Record) -> Result<()> {
     run_hooks("poststop", &spec, (id, bundle), ("stopped", 0))
 }
 
-/// Ends what lives of a container, and removes all of it.
-pub(super) fn take_away(kept: &Kept, record: &Record) -> Result<()> {
+/// Ends what lives of a container, and removes all of it. What a hook that follows the end failed with is to be told, and
+/// is no failure (config.md, "POSIX-platform Hooks").
+pub(super) fn take_away(kept: &Kept, record: &Record) -> Result<Option<Error>> {
     let groups = record.own_groups();
     if let Some((_, pidfd)) = record.first() {
         // Frozen by v1 it could not end; one that ended meanwhile is what we want.
@@ -66,7 +67,11 @@ pub(super) fn take_away(kept: &Kept, record: &Record) -> Result<()> {
 }
 
 /// Removes the control groups of a container whose first process has ended and, last, what is written down of it.
-pub(super) fn remove_all(kept: &Kept, record: &Record, groups: Vec<Group>) -> Result<()> {
+pub(super) fn remove_all(
+    kept: &Kept,
+    record: &Record,
+    groups: Vec<Group>,
+) -> Result<Option<Error>> {
     let known: Vec<PathBuf> = groups.iter().map(Group::shown).collect();
     // Mostly nobody is left: its PID namespace ended with its first process.
     let mut busy = groups;
@@ -85,7 +90,7 @@ pub(super) fn remove_all(kept: &Kept, record: &Record, groups: Vec<Group>) -> Re
         false => Ok(()),
     };
     kept.remove()?;
-    hooks
+    Ok(hooks.err())
 }
 
 /// Removes the groups that were made above a container's own, deepest first, as far as nobody else uses them.

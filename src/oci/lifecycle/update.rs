@@ -36,6 +36,15 @@ impl Container {
             .memory
             .limit
             .and_then(|limit| u64::try_from(limit).ok());
+        if let (Some(true), Some(group)) = (resources.memory.check_before_update, holder("memory"))
+        {
+            let used = group.get("memory.current")?.trim().parse().unwrap_or(0);
+            if let Some(limit) = both.filter(|limit| *limit <= used) {
+                return Err(
+                    Error::new(format!("rejecting memory limit {limit} <= usage {used}")).into(),
+                );
+            }
+        }
         for setting in resources::settings(&resources)? {
             let absent = || Error::new("the container has no control group for").on(&setting.name);
             let group = holder(setting.controller()).ok_or_else(absent)?;

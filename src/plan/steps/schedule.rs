@@ -1,5 +1,8 @@
 //! When the program runs, where its memory comes from, and which machine it believes to be on.
 
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
 use crate::error::{Doing, Result};
 use crate::plan::{Context, Explanation, Shell, Step};
 use crate::sys::schedule::{
@@ -35,6 +38,50 @@ impl Step for SetScheduler {
 
     fn shell(&self) -> Shell {
         Shell::Unsaid("the scheduler")
+    }
+}
+
+/// Keeps this process, and its children, on these CPUs (sched_setaffinity(2)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAffinity {
+    /// As they were given: `0-1,3`.
+    pub list: String,
+    /// A bit each.
+    pub cpus: Vec<u64>,
+}
+
+impl Step for SetAffinity {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        let mut set = CpuSet::new();
+        let all = self.cpus.iter().enumerate();
+        let bits = all.flat_map(|(at, word)| {
+            (0..64)
+                .filter(move |bit| word >> bit & 1 == 1)
+                .map(move |bit| at * 64 + bit)
+        });
+        let set = bits
+            .into_iter()
+            .try_for_each(|cpu| set.set(cpu))
+            .map(|()| set);
+        set.and_then(|set| sched_setaffinity(Pid::from_raw(0), &set))
+            .doing(format!("cannot keep to the CPUs {}", self.list))
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("sched_setaffinity(0, {{{}}})", self.list),
+            "a program that joins is to disturb no others than those on these CPUs",
+            "it would run wherever its caller may, or all of the container",
+            "sched_setaffinity(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Unsaid("CPU affinity")
     }
 }
 
