@@ -1,6 +1,7 @@
 //! config.json, field by field: a probe inside tells what it really got.
 
 mod attack;
+mod fields;
 mod limits;
 mod more;
 mod net_devices;
@@ -342,6 +343,21 @@ fn what_this_machine_has_not_is_an_error() {
         ("", r#""mountLabel": "x","#, "linux.mountLabel"),
         (
             "",
+            r#""personality": {"domain": "LINUX", "flags": ["X"]},"#,
+            "linux.personality.flags[0]",
+        ),
+        (
+            "",
+            r#""memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_X"]},"#,
+            "linux.memoryPolicy.flags",
+        ),
+        (
+            "",
+            r#""memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]},"#,
+            "memory",
+        ),
+        (
+            "",
             r#""resources": {"unified": {"nosuch.file": "1"}},"#,
             "nosuch",
         ),
@@ -445,4 +461,63 @@ fn an_ordinary_user_joins_his_user_namespace() {
     let line = "unshare -Ur sleep 60 & P=$!; n=0; until [ \"$(cat /proc/$P/comm)\" = sleep ] || [ $((n += 1)) = 99 ]; do sleep 0.01; done
         sed -i \"s/PID/$P/\" b/config.json; container run -b b | tr -d '[]' | sed \"s/$(readlink /proc/$P/ns/user | tr -d '[]')/SAME/\"; kill -9 $P";
     t.cmd(line).user(1000).run().out("0\nSAME\nbox\n");
+}
+
+/// What the specification forbids, and what makes no container.
+#[test]
+fn what_is_no_container_is_refused() {
+    needs!(root, busybox);
+    let t = Sandbox::new("oci");
+    t.root("r");
+    t.write("r/plain", "");
+    let config = Config {
+        script: "echo ran",
+        ..Config::default()
+    };
+    let text = config.text();
+    #[rustfmt::skip]
+    let cases = [
+        (r#""ociVersion": "1.3.0","#, "", "ociVersion"),
+        (r#""ociVersion": "1.3.0""#, r#""ociVersion": "2.0.0""#, "ociVersion"),
+        (r#""ociVersion": "1.3.0""#, r#""ociVersion": 1"#, "ociVersion"),
+        (r#""root": {"path": "../r"},"#, "", "root.path"),
+        (r#""path": "../r""#, r#""path": "../nowhere""#, "nowhere"),
+        (r#""cwd": "/""#, r#""cwd": "tmp""#, "process.cwd"),
+        (r#""args": ["#, r#""args": [], "x": ["#, "process.args"),
+        (r#""type": "pid""#, r#""type": "net""#, "linux.namespaces[0].type: no such value: net"),
+        (r#""type": "pid""#, r#""type": "uts""#, "there are two of type uts"),
+        (r#""type": "pid""#, r#""type": "pid", "path": "proc/1/ns/pid""#, "linux.namespaces[0].path: not an absolute path"),
+        (r#", {"type": "mount"}"#, "", "the container's mounts would be the machine's"),
+        (r#""linux": {"#, r#""linux": {"uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}], "#, "linux.uidMappings"),
+        (r#""linux": {"#, r#""linux": {"timeOffsets": {"boottime": {"secs": 1}}, "#, "linux.timeOffsets"),
+        (r#""linux": {"#, r#""linux": {"rootfsPropagation": "x", "#, "linux.rootfsPropagation"),
+        (r#""linux": {"#, r#""linux": {"sysctl": {"vm.swappiness": "1"}, "#, "vm.swappiness"),
+        (r#""linux": {"#, r#""linux": {"devices": [{"type": "x", "path": "/d"}], "#, "linux.devices[0].type"),
+        (r#""linux": {"#, r#""linux": {"devices": [{"type": "c", "path": "d", "major": 1, "minor": 3}], "#, "linux.devices[0].path"),
+        (r#""linux": {"#, r#""linux": {"devices": [{"type": "c", "path": "/plain", "major": 1, "minor": 3}], "#, "/plain"),
+        (r#""linux": {"#, r#""hooks": {"poststop": [{"path": "bin/true"}]}, "linux": {"#, "hooks.poststop[0].path: not an absolute path"),
+        (r#""linux": {"#, r#""hooks": {"prestart": [{"path": "/bin/true", "timeout": 0}]}, "linux": {"#, "hooks.prestart[0].timeout"),
+        (r#""linux": {"#, r#""mounts": [], "linux": {"#, "duplicate field `mounts`"),
+        (r#""destination": "/proc""#, r#""destination": """#, "mount"),
+        (r#""linux": {"#, r#""linux": {"x": "\u0000", "#, ""),
+    ];
+    for (from, to, why) in cases {
+        assert!(text.contains(from), "{from}");
+        t.write("b/config.json", &text.replacen(from, to, 1));
+        let ran = t.run("container run -b b");
+        match why {
+            // Of a field that nobody knows nothing is asked, as with runc.
+            "" => drop(ran.ok().out("ran\n")),
+            why => refused(&ran, why),
+        }
+    }
+    let devices = r#""devices": [{"type": "u", "path": "/dev/u", "major": 1, "minor": 3}, {"type": "b", "path": "/b", "major": 7, "minor": 5, "fileMode": 384}],"#;
+    let with = Config {
+        linux: devices,
+        ..Config::default()
+    };
+    assert_eq!(
+        inside(&t, "stat -c '%F %t:%T %a' /dev/u /b", with),
+        "character special file 1:3 666\nblock special file 7:5 600\n"
+    );
 }

@@ -10,6 +10,7 @@ use isobox::capability::{Capability, Set};
 use isobox::json::quote;
 use isobox::mount;
 use isobox::namespace::Kind;
+use isobox::oci::memory_policy_words;
 use isobox::oci::spec::{Namespace, Spec, VERSION};
 use isobox::order;
 use nix::unistd::{chdir, getegid, geteuid};
@@ -170,8 +171,15 @@ fn features() -> String {
             ]),
         ),
         ("apparmor", enabled(true)),
-        ("selinux", enabled(true)),
+        ("selinux", enabled(false)),
         ("intelRdt", enabled(false)),
+        (
+            "memoryPolicy",
+            Json::Object(vec![
+                ("modes", Json::list(memory_policy_words().0)),
+                ("flags", Json::list(memory_policy_words().1)),
+            ]),
+        ),
         (
             "mountExtensions",
             Json::Object(vec![("idmap", enabled(true))]),

@@ -220,6 +220,9 @@ fn load(bundle: &Path) -> Answer<Spec> {
     if !spec.process.cwd.is_absolute() {
         return Err(Failure::new("Cwd must be an absolute path"));
     }
+    if spec.root.path.as_os_str().is_empty() {
+        return Err(Failure::new("root must be specified"));
+    }
     if !spec.root.path.is_absolute() {
         spec.root.path = bundle.join(&spec.root.path);
     }

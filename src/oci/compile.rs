@@ -51,6 +51,7 @@ use crate::process::{Signals, Terminal, Wait};
 
 pub use hooks::run as run_hooks;
 pub(super) use join::{Joining, join};
+pub use process::memory_policy_words;
 use seccomp::Supervisor;
 pub use seccomp::policy as seccomp_policy;
 

@@ -25,7 +25,7 @@ pub mod spec;
 mod starter;
 
 pub use additions::Additions;
-pub use compile::{Setting, compile, run_hooks, seccomp_policy};
+pub use compile::{Setting, compile, memory_policy_words, run_hooks, seccomp_policy};
 pub use profile::{default_capabilities, environment, limits, random_name};
 pub use spec::{Capabilities, Linux, Mount, Process, Resources, Root, Spec, User};
 

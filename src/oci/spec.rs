@@ -89,7 +89,10 @@ impl Spec {
 
     /// Makes the root and the sources of binds whole paths: those that do not start at `/` start at the bundle.
     pub fn start_from(&mut self, bundle: &Path) {
-        self.root.path = bundle.join(&self.root.path);
+        // One that is not there is told of later, and is not the bundle.
+        if !self.root.path.as_os_str().is_empty() {
+            self.root.path = bundle.join(&self.root.path);
+        }
         for mount in &mut self.mounts {
             let binds = |word: &OsString| word == "bind" || word == "rbind";
             if binds(&mount.kind) || mount.options.iter().any(binds) {

@@ -293,6 +293,14 @@ pub(super) fn affinity(process: &Process) -> Result<[Option<SetAffinity>; 2]> {
     Ok([step("initial", &one.initial)?, step("final", &one.last)?])
 }
 
+/// The modes of a memory policy that can be asked for, and the flags.
+pub fn memory_policy_words() -> ([&'static str; 7], [&'static str; 3]) {
+    (
+        MODES.map(|(word, _)| word),
+        MODE_FLAGS.map(|(word, _)| word),
+    )
+}
+
 fn memory_policy(one: &MemoryPolicy) -> Result<SetMemoryPolicy> {
     let mode = MODES.iter().find(|(name, _)| *name == one.mode);
     let (_, mut mode) = *mode.ok_or_else(|| bad("linux.memoryPolicy.mode", &one.mode))?;
