@@ -105,7 +105,7 @@ pub fn named(name: &str) -> Option<Resource> {
 }
 
 fn number(text: &str) -> Option<u64> {
-    if text == "unlimited" {
+    if matches!(text, "unlimited" | "-1") {
         return Some(RLIM_INFINITY);
     }
     decimal(text)

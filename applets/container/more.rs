@@ -3,14 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use isobox::decimal::decimal;
+use argh::FromArgValue as _;
 use isobox::error::{Error, Result};
 use isobox::namespace::Kind;
 use isobox::oci::spec::Rlimit;
 use isobox::oci::{Mount, Spec};
+use isobox::rlimit::Limit;
 
 use super::kept::Shelf;
 use super::values::{bind, bytes, pair};
+use crate::cli::gnu;
 use crate::cli::raw::Raw;
 
 /// `--tmpfs DST[:OPTIONS]`
@@ -84,22 +86,12 @@ pub(super) fn shm_size(spec: &mut Spec, text: &str) -> Result<()> {
 
 /// `--ulimit NAME=SOFT[:HARD]`
 pub(super) fn ulimit(spec: &mut Spec, text: &str) -> Result<()> {
-    let bad = || {
-        Error::new("invalid limit")
-            .on(text)
-            .because("NAME=SOFT[:HARD] is expected")
-    };
-    let (name, values) = text.split_once('=').ok_or_else(bad)?;
-    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
-    let number = |word: &str| match word {
-        "-1" | "unlimited" => Ok(u64::MAX),
-        word => decimal(word).ok_or_else(bad),
-    };
-    let kind = format!("RLIMIT_{}", name.to_ascii_uppercase());
+    let limit = Limit::parse(text)?;
+    let kind = format!("RLIMIT_{}", limit.name());
     spec.process.rlimits.retain(|known| known.kind != kind);
     spec.process.rlimits.push(Rlimit {
-        soft: number(soft)?,
-        hard: number(hard)?,
+        soft: limit.soft,
+        hard: limit.hard,
         kind,
     });
     Ok(())
@@ -121,7 +113,31 @@ pub(super) fn join(spec: &mut Spec, kind: Kind, path: &Path) {
     }
 }
 
-/// `--pid`, `--ipc`, `--uts`: a line for each, `KIND=host`, `KIND=private` or `KIND=container:ID`.
+/// `--pid`, `--ipc`, `--uts`: whose namespace it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Share {
+    /// Its own.
+    Private,
+    /// The machine's.
+    Host,
+    /// That of another container.
+    Container(String),
+}
+
+impl argh::FromArgValue for Share {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        match (value, value.strip_prefix("container:")) {
+            ("private", _) => Ok(Self::Private),
+            ("host", _) => Ok(Self::Host),
+            (_, Some(id)) => Ok(Self::Container(id.into())),
+            _ => Err(gnu::bad(format!(
+                "neither host, private nor container:ID: '{value}'"
+            ))),
+        }
+    }
+}
+
+/// What was asked for of namespaces, a line for each: `KIND=host` ...
 pub(super) fn share(spec: &mut Spec, words: &str) -> Result<()> {
     for line in words.lines() {
         let (name, value) = line.split_once('=').unwrap_or((line, ""));
@@ -130,26 +146,19 @@ pub(super) fn share(spec: &mut Spec, words: &str) -> Result<()> {
             "ipc" => Kind::Ipc,
             _ => Kind::Uts,
         };
-        match value.split_once(':') {
-            None if value == "private" => {}
-            None if value == "host" => {
-                spec.linux.namespaces.retain(|one| one.kind() != Some(kind));
-                if kind == Kind::Uts {
-                    spec.hostname.clear();
-                }
-            }
-            Some(("container", id)) => {
-                let path = Shelf::ours().namespace_of(id, kind)?;
-                join(spec, kind, &path);
-                if kind == Kind::Uts {
-                    spec.hostname.clear();
-                }
-            }
-            _ => {
-                return Err(Error::new(format!("unknown {name} namespace"))
-                    .on(value)
-                    .because("host, private and container:ID are those there are"));
-            }
+        let bad = |why| Error::new("cannot understand").on(name).because(why);
+        match Share::from_arg_value(value).map_err(bad)? {
+            Share::Private => continue,
+            Share::Host => spec.linux.namespaces.retain(|one| one.kind() != Some(kind)),
+            Share::Container(id) => join(spec, kind, &Shelf::ours().namespace_of(&id, kind)?),
+        }
+        if kind == Kind::Uts {
+            // What would be its name is not.
+            let own: OsString = ["HOSTNAME=".as_ref(), &*spec.hostname]
+                .into_iter()
+                .collect();
+            spec.process.env.retain(|entry| *entry != own);
+            spec.hostname.clear();
         }
     }
     Ok(())

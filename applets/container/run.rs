@@ -142,13 +142,13 @@ pub(super) struct Run {
     device: Vec<Raw>,
     /// its process numbers: private, host or container:ID
     #[argh(option, arg_name = "kind")]
-    pid: Option<String>,
+    pid: Option<Said<more::Share>>,
     /// its shared memory and message queues: private, host or container:ID
     #[argh(option, arg_name = "kind")]
-    ipc: Option<String>,
+    ipc: Option<Said<more::Share>>,
     /// its host name: private, host or container:ID
     #[argh(option, arg_name = "kind")]
-    uts: Option<String>,
+    uts: Option<Said<more::Share>>,
     /// give it a terminal of its own
     #[argh(switch, short = 't')]
     pub(super) tty: bool,
@@ -320,6 +320,10 @@ impl Run {
         }
         let detach = (self.detach && self.no_start).then_some("--detach");
         wrong(detach, "the container is not started")?;
+        let shares = self.uts.as_ref();
+        let shares = shares.is_some_and(|uts| *uts.get() != more::Share::Private);
+        let hostname = (shares && self.hostname.is_some()).then_some("--hostname");
+        wrong(hostname, "--uts shares the name that somebody else has")?;
         let replace = (self.replace && self.name.is_none()).then_some("--replace");
         wrong(replace, "it is --name that says whose place is taken")?;
         if self.script || self.spec {

@@ -8,7 +8,8 @@ use isobox::oci::state::Id;
 use isobox::process::signal_number;
 
 use super::super::images::Prepared;
-use super::super::values::{bytes, lines, pair};
+use super::super::more::Share;
+use super::super::values::{Said, bytes, lines, pair};
 use super::Run;
 use crate::cli::raw::Raw;
 
@@ -92,10 +93,11 @@ impl Run {
     /// The namespaces that it is to share, a line each.
     pub(super) fn shared(&self) -> String {
         let all = [("pid", &self.pid), ("ipc", &self.ipc), ("uts", &self.uts)];
-        let all = all.into_iter();
-        let line =
-            |(name, value): (&str, &Option<String>)| Some(format!("{name}={}", value.as_deref()?));
-        all.filter_map(line).collect::<Vec<_>>().join("\n")
+        let said = |(name, value): (&str, &Option<Said<Share>>)| {
+            let said = value.as_ref().map(Said::text);
+            said.map_or_else(String::new, |said| format!("{name}={said}\n"))
+        };
+        all.map(said).concat()
     }
 
     /// `--label`, by name.

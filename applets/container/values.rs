@@ -31,6 +31,14 @@ impl<T: argh::FromArgValue> argh::FromArgValue for Said<T> {
 }
 
 impl<T> Said<T> {
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn get(&self) -> &T {
+        &self.value
+    }
+
     pub(super) fn value(self) -> T {
         self.value
     }

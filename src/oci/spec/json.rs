@@ -516,9 +516,14 @@ fn fill(object: &mut dyn Field, text: &[u8], file: &str) -> Result<()> {
         } else {
             format!("{file}: {path}")
         };
+        // The place is that of the character or behind it.
+        let near = offset(text, line, column);
+        let near = text.get(near.saturating_sub(2)..near).unwrap_or_default();
+        let comment = (error.is_syntax() && near.contains(&b'/')).then_some("JSON has no comments");
         Error::new("cannot read")
             .on(at)
             .because(format!("{what} (line {line}, column {column})"))
+            .hint_maybe(comment)
     })
 }
 
