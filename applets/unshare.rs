@@ -12,6 +12,8 @@ use crate::cli::order::{At, Place};
 use crate::cli::plan::{Explain, perform};
 use crate::cli::raw::Raw;
 use crate::cli::{Applet, Exit};
+#[cfg(feature = "net")]
+use crate::table::veth::Publish;
 
 /// run a program with some namespaces unshared from the parent
 #[derive(FromArgs, ArgsInfo)]
@@ -21,6 +23,7 @@ use crate::cli::{Applet, Exit};
     example = "unshare -r id -u                      # be root in a user namespace: 0",
     example = "unshare -pf --mount-proc ps ax        # PID 1, and a /proc that shows only itself",
     example = "unshare -af --mount-proc --hostname box --loopback",
+    example = "unshare -r --carrier pasta --publish 8080:80 sh",
     example = "unshare --net=/run/netns/blue true    # make a network namespace that stays",
     example = "unshare -r -mpf --explain --mount-proc sh",
     note = "kind    options     flag             value       page                   Linux",
@@ -97,6 +100,14 @@ pub(crate) struct Args {
     /// bring up the loopback interface of the new network namespace (implies --net)
     #[argh(switch)]
     loopback: bool,
+    /// have this program carry what goes into and out of the new network namespace, as an ordinary user (implies --net and --fork)
+    #[cfg(feature = "net")]
+    #[argh(option, arg_name = "pasta|slirp4netns")]
+    carrier: Option<Raw>,
+    /// have it lead a port of this machine into the namespace
+    #[cfg(feature = "net")]
+    #[argh(option, arg_name = "host:guest")]
+    publish: Vec<Publish>,
     /// set the user id inside
     #[argh(option, short = 'S', arg_name = "uid")]
     setuid: Option<Raw>,

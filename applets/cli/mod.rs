@@ -1,5 +1,7 @@
 //! The frame around every applet: options as GNU has them, help, man pages, completions, lists, plans.
 
+#[cfg(feature = "net")]
+pub(crate) mod carrier;
 pub(crate) mod complete;
 pub(crate) mod front;
 pub(crate) mod gnu;

@@ -13,7 +13,6 @@
 mod values;
 
 use std::cell::RefCell;
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -26,7 +25,7 @@ use isobox::net::lease::{Held, Ipv6, Lease, Request};
 use isobox::net::nat::Port;
 use isobox::net::netns;
 use isobox::net::resolv::{self, From};
-use isobox::net::user::{self, Carrier};
+use isobox::net::user;
 use isobox::oci::spec::Map;
 use isobox::oci::{Additions, Spec};
 use isobox::plan::steps::lease::HoldLease;
@@ -40,6 +39,7 @@ use nix::unistd::geteuid;
 
 use super::kept::Shelf;
 use super::more::join;
+use crate::cli::carrier::carrier;
 use crate::cli::say;
 pub(super) use crate::table::veth::Publish;
 pub(super) use values::{HostLine, Ip6, Network};
@@ -103,7 +103,7 @@ impl Asked {
             }
             Network::Bridge(name) if geteuid().is_root() => return self.bridge(name, spec),
             Network::Bridge(_) => {
-                return self.carrier(&[user::Kind::Pasta, user::Kind::Slirp], spec);
+                return self.carrier(&user::Kind::ALL, spec);
             }
             Network::Carrier(kind) => return self.carrier(&[kind], spec),
         }
@@ -148,13 +148,6 @@ impl Asked {
                 return Err(Error::new(format!("port {} of an IPv6 address", port.here))
                     .because("the container has none: --ip6 auto gives it one"));
             }
-        }
-        if self.script && connected && !by_bridge {
-            return Err(Error::new("--script cannot say this network")
-                .because(
-                    "pasta and slirp4netns are started for a process that is on its way already",
-                )
-                .hint("--network private and host can be said, and as root bridge"));
         }
         match chosen {
             Network::Carrier(kind) if geteuid().is_root() => Err(Error::new(format!(
@@ -270,19 +263,11 @@ impl Asked {
 
     /// An ordinary user's: a program carries the packets.
     fn carrier(self, kinds: &[user::Kind], spec: &mut Spec) -> Result<Additions> {
-        let path = env::var_os("PATH").unwrap_or_default();
-        let path: Vec<PathBuf> = env::split_paths(&path).collect();
-        let (kind, program) = user::find(kinds, &path)?;
-        let runtime = env::var_os("XDG_RUNTIME_DIR").filter(|dir| Path::new(dir).is_absolute());
-        let carrier = Carrier {
-            kind,
-            program,
-            ports: self.ports(),
-            directory: runtime.map_or_else(env::temp_dir, PathBuf::from),
-        };
+        let carrier = carrier(kinds, self.ports())?;
+        let published: Vec<String> = self.publish.iter().map(|one| one.1.clone()).collect();
         let mut additions = self.files(spec, None);
         additions.networked = Some(Rc::new(move |plan: &mut Plan| {
-            plan.outside_during(CarryNetwork::new(carrier.clone()));
+            plan.outside_during(CarryNetwork::new(carrier.clone(), published.clone()));
             Ok(())
         }));
         Ok(additions)

@@ -35,18 +35,19 @@ impl argh::FromArgValue for Network {
                 isobox::net::name::check(name).map_err(|error| gnu::bad(error.to_string()))?;
                 Self::Bridge(Some(name.into()))
             }
-            ("pasta", None) => Self::Carrier(user::Kind::Pasta),
-            ("slirp4netns", None) => Self::Carrier(user::Kind::Slirp),
             ("ns", Some(path)) if path.starts_with('/') => {
                 Self::Path(crate::cli::raw::decode(path).into())
             }
             ("ns", Some(_)) => return Err(gnu::bad("ns: an absolute path is expected")),
             ("container", Some(id)) if !id.is_empty() => Self::Container(id.into()),
-            _ => {
-                return Err(gnu::bad(format!(
-                    "unknown network '{value}': private, none, host, bridge[=NAME], pasta, slirp4netns, ns:PATH or container:ID"
-                )));
-            }
+            _ => match user::Kind::named(value) {
+                Some(kind) => Self::Carrier(kind),
+                None => {
+                    return Err(gnu::bad(format!(
+                        "unknown network '{value}': private, none, host, bridge[=NAME], pasta, slirp4netns, ns:PATH or container:ID"
+                    )));
+                }
+            },
         })
     }
 }

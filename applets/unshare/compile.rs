@@ -24,6 +24,8 @@ use isobox::plan::steps::terminal::{
     HandDown, NewSession, OpenTerminal, TakeTerminal, TerminalLine,
 };
 use isobox::plan::steps::time::{Clock, ClockOffset};
+#[cfg(feature = "net")]
+use isobox::plan::steps::user_network::CarryNetwork;
 use isobox::plan::steps::uts::SetHostname;
 use isobox::plan::{Command, Fork, Plan};
 use isobox::probe;
@@ -97,9 +99,7 @@ impl Args {
             plan.then(clock);
         }
         self.plan_fork(&mut plan, &kinds, line.map(|(_, terminal)| terminal));
-        for (kind, file) in pins {
-            plan.outside(Pin::new(kind, file));
-        }
+        self.plan_outside(&mut plan, pins)?;
         if let Some(signal) = kill_child {
             plan.then(DeathSignal { signal });
         }
@@ -160,7 +160,7 @@ impl Args {
             Kind::User => self.wants_maps() || self.owner.is_some() || binfmt,
             Kind::Mount => self.mount_proc.is_some() || binfmt,
             Kind::Uts => self.hostname.is_some(),
-            Kind::Net => self.loopback,
+            Kind::Net => self.loopback || self.is_carried(),
             _ => false,
         };
         self.namespaces()
@@ -188,8 +188,51 @@ impl Args {
     }
 
     fn forks(&self) -> bool {
-        let implied = self.setsid || self.tty.is_some() || self.init;
+        let implied = self.setsid || self.tty.is_some() || self.init || self.is_carried();
         self.fork || self.all || self.kill_child.is_some() || self.forward_signals || implied
+    }
+
+    /// Whether the packets of the new network namespace are carried by a program.
+    #[cfg(feature = "net")]
+    fn is_carried(&self) -> bool {
+        self.carrier.is_some()
+    }
+
+    #[cfg(not(feature = "net"))]
+    fn is_carried(&self) -> bool {
+        false
+    }
+
+    /// What a process that stays outside does with the new namespaces.
+    fn plan_outside(&self, plan: &mut Plan, pins: Vec<(Kind, PathBuf)>) -> Result<()> {
+        for (kind, file) in pins {
+            plan.outside(Pin::new(kind, file));
+        }
+        #[cfg(feature = "net")]
+        self.plan_carrier(plan)?;
+        Ok(())
+    }
+
+    #[cfg(feature = "net")]
+    fn plan_carrier(&self, plan: &mut Plan) -> Result<()> {
+        use isobox::net::user;
+        let Some(Raw(name)) = &self.carrier else {
+            return match self.publish.is_empty() {
+                true => Ok(()),
+                false => Err(Error::new("option --publish requires --carrier")),
+            };
+        };
+        let kind = name.to_str().and_then(user::Kind::named);
+        let kind = kind.ok_or_else(|| {
+            Error::new("unsupported carrier:")
+                .on(name)
+                .because("pasta and slirp4netns are those there are")
+        })?;
+        let ports = self.publish.iter().flat_map(|one| one.0.clone()).collect();
+        let carrier = crate::cli::carrier::carrier(&[kind], ports)?;
+        let typed = self.publish.iter().map(|one| one.1.clone()).collect();
+        plan.outside_during(CarryNetwork::new(carrier, typed));
+        Ok(())
     }
 
     /// The number of the descriptor over which `pivot` sends the terminal; none where it is made here.

@@ -8,12 +8,15 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{Read, Seek, Write};
-use std::net::{Ipv4Addr, Shutdown};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -35,6 +38,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Both, the better first.
+    pub const ALL: [Self; 2] = [Self::Pasta, Self::Slirp];
+
+    /// The one whose program has this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The program's name.
     pub fn name(self) -> &'static str {
         match self {
@@ -153,6 +164,7 @@ impl Carrier {
 /// # Errors
 /// In the carrier's own words.
 pub fn start(carrier: &Carrier, pid: Pid) -> Result<Child> {
+    carrier.ports.iter().try_for_each(wait_until_free)?;
     let pid = pid.to_string();
     let name = carrier.kind.name();
     let words = carrier.words(&pid);
@@ -166,6 +178,8 @@ pub fn start(carrier: &Carrier, pid: Pid) -> Result<Child> {
     let copy = complaints.try_clone().doing("cannot copy a descriptor")?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().stderr(copy);
+    // An interrupt from the terminal is meant for the program, which may live on.
+    command.process_group(0);
     // slirp4netns takes descriptors: it writes to 0 when it is ready, and ends when 1 is hung up. pasta writes its
     // number to 1, as to the file that it is to stand in.
     match carrier.kind {
@@ -181,7 +195,7 @@ pub fn start(carrier: &Carrier, pid: Pid) -> Result<Child> {
         let _ = child.kill();
         let _ = child.wait();
         return Err(
-            Error::new(format!("{name} could not connect the container"))
+            Error::new(format!("{name} could not connect the namespace"))
                 .because(last_words(complaints)),
         );
     }
@@ -204,6 +218,28 @@ pub fn start(carrier: &Carrier, pid: Pid) -> Result<Child> {
         }
     }
     Ok(child)
+}
+
+/// How often, and how long apart, a port is tried.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Waits for a port of ours: the carrier of a container that was killed has it a moment longer than that lives.
+fn wait_until_free(port: &Port) -> Result<()> {
+    let at = (port.at.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port.here);
+    for _ in 0..TRIES {
+        let tried = match port.protocol {
+            Protocol::Tcp => TcpListener::bind(at).map(drop),
+            Protocol::Udp => UdpSocket::bind(at).map(drop),
+        };
+        match tried {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => sleep(PAUSE),
+            // What else is in the way the carrier says.
+            _ => return Ok(()),
+        }
+    }
+    let text = format!("cannot publish port {}/{}", port.here, port.protocol.name());
+    Err(Error::new(text).errno_is(Errno::EADDRINUSE))
 }
 
 fn pair() -> Result<(File, OwnedFd)> {

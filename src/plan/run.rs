@@ -17,9 +17,10 @@
 //! A helper is forked twice, so that it is nobody's unexpected child: where the plan does not fork, the
 //! caller becomes the program by exec, and the program must not find a stranger's zombie.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::sys::socket::MsgFlags;
@@ -402,7 +403,7 @@ impl Plan {
     fn serve_as_helper(&self, line: &OutsideEnd, observer: &dyn Observer) {
         let mut cx = Context::new(self);
         match self.serve(line, &mut cx, observer) {
-            Ok(Ended::Executed | Ended::Left) => {}
+            Ok(Ended::Executed | Ended::Left) => self.outlast(&mut cx, observer),
             Ok(Ended::Silent) => self.undo(&mut cx, observer, |_| true),
             Err(_) => {
                 self.undo(&mut cx, observer, |_| true);
@@ -410,6 +411,22 @@ impl Plan {
                 line.answer(&Ok(()));
             }
         }
+    }
+
+    /// What a helper has done for as long as the program lives is its own to take back: it stays until then, and out of
+    /// the terminal's reach.
+    fn outlast(&self, cx: &mut Context, observer: &dyn Observer) {
+        let temporary = |index: usize| self.temporary.contains(&index);
+        if !cx.done.iter().any(|index| temporary(*index)) {
+            return;
+        }
+        let _ = nix::unistd::setsid();
+        // Without a hold on it, it is gone.
+        if let Ok(program) = pidfd_open(cx.program) {
+            let mut ends = [PollFd::new(program.as_fd(), PollFlags::POLLIN)];
+            while poll(&mut ends, PollTimeout::NONE) == Err(Errno::EINTR) {}
+        }
+        self.undo(cx, observer, temporary);
     }
 
     /// Performs what the program side asks for, until the line ends. An error is what the program side failed with.

@@ -13,14 +13,17 @@ use crate::plan::{Context, Explanation, Shell, Step};
 pub struct CarryNetwork {
     /// Which program, and what it is to do.
     pub carrier: Carrier,
+    /// The ports, as they were typed.
+    pub published: Vec<String>,
     running: RefCell<Option<Child>>,
 }
 
 impl CarryNetwork {
     /// A step that starts this one.
-    pub fn new(carrier: Carrier) -> Self {
+    pub fn new(carrier: Carrier, published: Vec<String>) -> Self {
         Self {
             carrier,
+            published,
             running: RefCell::default(),
         }
     }
@@ -61,6 +64,12 @@ impl Step for CarryNetwork {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        let carrier = format!("--carrier={}", self.carrier.kind.name());
+        let ports = self.published.iter();
+        let ports = ports.map(|port| format!("--publish={port}").into());
+        Shell::Option {
+            applet: "unshare",
+            words: std::iter::once(carrier.into()).chain(ports).collect(),
+        }
     }
 }
