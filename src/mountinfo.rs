@@ -44,7 +44,7 @@ pub struct Mount {
 /// Where `/proc` is not mounted or hides that process.
 pub fn read(pid: &str) -> Result<Vec<Mount>> {
     let path = format!("/proc/{pid}/mountinfo");
-    let text = read_path(&path, LONGEST).doing_to("cannot read", &path)?;
+    let text = read_path(Path::new(&path), LONGEST).doing_to("cannot read", &path)?;
     Ok(parse(&text))
 }
 

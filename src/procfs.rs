@@ -6,6 +6,7 @@
 use std::ffi::{CStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
@@ -250,7 +251,7 @@ pub fn read_whole(file: BorrowedFd<'_>, limit: usize) -> Result<Vec<u8>, Errno> 
 ///
 /// # Errors
 /// As [`read_whole`].
-pub fn read_path(path: &str, limit: usize) -> Result<Vec<u8>, Errno> {
+pub fn read_path(path: &Path, limit: usize) -> Result<Vec<u8>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     read_whole(openat(AT_FDCWD, path, flags, Mode::empty())?.as_fd(), limit)
 }

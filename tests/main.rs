@@ -85,6 +85,7 @@ mod readme;
 mod runc;
 #[cfg(feature = "oci")]
 mod runc_faults;
+mod runc_many;
 mod setpriv;
 mod switch_root;
 mod unshare;

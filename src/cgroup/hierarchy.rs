@@ -107,7 +107,7 @@ impl Hierarchy {
     /// Where `/proc/self/cgroup` cannot be read or has no line for it.
     pub fn own(self: &Rc<Self>) -> Result<Group> {
         const OWN: &str = "/proc/self/cgroup";
-        let text = read_path(OWN, LONGEST);
+        let text = read_path(Path::new(OWN), LONGEST);
         let text = text.and_then(|text| String::from_utf8(text).map_err(|_| Errno::EILSEQ));
         let text = text.doing_to("cannot read", OWN)?;
         let path = text.lines().find_map(|line| membership(line, self));

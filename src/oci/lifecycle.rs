@@ -186,6 +186,9 @@ impl Container {
         self.kept.remove_socket();
         // It went between our question and our word.
         started?.ok_or(Refusal::In(Status::Stopped))?;
+        if !self.record.isobox.poststart {
+            return Ok(());
+        }
         let spec = self.spec()?;
         let after = hooks_after_start(&spec, &self.kept, &self.record);
         if after.is_err() {

@@ -274,6 +274,7 @@ pub fn record(id: &Id, spec: &Spec, bundle: &Path, confinement: Option<&Confinem
         isobox: Own {
             made_above,
             shared,
+            poststart: !spec.hooks.poststart.is_empty(),
             poststop: !spec.hooks.poststop.is_empty(),
             ..Own::default()
         },

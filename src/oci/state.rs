@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::notify;
 use crate::error::{Doing, Error, Result};
 use crate::order;
+use crate::procfs::read_whole;
 
 /// A container's name: what can stand in a path and in a line, and is no option.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,7 +109,9 @@ pub struct Own {
     pub made_above: Vec<PathBuf>,
     /// Those of its control groups that others were in before it: not its own to stop, to end or to remove.
     pub shared: Vec<PathBuf>,
-    /// Programs to be run when it is gone.
+    /// There are programs to be run when it has started.
+    pub poststart: bool,
+    /// There are programs to be run when it is gone.
     pub poststop: bool,
 }
 
@@ -134,7 +137,7 @@ const DIRECTORY: OFlag = OFlag::O_DIRECTORY
 /// Nobody else may look in: what is below may be set-uid, and has sockets that take orders.
 const OURS: Mode = Mode::S_IRWXU;
 /// A record is a few kilobytes.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: usize = 1 << 20;
 
 impl Store {
     /// The directory at `path`, which need not be there yet: nothing is made for a look.
@@ -319,13 +322,11 @@ impl Kept {
         let path = || self.path.join(name);
         let file = match openat(&self.dir, name, flags, Mode::empty()) {
             Err(Errno::ENOENT) => return Ok(None),
-            other => File::from(other.doing_to("cannot open", path())?),
+            other => other.doing_to("cannot open", path())?,
         };
-        let mut text = Vec::new();
-        file.take(LONGEST)
-            .read_to_end(&mut text)
-            .doing_to("cannot read", path())?;
-        Ok(Some(text))
+        read_whole(file.as_fd(), LONGEST)
+            .map(Some)
+            .doing_to("cannot read", path())
     }
 
     /// Writes one of its files: the old one is there until the new one is, as a whole.

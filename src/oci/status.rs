@@ -10,7 +10,7 @@ use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 
 use super::state::{Kept, Own, Record};
-use crate::cgroup::{Group, Hierarchies, tree};
+use crate::cgroup::{Group, Hierarchies};
 use crate::error::{Doing, Error, Result};
 use crate::plan::steps::start::is_awaited;
 use crate::procfs::{Process, read_path};
@@ -87,6 +87,19 @@ impl Record {
         (stat.start == self.init_process_start).then_some((pid, pidfd))
     }
 
+    /// Whether it was told to stop. Asked of each container that is looked at, and so at the paths that were written
+    /// down, without a look at all that is mounted.
+    fn is_frozen(&self) -> bool {
+        let says = |controller: &str, file: &str, words: [&[u8]; 2]| {
+            let path = self.cgroup_paths.get(controller);
+            let own = path.filter(|path| !self.isobox.shared.contains(path));
+            let text = own.and_then(|path| read_path(&path.join(file), 64).ok());
+            text.is_some_and(|text| words.contains(&text.trim_ascii_end()))
+        };
+        says("freezer", "freezer.state", [b"FROZEN", b"FREEZING"])
+            || says("", "cgroup.freeze", [b"1", b"1"])
+    }
+
     /// Its control groups that are there and that nobody else was in before: its own to stop and to remove.
     pub fn own_groups(&self) -> Vec<Group> {
         let mut groups = self.groups();
@@ -155,7 +168,7 @@ pub fn status(kept: &Kept, record: &Record) -> Result<Status> {
             Status::Stopped
         });
     }
-    if tree::is_frozen(&record.own_groups()) {
+    if record.is_frozen() {
         return Ok(Status::Paused);
     }
     Ok(match is_awaited(&kept.socket())? {
@@ -193,6 +206,6 @@ fn inode(pidfd: &OwnedFd) -> u64 {
 }
 
 fn boot() -> String {
-    let text = read_path("/proc/sys/kernel/random/boot_id", 64).unwrap_or_default();
+    let text = read_path(Path::new("/proc/sys/kernel/random/boot_id"), 64).unwrap_or_default();
     String::from_utf8_lossy(&text).trim_end().to_owned()
 }
