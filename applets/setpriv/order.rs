@@ -5,10 +5,11 @@
 //! 3. user ids, group ids, groups, while capabilities are kept;
 //! 4. securebits, bounding set, the other sets, the ambient set (which a change of ids has emptied);
 //! 5. death signal and tracer (which a change of ids clears), working directory;
-//! 6. Landlock, and last the filter, which may forbid anything that comes before it.
+//! 6. Landlock, and last the filter, which may forbid anything that comes before it. A profile goes behind 1. where
+//!    there is the privilege for it and no_new_privs is not asked for.
 
 use isobox::accounts::{Accounts, User};
-use isobox::capability::{Change, Set};
+use isobox::capability::{Capability, Change, Set};
 use isobox::error::{Error, Result};
 use isobox::landlock::{self, Domain};
 use isobox::plan::steps::attributes::{
@@ -22,6 +23,7 @@ use isobox::plan::steps::seccomp::{LoadFilter, Origin};
 use isobox::plan::{Command, Plan};
 use isobox::rlimit::Limit;
 use isobox::seccomp::Filter;
+use isobox::sys::caps::get;
 use nix::unistd::Uid;
 
 use super::{Args, CANNOT_SET, values};
@@ -60,8 +62,16 @@ impl Args {
             plan.then(MakeRuleset { domain, slot });
             slot
         });
-        let filter = self.filter()?;
+        let mut filter = self.filter()?;
         let no_new_privs = self.nnp > 0 || self.no_new_privs > 0;
+        // A profile is loaded as containers load it: with privilege, programs may gain some beside it.
+        let privileged = !self.seccomp_profile.is_empty() && !no_new_privs && may_load();
+        if let Some(profile) = filter.take_if(|_| privileged) {
+            if std::mem::take(&mut self.new_session_keyring) {
+                plan.then(NewSessionKeyring);
+            }
+            plan.then(profile);
+        }
         if no_new_privs {
             plan.then(NoNewPrivs);
         }
@@ -337,6 +347,11 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// Whether a filter can be loaded without no_new_privs (seccomp(2)).
+fn may_load() -> bool {
+    get().is_ok_and(|sets| Set(sets.effective).has(Capability::SYS_ADMIN))
 }
 
 /// A filter of rules in JSON.

@@ -13,7 +13,7 @@ use crate::oci::spec::{IdMapping, Spec};
 use crate::plan::confine::{Confinement, Member};
 use crate::plan::steps::attributes::OomScoreAdjust;
 use crate::plan::steps::borrowed::{BackFrom, BornIn, ForChildren, KeepOwn};
-use crate::plan::steps::credentials::{SetGid, SetUid};
+use crate::plan::steps::credentials::{AtBirth, SetGid, SetUid};
 use crate::plan::steps::enter::{Join, OpenNamespace, Pass, Source};
 use crate::plan::steps::idmap::{ExpectMap, RunIdMapper, SetgroupsControl, WriteMap};
 use crate::plan::steps::mounts::Propagation;
@@ -298,8 +298,8 @@ fn maps(plan: &mut Plan, spec: &Spec) {
     // Whoever is nobody inside can make no file.
     let root_is_there = |map: &[IdMapping]| map.iter().any(|one| one.container_id == 0);
     if !own && root_is_there(&linux.uid_mappings) && root_is_there(&linux.gid_mappings) {
-        plan.then(SetGid::all(0));
-        plan.then(SetUid::all(0));
+        plan.then(AtBirth(SetGid::all(0), "--setgid=0"));
+        plan.then(AtBirth(SetUid::all(0), "--setuid=0"));
     }
 }
 

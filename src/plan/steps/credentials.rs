@@ -113,6 +113,25 @@ impl Step for SetGid {
     }
 }
 
+/// An id that is taken in a user namespace that was just made, and how unshare is told of it: whoever is nobody there
+/// loses all capabilities when it executes setpriv.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtBirth<S>(pub S, pub &'static str);
+
+impl<S: Step> Step for AtBirth<S> {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        self.0.perform(cx)
+    }
+
+    fn explain(&self) -> Explanation {
+        self.0.explain()
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::option("unshare", self.1.to_owned())
+    }
+}
+
 /// Sets user ids (setresuid(2)); the saved id becomes the effective one. Needs `CAP_SETUID` for an id that is
 /// not the process's own.
 ///

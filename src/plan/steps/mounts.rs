@@ -365,7 +365,10 @@ impl Step for CopySource {
     }
 
     fn shell(&self) -> Shell {
-        Shell::Implied
+        match self.ids {
+            None => Shell::Implied,
+            Some(_) => Shell::Unsaid("an id-mapped mount"),
+        }
     }
 }
 
