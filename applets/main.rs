@@ -29,6 +29,12 @@ isobox::no_unwinder!();
     allow(dead_code, reason = "the test harness has a start of its own")
 )]
 fn start(args: &[OsString]) -> u8 {
+    if isobox::own_binary::gives_privilege() {
+        cli::say(
+            "isobox: refusing to run: it is set-user-ID, set-group-ID or has file capabilities\n",
+        );
+        return 1;
+    }
     let called = args.first().map(|arg| base_name(arg)).unwrap_or_default();
     let rest = args.get(1..).unwrap_or_default();
     let (entry, rest) = match table::find(&called) {

@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::copy;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -24,6 +25,7 @@ use nix::unistd::{AccessFlags, access, execveat};
 
 use crate::error::{Doing, Result};
 use crate::sys::mount::{MountAttr, attr, mount_setattr, open_tree, open_tree_flags};
+use crate::sys::{task, xattr};
 
 const OWN: &str = "/proc/self/exe";
 
@@ -59,10 +61,21 @@ pub fn run_protected(args: &[OsString], env: &[OsString]) -> Result<()> {
     }
 }
 
+/// Whether the file that this process runs gives privileges to whoever executes it: nothing here was written for that.
+pub fn gives_privilege() -> bool {
+    let set_id = || std::fs::metadata(OWN).map_or(true, |file| file.mode() & 0o6000 != 0);
+    task::is_secure() && (set_id() || xattr::has(OWN.as_ref(), c"security.capability"))
+}
+
 /// Whether nobody whom this user could become inside can write to the binary of this process through its `/proc`.
 fn is_read_only(plain: &OwnedFd) -> bool {
     let on_read_only = fstatvfs(plain).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY));
-    on_read_only || access(OWN, AccessFlags::W_OK).is_err()
+    // Any other error is none of who may write.
+    on_read_only
+        || matches!(
+            access(OWN, AccessFlags::W_OK),
+            Err(Errno::EACCES | Errno::EROFS)
+        )
 }
 
 fn is_sealed() -> bool {

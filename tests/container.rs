@@ -4,6 +4,7 @@
 //! acceptance list, `T-..` the attacks of the security list.
 
 mod attack;
+mod identity;
 mod limits;
 mod script;
 pub mod terminal;

@@ -2,6 +2,7 @@
 
 mod attack;
 mod fields;
+mod hostile;
 mod limits;
 mod more;
 mod net_devices;

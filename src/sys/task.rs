@@ -25,6 +25,12 @@ pub fn parent_death_signal() -> Result<i32, Errno> {
     Ok(signal)
 }
 
+/// Whether the kernel gave this process, when it was executed, what its caller may not have (`AT_SECURE`, getauxval(3)).
+pub fn is_secure() -> bool {
+    // SAFETY: getauxval has no precondition.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// Ends this process at once, without running anything that the parent would run too (buffers, hooks).
 pub fn exit_now(status: u8) -> ! {
     // SAFETY: _exit has no precondition.
