@@ -37,7 +37,7 @@ const FLAGS: [&str; 19] = [
 /// Of those that only root may have.
 const OF_ROOT: [&str; 5] = [
     "--rootfs r --ipc host",
-    "--rootfs r --uts host --network host --hostname ''",
+    "--rootfs r --network host",
     "--rootfs r --group-add 63 --group-add 7 -u 1000",
     "--rootfs r --memory 64M --pids 50 --cpuset 0 --cpus 0.5",
     "--rootfs host --memory 64M --read-only --tmpfs /tmp --init",
