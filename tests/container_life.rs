@@ -383,5 +383,5 @@ fn a_container_is_verified_and_counted() {
     t.run(&format!(
         "{KEPT}container run --pid nonsense --rootfs r true"
     ))
-    .fails(125, "container", &["pid namespace", "nonsense"]);
+    .fails(125, "container", &["neither host", "nonsense"]);
 }

@@ -233,3 +233,41 @@ fn a_program_that_joined_is_left_alone() {
         run("until ! grep -qs container.exe[c] /proc/[0-9]*/cmdline; do sleep 0.05; done").ok();
     }
 }
+
+/// The same of the verbs for containers that are kept.
+#[test]
+fn no_option_of_a_verb_is_ignored() {
+    needs!(root, busybox);
+    let t = sandbox();
+    t.run(&format!(
+        "{KEPT} container create --name web --rootfs r sleep 1000 >/dev/null"
+    ))
+    .ok();
+    let cases: [(&str, &[&str]); 3] = [
+        (
+            "start --detach-keys a web",
+            &["--detach-keys", "nobody watches"],
+        ),
+        ("start -i web", &["-i has no effect", "without -i"]),
+        (
+            "attach --no-stdin --detach-keys a web",
+            &["--detach-keys", "nothing is typed"],
+        ),
+    ];
+    for (words, wants) in cases {
+        t.run(&format!("{KEPT} container {words}"))
+            .fails(1, "container", wants);
+    }
+    let line = r#"
+        container start web; container exec --explain=run web echo hi 2>told; grep -c setns told; rm told
+        container rename web shop; container ps -q --format '{{.Names}}'; container ps -q | wc -c
+        container top shop -o comm,pid | cut -c1-5; container pause shop shop; container unpause shop; container kill -s 0 shop
+        container stop --time 0 shop; container rm -v shop; container ps -aq"#;
+    t.run(&format!("{KEPT}{line}"))
+        .ok()
+        .out_in_order(&[
+            "web\nhi\n",
+            "shop\n13\nCOMMA\nsleep\nshop\nshop\nshop\nshop\n",
+        ])
+        .err_has("is paused");
+}

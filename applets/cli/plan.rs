@@ -36,15 +36,21 @@ impl argh::FromArgValue for Explain {
 
 /// Performs the plan, or tells it where `explain` asks for that.
 pub(crate) fn perform(plan: &Plan, explain: Option<Explain>) -> Result<Exit> {
-    let outcome = match explain {
-        None => plan.run(&Notes)?,
-        Some(Explain::Run) => plan.run(&Narrator)?,
-        Some(how) => return tell(plan, how),
-    };
-    Ok(match outcome {
+    if let Some(how) = explain.filter(|how| *how != Explain::Run) {
+        return tell(plan, how);
+    }
+    Ok(match plan.run(observer(explain))? {
         Outcome::Exited(status) => Exit::Status(status),
         Outcome::Killed(signal) => Exit::Signal(signal),
     })
+}
+
+/// Who watches a plan that is performed.
+pub(crate) fn observer(explain: Option<Explain>) -> &'static dyn Observer {
+    match explain {
+        Some(Explain::Run) => &Narrator,
+        _ => &Notes,
+    }
 }
 
 /// Tells the plan and does nothing.

@@ -24,8 +24,8 @@ use crate::cli::{Exit, help};
 #[argh(subcommand, name = "stop", example = "container stop -t 2 web")]
 pub(super) struct Stop {
     /// how many seconds to wait before it is killed
-    #[argh(option, short = 't', long = "time", arg_name = "seconds")]
-    time: Option<u32>,
+    #[argh(option, short = 't', long = "timeout", arg_name = "seconds")]
+    timeout: Option<u32>,
     /// the signal to ask with
     #[argh(option, short = 's', arg_name = "signal")]
     signal: Option<String>,
@@ -39,8 +39,8 @@ pub(super) struct Stop {
 #[argh(subcommand, name = "restart")]
 pub(super) struct Restart {
     /// how many seconds to wait before it is killed
-    #[argh(option, short = 't', long = "time", arg_name = "seconds")]
-    time: Option<u32>,
+    #[argh(option, short = 't', long = "timeout", arg_name = "seconds")]
+    timeout: Option<u32>,
     /// the containers
     #[argh(positional)]
     container: Vec<Raw>,
@@ -83,6 +83,10 @@ pub(super) struct Rm {
     /// end those that run; that there is none is no error
     #[argh(switch, short = 'f')]
     force: bool,
+    /// with its volumes, which is done without this too
+    #[argh(switch, short = 'v')]
+    #[allow(dead_code, reason = "volumes are the container's own")]
+    volumes: bool,
     /// the containers
     #[argh(positional)]
     container: Vec<Raw>,
@@ -111,7 +115,7 @@ impl Stop {
         at_least_one(&self.container)?;
         let signal = self.signal.as_deref().map(signal).transpose()?;
         each(&self.container, &mut |shelf, home| {
-            stop(shelf, &home, signal, self.time)
+            stop(shelf, &home, signal, self.timeout)
         })
     }
 }
@@ -164,7 +168,7 @@ impl Restart {
     pub(super) fn run(self) -> Result<Exit> {
         at_least_one(&self.container)?;
         each(&self.container, &mut |shelf, home| {
-            stop(shelf, &home, None, self.time)?;
+            stop(shelf, &home, None, self.timeout)?;
             await_start(start(&home, false)?.as_fd())
         })
     }

@@ -19,7 +19,7 @@ use super::kept::Shelf;
 use super::start::Keys;
 use super::values::{absolute_inside, env_file, set_variable};
 use crate::cli::Exit;
-use crate::cli::plan::{Explain, tell};
+use crate::cli::plan::{Explain, observer, tell};
 use crate::cli::raw::{Raw, words};
 
 /// run a program in a container that runs
@@ -58,7 +58,7 @@ pub(super) struct Join {
     /// take nothing from it, as docker does (refused: there is no such mode)
     #[argh(switch)]
     privileged: bool,
-    /// tell what would be done and do nothing; json for programs
+    /// tell what would be done and do nothing; json for programs, run to tell while doing
     #[argh(option, arg_name = "[=how]")]
     explain: Option<Explain>,
     /// the container, the program and its arguments
@@ -105,11 +105,15 @@ impl Join {
             pid_file: None,
             pidfd_socket: None,
         };
-        if let Some(how) = self.explain {
+        if let Some(how) = self.explain.filter(|how| *how != Explain::Run) {
             return tell(&live.joining(&exec).map_err(Refusal::into_error)?, how);
         }
         self.standard_descriptors()?;
-        match live.exec(&exec, &Quiet).map_err(Refusal::into_error)? {
+        let observer = match self.explain {
+            None => &Quiet,
+            narrated => observer(narrated),
+        };
+        match live.exec(&exec, observer).map_err(Refusal::into_error)? {
             Outcome::Exited(status) => Ok(Exit::Status(status)),
             Outcome::Killed(signal) => {
                 Ok(Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX)))

@@ -142,6 +142,11 @@ impl Tree {
     }
 }
 
+/// Whether a list with this `--format` is one in columns.
+pub(super) fn in_columns(format: Option<&str>) -> bool {
+    matches!(format, None | Some("table"))
+}
+
 /// Prints a list as docker's `--format` has it: in columns under these headings, for which the first fields are; as an
 /// object a line; or by a template.
 pub(super) fn print(
@@ -150,7 +155,7 @@ pub(super) fn print(
     rows: Vec<Vec<(&'static str, String)>>,
     format: Option<&str>,
 ) -> Result<Exit> {
-    let Some(format) = format.filter(|format| *format != "table") else {
+    let Some(format) = format.filter(|_| !in_columns(format)) else {
         let mut table = Table::of_texts(name, headings);
         for row in rows {
             let cells = row.into_iter().take(headings.len());

@@ -8,7 +8,7 @@ use isobox::oci::home::Home;
 use isobox::oci::status::Status;
 use isobox::order;
 
-use super::inspect::{labels, print};
+use super::inspect::{in_columns, labels, print};
 use super::kept::{Now, Shelf, at, date, short, shown};
 use crate::cli::raw::Raw;
 use crate::cli::{Exit, help};
@@ -159,7 +159,7 @@ fn ago(nanoseconds: &str) -> String {
 impl Ps {
     pub(super) fn run(self) -> Result<Exit> {
         let rows = self.rows()?;
-        if self.quiet {
+        if self.quiet && in_columns(self.format.as_deref()) {
             let id = |row: &Row| match self.no_trunc {
                 true => format!("{}\n", row.home.id()),
                 false => format!("{}\n", short(&row.home)),

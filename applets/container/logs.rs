@@ -62,6 +62,10 @@ pub(super) struct Attach {
 
 impl Attach {
     pub(super) fn run(self) -> Result<Exit> {
+        if self.detach_keys.is_some() && self.no_stdin {
+            return Err(Error::new("--detach-keys has no effect here")
+                .because("nothing is typed to the container, with --no-stdin"));
+        }
         let shelf = Shelf::ours();
         let home = shelf.find(&self.container)?;
         let line = monitor::look_in(&shelf.running(&home)?)?;

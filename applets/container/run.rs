@@ -1,6 +1,8 @@
-//! container run: the flags of docker run, and what is done by them. `run_spec.rs` makes an OCI spec of them,
-//! `run_facts.rs` what a spec has no words for.
+//! container run: the flags of docker run, and what is done by them. `run_check.rs` looks whether they go together,
+//! `run_spec.rs` makes an OCI spec of them, `run_facts.rs` what a spec has no words for.
 
+#[path = "run_check.rs"]
+mod check;
 #[path = "run_facts.rs"]
 mod facts;
 #[path = "run_spec.rs"]
@@ -279,67 +281,6 @@ impl Run {
         self.script || self.spec || matches!(self.explain, Some(Explain::Text | Explain::Json))
     }
 
-    /// An option that only a container can have that somebody looks after.
-    fn needs_home(&self) -> Option<&'static str> {
-        let given = [
-            (self.pidfile.is_some(), "--pidfile"),
-            (!self.label.is_empty(), "--label"),
-            (self.stop_signal.is_some(), "--stop-signal"),
-            (self.stop_timeout.is_some(), "--stop-timeout"),
-            (self.log_driver.is_some(), "--log-driver"),
-            (!self.log_opt.is_empty(), "--log-opt"),
-            (self.detach_keys.is_some(), "--detach-keys"),
-            (self.sig_proxy.is_some_and(|truth| !truth.0), "--sig-proxy"),
-        ];
-        first_given(&given)
-    }
-
-    /// What is wrong with the options, where that can be told without looking at anything: none is ignored.
-    fn check(&self) -> Result<()> {
-        let wrong = |option: Option<&str>, why: &'static str| match option {
-            None => Ok(()),
-            Some(option) => Err(Error::new(format!("{option} has no effect here")).because(why)),
-        };
-        let of_image = [
-            (self.pull.is_some(), "--pull"),
-            (self.platform.is_some(), "--platform"),
-            (self.copy, "--copy"),
-        ];
-        if self.rootfs.is_some() {
-            wrong(
-                first_given(&of_image),
-                "a root that is a directory is no image",
-            )?;
-        }
-        let watching = [
-            (self.detach_keys.is_some(), "--detach-keys"),
-            (self.sig_proxy.is_some(), "--sig-proxy"),
-        ];
-        if self.detach || self.no_start {
-            wrong(first_given(&watching), "nobody watches the container")?;
-        }
-        let detach = (self.detach && self.no_start).then_some("--detach");
-        wrong(detach, "the container is not started")?;
-        let shares = self.uts.as_ref();
-        let shares = shares.is_some_and(|uts| *uts.get() != more::Share::Private);
-        let hostname = (shares && self.hostname.is_some()).then_some("--hostname");
-        wrong(hostname, "--uts shares the name that somebody else has")?;
-        let replace = (self.replace && self.name.is_none()).then_some("--replace");
-        wrong(replace, "it is --name that says whose place is taken")?;
-        if self.script || self.spec {
-            let kept = [
-                (self.detach, "--detach"),
-                (self.cidfile.is_some(), "--cidfile"),
-                (self.replace, "--replace"),
-            ];
-            let why = "what is printed cannot say it";
-            wrong(first_given(&kept).or_else(|| self.needs_home()), why)?;
-        }
-        self.log_size()?;
-        self.stop_signal_number(None)?;
-        self.labels().map(drop)
-    }
-
     /// The root of an image is called rootfs in it, which is where `mkrootfs -o oci-bundle` has it.
     fn print_spec(self) -> Result<Exit> {
         let cannot = |what: &str| Error::new("no config.json can say").on(what);
@@ -406,12 +347,6 @@ impl Run {
             told_only: self.told_only() && !self.script,
         }
     }
-}
-
-/// The name of the first of these options that is given.
-fn first_given(options: &[(bool, &'static str)]) -> Option<&'static str> {
-    let given = options.iter().find(|(given, _)| *given);
-    given.map(|(_, name)| *name)
 }
 
 /// A program that a signal has ended gives a status: the signal was not for us.

@@ -78,7 +78,12 @@ impl Default for Keys {
 impl Start {
     pub(super) fn run(self) -> Result<Exit> {
         at_least_one(&self.container)?;
-        if !self.attach && !self.interactive {
+        let watches = self.attach || self.interactive;
+        if self.detach_keys.is_some() && !watches {
+            return Err(Error::new("--detach-keys has no effect here")
+                .because("nobody watches the container, without -a or -i"));
+        }
+        if !watches {
             return each(&self.container, &mut |_, home| {
                 let line = start(&home, false)?;
                 await_start(line.as_fd())
@@ -89,6 +94,10 @@ impl Start {
         };
         let shelf = Shelf::ours();
         let home = shelf.find(word)?;
+        if self.interactive && home.fact("input").is_empty() {
+            return Err(Error::new("-i has no effect here")
+                .because("the container was made without -i, and takes no input"));
+        }
         let line = start(&home, true)?;
         watch(&home, &line, self.interactive, true, self.detach_keys)
     }

@@ -17,7 +17,7 @@ use isobox::order::sort_by;
 use isobox::rootfs::local::{Local, Swept};
 
 use super::images;
-use super::inspect::print;
+use super::inspect::{in_columns, print};
 use super::kept::{Shelf, complain};
 use crate::cli::progress::size;
 use crate::cli::{Exit, help, say};
@@ -107,7 +107,7 @@ impl Images {
         sort_by(&mut all, |one, other| {
             other.1.config.created.cmp(&one.1.config.created)
         });
-        if self.quiet {
+        if self.quiet && in_columns(self.format.as_deref()) {
             let mut ids: Vec<String> = all
                 .iter()
                 .map(|(_, image)| id(image, self.no_trunc))
@@ -119,7 +119,7 @@ impl Images {
         let of_image = |(name, image): &(String, Image)| self.fields(name, image);
         let mut rows: Vec<_> = all.iter().map(of_image).collect();
         let format = self.format.as_deref();
-        if !self.digests && matches!(format, None | Some("table")) {
+        if !self.digests && in_columns(format) {
             headings.remove(2);
             rows.iter_mut().for_each(|row| drop(row.remove(2)));
         }

@@ -19,17 +19,17 @@
 //! What a watcher does not take makes the container wait, as a pipe would; one that has gone is forgotten. The container
 //! dies with its monitor: what it writes would go nowhere.
 
+mod streams;
 mod watcher;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, Flock, OFlag, fcntl, open};
+use nix::fcntl::Flock;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::stat::Mode;
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, pipe2, read, write};
+use nix::unistd::{read, write};
 
 use super::home::{Home, now};
 use super::lifecycle::{Answer, Container, New};
@@ -43,6 +43,7 @@ use crate::proxy;
 use crate::sys::clone::pidfd_send_signal;
 use crate::sys::terminal;
 
+use streams::{Source, blocking_no_more, quiet_standard};
 pub use watcher::{LONGEST, look_in};
 use watcher::{Watcher, listen_in};
 
@@ -71,13 +72,6 @@ pub enum Input {
     Once,
     /// It stays open whatever watchers say.
     Open,
-}
-
-/// A stream from the container.
-#[derive(Debug)]
-struct Source {
-    fd: OwnedFd,
-    stream: Stream,
 }
 
 #[derive(Debug)]
@@ -123,7 +117,7 @@ pub fn run(home: &Home, new: New<'_>, duty: Duty<'_>, observer: &dyn Observer) -
         listener: None,
     };
     if !monitor.terminal {
-        monitor.make_pipes()?;
+        (monitor.input, monitor.sources) = streams::pipes(input != Input::None)?;
     }
     let (store, id) = (new.store, new.id);
     let mut end: Map<String> = Map::default();
@@ -159,39 +153,7 @@ fn oom_kills(record: &Record) -> u64 {
         .unwrap_or(0)
 }
 
-/// The standard descriptors were the container's until now.
-fn quiet_standard() -> Result<()> {
-    let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
-        .doing_to("cannot open", "/dev/null")?;
-    let copied = dup2_stdin(&null)
-        .and(dup2_stdout(&null))
-        .and(dup2_stderr(&null));
-    copied.doing("cannot replace standard descriptors")
-}
-
 impl Monitor {
-    /// The pipes that the container inherits as its standard descriptors; our ends are kept.
-    fn make_pipes(&mut self) -> Result<()> {
-        let pipe = || pipe2(OFlag::O_CLOEXEC).doing("cannot make a pipe");
-        if self.kind != Input::None {
-            let (theirs, ours) = pipe()?;
-            dup2_stdin(&theirs).doing("cannot hand down a pipe")?;
-            blocking_no_more(&ours)?;
-            self.input = Some(ours);
-        }
-        for stream in [Stream::Out, Stream::Err] {
-            let (ours, theirs) = pipe()?;
-            let handed = match stream {
-                Stream::Out => dup2_stdout(&theirs),
-                Stream::Err => dup2_stderr(&theirs),
-            };
-            handed.doing("cannot hand down a pipe")?;
-            blocking_no_more(&ours)?;
-            self.sources.push(Source { fd: ours, stream });
-        }
-        Ok(())
-    }
-
     /// From the start of the program to its end.
     fn attend(
         &mut self,
@@ -436,12 +398,4 @@ fn pass_on(signals: &SignalFd, first: BorrowedFd<'_>) {
             let _ = pidfd_send_signal(first, i32::try_from(info.ssi_signo).unwrap_or(0));
         }
     }
-}
-
-fn blocking_no_more(fd: &OwnedFd) -> Result<()> {
-    let flags = fcntl(fd, FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);
-    flags
-        .and_then(|flags| fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)))
-        .map(drop)
-        .doing("cannot prepare a stream")
 }
