@@ -204,7 +204,7 @@ fn an_ordinary_users_container_is_carried() {
                 nslookup -type=a box.example | tail -2 | grep Addr'
             $user container run --rootfs r --network $kind -p 8080:8000 httpd -f -p 8000 -h / & box=$!
             until timeout 2 busybox wget -qO- http://127.0.0.1:8080/f 2>/dev/null; do kill -0 $box || break; sleep 0.1; done
-            kill -9 $box; wait $box 2>/dev/null; while pgrep -u 1000 'passt|slirp4netns' >/dev/null; do sleep 0.05; done; echo gone
+            kill -9 $box; wait $box 2>/dev/null; while pgrep -u 1000 'passt|slirp4' >/dev/null; do sleep 0.05; done; echo gone
             busybox nc -l -p 8080 & taken=$!; until ss -tln | grep -q :8080; do sleep 0.02; done
             $user container run --rootfs r --network $kind -p 8080:8000 true; echo $?; kill $taken
         done; kill -9 $pids; umount /dev/net; trap - EXIT; $ip link del w0; umount /run"#);
@@ -236,7 +236,7 @@ fn a_script_says_a_carrier() {
         chown -R 1000:1000 r
         user="setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=$PWD"
         # pasta calls itself passt.avx2 where it can; the next one takes its port whether it is gone or not.
-        gone() { while pgrep -u 1000 'passt|slirp4netns' >/dev/null; do sleep 0.05; done; echo gone; }
+        gone() { while pgrep -u 1000 'passt|slirp4' >/dev/null; do sleep 0.05; done; echo gone; }
         for kind in pasta slirp4netns; do
             set -- --rootfs r --hostname box --network $kind --dns 203.0.113.1
             look='cat /etc/hosts /etc/resolv.conf; wget -qO- http://203.0.113.1/f; exit 7'
@@ -247,13 +247,13 @@ fn a_script_says_a_carrier() {
                 $user sh ./script & box=$!
                 until timeout 2 busybox wget -qO- http://127.0.0.1:8080/f 2>/dev/null; do kill -0 $box || break; sleep 0.1; done
                 kill -s $signal $box; wait $box 2>/dev/null; echo $?
-            done
+            done; gone
             $user unshare -r --carrier $kind --publish 8080:8000 sh -c 'cd r && exec busybox httpd -f -p 8000' & box=$!
             until timeout 2 busybox wget -qO- http://127.0.0.1:8080/f 2>/dev/null; do kill -0 $box || break; sleep 0.1; done
             kill -9 $(pgrep -P $box); wait $box; echo $?; gone
         done; kill -9 $pids; umount /dev/net; trap - EXIT; $ip link del w0; umount /run"#);
     t.run(&line).ok().out(
-        "7\n7\npage of wan\npage of r\n143\npage of r\n137\npage of r\n137\ngone\n"
+        "7\n7\npage of wan\npage of r\n143\npage of r\n137\ngone\npage of r\n137\ngone\n"
             .repeat(2)
             .as_str(),
     );

@@ -141,16 +141,27 @@ fn finish(connection: &mut Connection, name: &str, mark: &Mark) -> Result<Link, 
 /// # Errors
 /// The kernel's answer.
 pub fn remove_empty_bridge(connection: &mut Connection, bridge: &Link) -> Result<bool, Refusal> {
-    let has_ports = link::all(connection)?
-        .iter()
-        .any(|link| link.master() == Some(bridge.index));
-    if has_ports {
+    if has_ports(connection, bridge.index, None)? {
         return Ok(false);
     }
     match link::delete(connection, bridge.index, &bridge.name()) {
         Err(refusal) if !refusal.is(Errno::ENODEV) => Err(refusal),
         _ => Ok(true),
     }
+}
+
+/// Whether links are in a bridge, other than the one of the number `but`.
+///
+/// # Errors
+/// The kernel's answer.
+pub fn has_ports(
+    connection: &mut Connection,
+    bridge: u32,
+    but: Option<u32>,
+) -> Result<bool, Refusal> {
+    let all = link::all(connection)?;
+    let mut ports = all.iter().filter(|link| link.master() == Some(bridge));
+    Ok(ports.any(|port| Some(port.index) != but))
 }
 
 /// What the alias of a link says of it.

@@ -267,31 +267,33 @@ impl Leases {
             .collect();
         let last = !others.iter().any(|one| one.bridge == lease.bridge);
         let mut connection = Connection::open()?;
-        if let Ok(found) = link::named(&mut connection, &lease.link)
-            && found.kind().as_deref() == Some("veth")
-            && veth::Mark::of(&found).is_some()
-        {
-            let removed = link::delete(&mut connection, found.index, &lease.link);
+        let ours = |connection: &mut Connection, name: &str, kind: &str| {
+            let found = link::named(connection, name).ok()?;
+            let is_ours = found.kind().as_deref() == Some(kind) && veth::Mark::of(&found).is_some();
+            is_ours.then_some(found.index)
+        };
+        let wire = ours(&mut connection, &lease.link, "veth");
+        let mut leaving: Vec<u32> = wire.into_iter().collect();
+        if last && let Some(bridge) = ours(&mut connection, &lease.bridge, "bridge") {
+            let stays =
+                veth::has_ports(&mut connection, bridge, wire).doing("cannot list links")?;
+            leaving.extend((!stays).then_some(bridge));
+        }
+        if !leaving.is_empty() {
+            let removed = link::delete_all(&mut connection, &leaving);
             removed.doing_to("cannot remove", &lease.link)?;
         }
         let theirs = || others.iter().flat_map(|one| &one.networks);
         let unused =
             |one: &Network| one.translates && !theirs().any(|other| other.is_of(one.gateway));
-        let ours = |entry: &Entry| match entry {
+        let ended = |entry: &Entry| match entry {
             Entry::Masquerade(subnet) => {
                 let own = |one: &&Network| one.gateway.network() == *subnet;
                 lease.networks.iter().find(own).is_some_and(unused)
             }
             Entry::Publish(publication) => lease.published.contains(publication),
         };
-        let changed = nat::remove(&ours)?;
-        if last
-            && let Ok(bridge) = link::named(&mut connection, &lease.bridge)
-            && veth::Mark::of(&bridge).is_some()
-        {
-            let removed = veth::remove_empty_bridge(&mut connection, &bridge);
-            removed.doing_to("cannot remove", &lease.bridge)?;
-        }
+        let changed = nat::remove(&ended)?;
         let path = self.directory.join(&lease.name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
