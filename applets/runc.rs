@@ -37,7 +37,7 @@ use crate::cli::plan::environment;
 use crate::cli::raw::Raw;
 use crate::cli::{Applet, Asked, Entry, Exit, help, parse};
 use log::Log;
-use words::{ABSENT, Answer, Failure, NOT_RUNNING, refused};
+use words::{ABSENT, Answer, Failure, NOT_RUNNING, not_opened, refused};
 
 /// run containers as runc does, from the config.json of a bundle
 #[derive(FromArgs, ArgsInfo)]
@@ -170,10 +170,12 @@ impl Applet for Args {
                 }
                 asked.run()
             }
+            Err(text) if text.starts_with("missing command") => help::print(entry, None),
             Err(text) => {
                 let hint = format!("try '{} --help' for more information", entry.name);
-                Log::default().error(&text, Some(&hint));
-                Ok(Exit::Status(entry.usage_status))
+                let (sentence, status) = dialect::complaint(&text);
+                Log::default().error(&sentence, Some(&hint));
+                Ok(Exit::Status(status))
             }
         }
     }
@@ -183,6 +185,11 @@ impl Applet for Args {
         let log = self.where_to_log();
         let shown = log.as_ref().cloned().unwrap_or_default();
         let (caller, verb) = match log.and_then(|log| self.caller(log)) {
+            // Words too few are no failure of exec's own.
+            Ok((_, Verb::Exec(exec))) if exec.is_bare() => {
+                shown.error(&too_few("exec", 1).message, None);
+                return Ok(Exit::Status(1));
+            }
             Ok(caller) => caller,
             Err(failure) => {
                 shown.error(&failure.message, failure.hint.as_deref());
@@ -206,8 +213,12 @@ fn protect(entry: &Entry, args: &[OsString]) -> Result<()> {
 impl Args {
     fn where_to_log(&self) -> Answer<Log> {
         let file = self.log.as_ref().map(|Raw(file)| file.clone());
+        let file = file.filter(|file| !file.is_empty());
+        if let Some(path) = &file {
+            log::open(path).map_err(|error| not_opened(path, &error))?;
+        }
         Ok(Log {
-            file: file.filter(|file| !file.is_empty()),
+            file,
             json: match self.log_format.as_deref() {
                 None | Some("text" | "") => false,
                 Some("json") => true,
@@ -357,10 +368,14 @@ fn exactly(verb: &str, operands: &[Raw], count: usize) -> Answer<()> {
 fn at_least(verb: &str, operands: &[Raw], count: usize) -> Answer<()> {
     match operands.len() >= count {
         true => Ok(()),
-        false => Err(Failure::new(format!(
-            "runc: {verb:?} requires a minimum of {count} argument(s)"
-        ))),
+        false => Err(too_few(verb, count)),
     }
+}
+
+fn too_few(verb: &str, count: usize) -> Failure {
+    Failure::new(format!(
+        "runc: {verb:?} requires a minimum of {count} argument(s)"
+    ))
 }
 
 impl Kill {

@@ -20,6 +20,11 @@ pub(super) fn translate(args: &[OsString]) -> Vec<OsString> {
             out.push(arg.clone());
             break;
         }
+        if operands == 0 && bytes == b"help" {
+            out.extend(rest.next().cloned());
+            out.push("--help".into());
+            break;
+        }
         match one(bytes) {
             Some(translated) => out.extend(translated),
             None => out.push(arg.clone()),
@@ -103,6 +108,23 @@ const SWITCHES: [&str; 24] = [
     "tty",
 ];
 
+/// What is wrong with the arguments, as Go's flag package and runc say it, and the status.
+pub(super) fn complaint(text: &str) -> (String, u8) {
+    let named = |before: &str, after: &str| text.strip_prefix(before)?.strip_suffix(after);
+    if let Some(verb) = named("unknown command '", "'") {
+        return (format!("No help topic for '{verb}'"), 3);
+    }
+    let unknown = named("unrecognized option '-", "'").map(|name| name.trim_start_matches('-'));
+    if let Some(name) = unknown.or_else(|| named("invalid option -- '", "'")) {
+        return (format!("flag provided but not defined: -{name}"), 1);
+    }
+    let bare = named("option '--", "' requires an argument");
+    if let Some(name) = bare.or_else(|| named("option requires an argument -- '", "'")) {
+        return (format!("flag needs an argument: -{name}"), 1);
+    }
+    (text.into(), 1)
+}
+
 /// A truth value as Go reads it.
 pub(super) fn boolean(word: &str) -> Option<bool> {
     match word {
@@ -146,6 +168,9 @@ mod tests {
                 "exec -t --user 1 x sh -c -v",
             ),
             ("-v", "--version"),
+            ("help", "--help"),
+            ("--debug help run", "--debug run --help"),
+            ("exec x help", "exec x help"),
             ("exec -- x -cwd", "exec -- x -cwd"),
             ("kill x -9", "kill x -9"),
         ];

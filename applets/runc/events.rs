@@ -11,7 +11,7 @@ use isobox::oci::lifecycle::Refusal;
 use isobox::oci::spec::Resources;
 use nix::unistd::write;
 
-use super::words::{Answer, Failure, NOT_RUNNING, refused};
+use super::words::{Answer, Failure, NOT_RUNNING, not_opened, refused};
 use super::{Caller, done, exactly};
 use crate::cli::raw::Raw;
 use crate::cli::{Exit, help};
@@ -177,7 +177,7 @@ impl Update {
                     Some("-") => stdin().take(4 << 20).read_to_end(&mut text).map(drop),
                     _ => fs::read(path).map(|all| text = all),
                 };
-                read.map_err(|error| Failure::new(format!("{}: {error}", path.to_string_lossy())))?;
+                read.map_err(|error| not_opened(path, &error))?;
                 Resources::parse(&text)?
             }
             None => self.chosen(),

@@ -14,9 +14,9 @@ use isobox::oci::spec::{Process, Spec, User};
 use isobox::oci::status::Status;
 use isobox::plan::Outcome;
 
-use super::make::{check_console, here, home, listeners, preserved};
-use super::words::{Answer, Failure, not_started};
-use super::{Caller, at_least};
+use super::Caller;
+use super::make::{check_console, check_process, here, home, listeners, preserved};
+use super::words::{Answer, Failure, not_opened, not_started};
 use crate::cli::Exit;
 use crate::cli::plan::{Explain, tell};
 use crate::cli::raw::{Raw, words};
@@ -85,8 +85,12 @@ pub(super) struct Join {
 }
 
 impl Join {
+    /// Whether no container is named.
+    pub(super) fn is_bare(&self) -> bool {
+        self.container_id.is_empty()
+    }
+
     pub(super) fn run(self, caller: &Caller) -> Answer<Exit> {
-        at_least("exec", &self.container_id, 1)?;
         self.join(caller)
             .map_err(|failure| failure.while_doing("exec failed"))
     }
@@ -131,12 +135,7 @@ impl Join {
         let args = words(self.container_id.split_off(1));
         match &self.process {
             Some(Raw(path)) => {
-                let shown = path.to_string_lossy();
-                let text = fs::read(path).map_err(|error| {
-                    let words =
-                        nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(0)).desc();
-                    Failure::new(format!("open {shown}: {}", words.to_ascii_lowercase()))
-                })?;
+                let text = fs::read(path).map_err(|error| not_opened(path, &error))?;
                 spec.process = Process::parse(&text)?;
             }
             None => {
@@ -153,20 +152,7 @@ impl Join {
         if spec.process.args.is_empty() {
             return Err(Failure::new("process args cannot be empty"));
         }
-        if spec.process.cwd.as_os_str().is_empty() {
-            return Err(Failure::new("Cwd property must not be empty"));
-        }
-        if !spec.process.cwd.is_absolute() {
-            return Err(Failure::new("Cwd must be an absolute path"));
-        }
-        let plain = |entry: &OsString| entry.as_bytes().iter().skip(1).any(|b| *b == b'=');
-        if let Some(bad) = spec.process.env.iter().find(|entry| !plain(entry)) {
-            let bad = bad.to_string_lossy();
-            return Err(
-                Failure::new(format!("invalid environment variable: {bad:?}"))
-                    .while_doing("unable to start container process"),
-            );
-        }
+        check_process(&spec.process)?;
         let root = PathBuf::from(format!(
             "/proc/{}/root",
             container.record().init_process_pid

@@ -1,9 +1,9 @@
 //! runc's log: a line for people or an object for programs, each with a level, a message and a time. Programs that call
 //! runc read the last error out of it.
 
-use std::ffi::OsString;
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::SystemTime;
 
@@ -42,11 +42,7 @@ impl Log {
         let Some(path) = &self.file else {
             return say(&line);
         };
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o644)
-            .open(path);
+        let file = open(path);
         // Whoever cannot be told in the file is told on standard error.
         if file
             .and_then(|mut file| file.write_all(line.as_bytes()))
@@ -55,6 +51,12 @@ impl Log {
             say(&line);
         }
     }
+}
+
+/// Opens the file; it is made where it is not there.
+pub(super) fn open(path: &OsStr) -> io::Result<File> {
+    let mut how = OpenOptions::new();
+    how.append(true).create(true).mode(0o644).open(path)
 }
 
 fn text(level: &str, message: &str, hint: Option<&str>) -> String {

@@ -19,7 +19,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::chdir;
 
-use super::words::{Answer, Failure, not_started, refused};
+use super::words::{Answer, Failure, not_started, refused, without_root};
 use super::{Caller, exactly};
 use crate::cli::Exit;
 use crate::cli::plan::{Explain, tell};
@@ -118,6 +118,9 @@ impl Create {
         let pid_file = path(self.pid_file).map(here).transpose()?;
         let bundle = bundle(path(self.bundle).map(PathBuf::from))?;
         let mut spec = load(&bundle)?;
+        if self.container_id.iter().any(|id| id.0.is_empty()) {
+            return Err(Failure::new("container id cannot be empty"));
+        }
         let id = self
             .container_id
             .first()
@@ -131,6 +134,10 @@ impl Create {
         }
         let root = spec.root.path.clone();
         home(&mut spec.process, &root);
+        let failed = |refusal| match root.symlink_metadata() {
+            Err(error) => without_root(&root, &error),
+            Ok(_) => not_started(refusal),
+        };
         let new = New {
             store: &caller.store,
             id: &id,
@@ -153,14 +160,14 @@ impl Create {
             return Ok(tell(&new.plan()?, how)?);
         }
         match run {
-            Some(keep) if !detach => match new.run(keep, &caller.log).map_err(not_started)? {
+            Some(keep) if !detach => match new.run(keep, &caller.log).map_err(failed)? {
                 Outcome::Exited(status) => Ok(Exit::Status(status)),
                 Outcome::Killed(signal) => {
                     Ok(Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX)))
                 }
             },
             _ => {
-                new.create(&caller.log).map_err(not_started)?;
+                new.create(&caller.log).map_err(failed)?;
                 if detach {
                     start_at_once(caller, &id)?;
                 }
@@ -217,9 +224,7 @@ fn load(bundle: &Path) -> Answer<Spec> {
     if spec.process.args.is_empty() {
         return Err(Failure::new("args must not be empty"));
     }
-    if !spec.process.cwd.is_absolute() {
-        return Err(Failure::new("Cwd must be an absolute path"));
-    }
+    check_process(&spec.process)?;
     if spec.root.path.as_os_str().is_empty() {
         return Err(Failure::new("root must be specified"));
     }
@@ -227,6 +232,27 @@ fn load(bundle: &Path) -> Answer<Spec> {
         spec.root.path = bundle.join(&spec.root.path);
     }
     Ok(spec)
+}
+
+/// What a process must have, wherever it was described.
+pub(super) fn check_process(process: &Process) -> Answer<()> {
+    if process.cwd.as_os_str().is_empty() {
+        return Err(Failure::new("Cwd property must not be empty"));
+    }
+    if !process.cwd.is_absolute() {
+        return Err(Failure::new("Cwd must be an absolute path"));
+    }
+    let plain = |entry: &OsString| entry.as_bytes().iter().skip(1).any(|b| *b == b'=');
+    match process.env.iter().find(|entry| !plain(entry)) {
+        None => Ok(()),
+        Some(bad) => {
+            let bad = bad.to_string_lossy();
+            Err(
+                Failure::new(format!("invalid environment variable: {bad:?}"))
+                    .while_doing("unable to start container process"),
+            )
+        }
+    }
 }
 
 /// Who gets the terminal must be clear.

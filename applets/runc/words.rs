@@ -1,5 +1,9 @@
 //! The sentences of runc, which programs that call it look for (and so may nobody change a word).
 
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
 use isobox::error::Error;
 use isobox::oci::lifecycle::Refusal;
 use isobox::oci::status::Status;
@@ -74,6 +78,23 @@ pub(super) fn not_started(refusal: Refusal) -> Failure {
             .while_doing("unable to start container process"),
         other => refused(other, |status| status.to_string()),
     }
+}
+
+/// There is no root at `path`.
+pub(super) fn without_root(path: &Path, error: &io::Error) -> Failure {
+    let words = words(error);
+    Failure::new(format!("invalid rootfs: stat {}: {words}", path.display()))
+}
+
+/// A file that cannot be read or written.
+pub(super) fn not_opened(path: &OsStr, error: &io::Error) -> Failure {
+    let words = words(error);
+    Failure::new(format!("open {}: {words}", path.display()))
+}
+
+fn words(error: &io::Error) -> String {
+    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+    errno.desc().to_ascii_lowercase()
 }
 
 /// The sentences for a program that cannot be executed.
