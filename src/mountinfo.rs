@@ -1,7 +1,7 @@
 //! `/proc/PID/mountinfo`: the mounts that a process sees (proc_pid_mountinfo(5)).
 //!
-//! Read only where the kernel has said no and a reason is wanted, or where another process's mounts are asked
-//! for: nothing on the way to a program needs it.
+//! Read only where the kernel has said no and a reason is wanted, where another process's mounts are asked for, and to
+//! find the control groups: nothing else on the way to a program needs it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -43,9 +43,27 @@ pub struct Mount {
 /// # Errors
 /// Where `/proc` is not mounted or hides that process.
 pub fn read(pid: &str) -> Result<Vec<Mount>> {
+    Ok(parse(&text(pid)?))
+}
+
+/// The same as [`read`], but only those whose type begins with `word`: of many others nothing is taken apart.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_types(pid: &str, word: &str) -> Result<Vec<Mount>> {
+    let text = text(pid)?;
+    let lines = text.split(|b| *b == b'\n');
+    let wanted = |line: &&[u8]| {
+        let fields = line.split(|b| *b == b' ');
+        let fstype = fields.skip_while(|field| *field != b"-").nth(1);
+        fstype.is_some_and(|fstype| fstype.starts_with(word.as_bytes()))
+    };
+    Ok(lines.filter(wanted).filter_map(line).collect())
+}
+
+fn text(pid: &str) -> Result<Vec<u8>> {
     let path = format!("/proc/{pid}/mountinfo");
-    let text = read_path(Path::new(&path), LONGEST).doing_to("cannot read", &path)?;
-    Ok(parse(&text))
+    read_path(Path::new(&path), LONGEST).doing_to("cannot read", &path)
 }
 
 /// The lines of a mountinfo file; a line that is none is left out.

@@ -144,7 +144,8 @@ impl Hierarchies {
     pub fn discover() -> Result<Self> {
         let mut all: Vec<Rc<Hierarchy>> = Vec::new();
         let mut unopened = Vec::new();
-        for found in mountinfo::read("self")?.into_iter().filter_map(Mounted::of) {
+        let mounts = mountinfo::read_types("self", "cgroup")?;
+        for found in mounts.into_iter().filter_map(Mounted::of) {
             // A hierarchy that is mounted twice is one hierarchy.
             let same = |other: &Rc<Hierarchy>| {
                 found.version == other.version && found.v1_set() == other.v1_set()
