@@ -259,14 +259,18 @@ fn no_option_of_a_verb_is_ignored() {
             .fails(1, "container", wants);
     }
     let line = r#"
-        container start web; container exec --explain=run web echo hi 2>told; grep -c setns told; rm told
+        container create --name net --network bridge -p 8000-8001:80-81 -p 127.0.0.1:53:53/udp --rootfs r true >/dev/null
+        container port net; container port net 81; container port net 53/udp; container port net 53; echo $?; container rm net
+        container start web; container attach --sig-proxy=false web & sleep 0.3; kill -USR1 $!; wait $!; echo $?
+        container exec --explain=run web echo hi 2>told; grep -c setns told; rm told
         container rename web shop; container ps -q --format '{{.Names}}'; container ps -q | wc -c
         container top shop -o comm,pid | cut -c1-5; container pause shop shop; container unpause shop; container kill -s 0 shop
         container stop --time 0 shop; container rm -v shop; container ps -aq"#;
     t.run(&format!("{KEPT}{line}"))
         .ok()
         .out_in_order(&[
-            "web\nhi\n",
+            "80/tcp -> 0.0.0.0:8000\n81/tcp -> 0.0.0.0:8001\n53/udp -> 127.0.0.1:53\n0.0.0.0:8001\n127.0.0.1:53\n1\nnet\n",
+            "web\n138\nhi\n",
             "shop\n13\nCOMMA\nsleep\nshop\nshop\nshop\nshop\n",
         ])
         .err_has("is paused");

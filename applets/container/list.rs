@@ -1,5 +1,6 @@
 //! container ps, top, port: which containers there are, and what is in them.
 
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use argh::{ArgsInfo, FromArgs};
@@ -10,6 +11,7 @@ use isobox::order;
 
 use super::inspect::{in_columns, labels, print};
 use super::kept::{Now, Shelf, at, date, short, shown};
+use super::network::{Publish, said};
 use crate::cli::raw::Raw;
 use crate::cli::{Exit, help};
 
@@ -48,11 +50,14 @@ pub(super) struct Top {
 
 /// list the ports that lead to a container
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "port")]
+#[argh(subcommand, name = "port", example = "container port web 80/tcp")]
 pub(super) struct Port {
     /// the container
     #[argh(positional)]
     container: Raw,
+    /// the port inside that is meant, without it all
+    #[argh(positional, arg_name = "port[/udp]")]
+    port: Option<String>,
 }
 
 /// One line.
@@ -227,17 +232,28 @@ impl Top {
 impl Port {
     pub(super) fn run(self) -> Result<Exit> {
         let home = Shelf::ours().find(&self.container)?;
+        let published: Vec<Publish> = said(&home.facts, "publish")?;
         let mut out = String::new();
-        for line in home.fact("publish").lines() {
-            let (ports, protocol) = line.split_once('/').unwrap_or((line, "tcp"));
-            let (outside, inside) = ports.rsplit_once(':').unwrap_or((ports, ports));
-            let at = if outside.contains(':') {
-                ""
-            } else {
-                "0.0.0.0:"
+        for port in published.iter().flat_map(|one| &one.0) {
+            let inside = format!("{}/{}", port.there, port.protocol.name());
+            let here = match port.at {
+                None => format!("0.0.0.0:{}", port.here),
+                Some(at) => SocketAddr::new(at, port.here).to_string(),
             };
-            out.push_str(&format!("{inside}/{protocol} -> {at}{outside}\n"));
+            match &self.port {
+                None => out.push_str(&format!("{inside} -> {here}\n")),
+                Some(asked) if is_port(asked, &inside) => out.push_str(&format!("{here}\n")),
+                Some(_) => {}
+            }
         }
-        help::print_all(&out)
+        match self.port.filter(|_| out.is_empty()) {
+            Some(asked) => Err(Error::new("nothing leads to port").on(asked)),
+            None => help::print_all(&out),
+        }
     }
+}
+
+/// Whether this port is asked for: one alone is TCP's.
+fn is_port(asked: &str, port: &str) -> bool {
+    port == asked || port.strip_suffix("/tcp") == Some(asked)
 }

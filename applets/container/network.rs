@@ -350,7 +350,8 @@ impl Asked {
 /// The groups whose processes may ping: all of them.
 const GROUPS: &str = "0 2147483647";
 
-fn said<T: argh::FromArgValue>(facts: &Map<String>, key: &str) -> Result<Vec<T>> {
+/// What was asked for by an option, as it was kept.
+pub(super) fn said<T: argh::FromArgValue>(facts: &Map<String>, key: &str) -> Result<Vec<T>> {
     let text = facts.value(key).map_or("", String::as_str);
     let bad = |why| Error::new("cannot understand").on(key).because(why);
     text.lines()
