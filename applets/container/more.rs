@@ -149,7 +149,7 @@ pub(super) fn share(spec: &mut Spec, words: &str) -> Result<()> {
         let bad = |why| Error::new("cannot understand").on(name).because(why);
         match Share::from_arg_value(value).map_err(bad)? {
             Share::Private => continue,
-            Share::Host => spec.linux.namespaces.retain(|one| one.kind() != Some(kind)),
+            Share::Host => spec.share(kind),
             Share::Container(id) => join(spec, kind, &Shelf::ours().namespace_of(&id, kind)?),
         }
         if kind == Kind::Uts {

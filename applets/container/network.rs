@@ -89,10 +89,7 @@ impl Asked {
                     ..self.files(spec, None)
                 });
             }
-            Network::Host => spec
-                .linux
-                .namespaces
-                .retain(|one| one.kind() != Some(Kind::Net)),
+            Network::Host => spec.share(Kind::Net),
             Network::Path(path) => join(spec, Kind::Net, &path),
             Network::Container(id) => {
                 join(

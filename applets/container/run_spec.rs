@@ -10,6 +10,7 @@ use isobox::credentials::{Identity, identity};
 use isobox::decimal::decimal;
 use isobox::error::{Doing, Error, Result};
 use isobox::idmap::{self, Block, Range, Single, with_single};
+use isobox::namespace::Kind;
 use isobox::oci::spec::Seccomp;
 use isobox::oci::{self, Mount, Resources, Root, Spec, User};
 use isobox::root::{self, inside};
@@ -109,7 +110,7 @@ impl Run {
         spec.hostname = self.name_inside()?;
         spec.root.readonly = self.read_only;
         if matches!(self.cgroupns, Some(CgroupView::Host)) {
-            spec.share_cgroups();
+            spec.share(Kind::Cgroup);
         }
         if let Some(path) = self.cgroup.take() {
             spec.linux.cgroups_path = Path::new("/").join(path.0);

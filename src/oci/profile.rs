@@ -55,26 +55,34 @@ impl Spec {
         }
     }
 
-    /// Shows it the control groups of the host, as they are, and lets it change none.
-    pub fn share_cgroups(&mut self) {
-        self.linux
-            .namespaces
-            .retain(|one| one.kind() != Some(Kind::Cgroup));
+    /// Has it share the namespace of this kind with its maker, and see what it shares; of control groups it changes
+    /// nothing.
+    pub fn share(&mut self, kind: Kind) {
+        self.linux.namespaces.retain(|one| one.kind() != Some(kind));
+        let place = match kind {
+            Kind::Cgroup => CGROUPS,
+            Kind::Net => "/sys",
+            Kind::Pid => "/proc",
+            Kind::Ipc => "/dev/mqueue",
+            _ => return,
+        };
         if !self.linux.makes(Kind::User) {
             return;
         }
-        // An ordinary user cannot mount what shows the groups of others, but can show what is mounted; from a
-        // throw-away root the host's /sys is out of reach.
-        let thrown_away = self.root.throw_away;
+        // An ordinary user cannot mount what shows what is others', but can show what is mounted; from a throw-away root
+        // the host's /sys is out of reach.
+        let of_sys = matches!(kind, Kind::Cgroup | Kind::Net);
+        let there = !(of_sys && self.root.throw_away) && Path::new(place).exists();
         self.mounts
-            .retain(|mount| !thrown_away || mount.destination != Path::new(CGROUPS));
+            .retain(|mount| there || mount.destination != Path::new(place));
         for mount in &mut self.mounts {
-            if mount.destination == Path::new(CGROUPS) {
+            if mount.destination == Path::new(place) {
                 mount.kind = "none".into();
-                mount.source = CGROUPS.into();
-                mount.options = ["rbind", "rro", "nosuid", "noexec", "nodev"]
-                    .map(OsString::from)
-                    .into();
+                mount.source = place.into();
+                let read_only = of_sys.then_some("rro");
+                let options = ["rbind", "nosuid", "noexec", "nodev"];
+                let options = options.into_iter().chain(read_only);
+                mount.options = options.map(OsString::from).collect();
             }
         }
     }
@@ -345,7 +353,7 @@ mod tests {
         let source = |tree, maps| {
             let mut spec = Spec::new(vec!["sh".into()], tree, maps);
             assert_eq!(spec.linux.resources, Resources::default());
-            spec.share_cgroups();
+            spec.share(Kind::Cgroup);
             assert!(!spec.linux.makes(Kind::Cgroup));
             let shown = |mount: &&Mount| mount.destination == Path::new(CGROUPS);
             let mount = spec.mounts.iter().find(shown);

@@ -253,6 +253,10 @@ fn groups_are_the_containers() {
     t.run("setpriv --groups 7,8,9 container run --rootfs r id -G")
         .ok()
         .out("0 44\n");
+    // The control: without its groups ann reads the file.
+    t.run("setpriv --reuid 1000 --regid 100 --clear-groups cat r/denied")
+        .ok()
+        .out("secret\n");
 }
 
 /// T-EX-12: what stands behind the program is the program's, whatever it looks like.
@@ -292,7 +296,8 @@ fn kernel_paths_are_closed() {
     }
 }
 
-/// A link that is swapped with a directory all the time, in a volume that the volumes lie in (CVE-2021-30465).
+/// T-FS-03, 04: a link that is swapped with a directory all the time, in a volume that the volumes lie in
+/// (CVE-2021-30465, CVE-2024-45310).
 #[test]
 fn a_swapped_mount_point_leads_nowhere() {
     needs!(root, busybox, host("python3"));

@@ -259,3 +259,48 @@ fn containers_do_not_see_each_other() {
         .ok();
     t.run("stat -c %u vol/x").out("1000\n");
 }
+
+/// What is shared with the host can be seen by an ordinary user's container too, and the kernel's settings not changed.
+#[test]
+fn an_ordinary_users_container_shares_namespaces() {
+    needs!(root, userns, busybox);
+    let t = sandbox();
+    t.run("ip link set lo up; ip link add name seen0 type veth peer name seen1")
+        .ok();
+    let look = "'ls -d /proc/1 /sys/class; (echo 1 >/sys/kernel/mm/ksm/run) 2>/dev/null || (echo 1 >/proc/sys/kernel/msgmax) 2>/dev/null || echo closed'";
+    for root in ["r", "host"] {
+        for (flag, kind) in [
+            ("--network", "net"),
+            ("--pid", "pid"),
+            ("--ipc", "ipc"),
+            ("--uts", "uts"),
+            ("--cgroupns", "cgroup"),
+        ] {
+            for run in both(
+                &t,
+                &format!(
+                    "container run --rootfs {root} {flag} host sh -c 'readlink /proc/self/ns/{kind}' >got; readlink /proc/self/ns/{kind} | cmp - got && rm got"
+                ),
+            ) {
+                run.run().ok();
+            }
+            if kind != "net" || root == "r" {
+                t.user()
+                    .run(&format!(
+                        "container run --rootfs {root} {flag} host sh -c {look}"
+                    ))
+                    .ok()
+                    .out_has("/proc/1\n")
+                    .out_has("closed\n");
+            }
+        }
+    }
+    t.user()
+        .run("container run --rootfs r --network host cat /proc/net/dev")
+        .ok()
+        .out_has("seen0:");
+    t.user()
+        .run("container run --rootfs r --network host --pid host --ipc host --uts host true")
+        .ok();
+    t.run("ip link del seen0").ok();
+}
