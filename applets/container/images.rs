@@ -18,6 +18,7 @@ use isobox::root::{self, inside};
 use isobox::rootfs::local::{Held, Local};
 use isobox::rootfs::remove;
 
+use crate::cli::raw::Raw;
 use crate::cli::{gnu, say};
 use crate::table::pull::environment;
 
@@ -340,24 +341,24 @@ impl Prepared {
         &self.image.config.config
     }
 
-    /// The mounts of its volumes: each is a directory of the container's own, which is gone with it; in memory where what
+    /// The mounts of its volumes and of `more`: each is a directory of the container's own, which is gone with it; in memory where what
     /// it writes goes to memory. What the image has there is copied into it when it is empty.
     ///
     /// # Errors
     /// For one that could only be in the way of others, and of mkdir(2).
-    pub(super) fn volumes(&self, told_only: bool) -> Result<Vec<Mount>> {
-        let mut all: Vec<&String> = self.execution().volumes.iter().collect();
+    pub(super) fn volumes(&self, more: &[&Raw], told_only: bool) -> Result<Vec<Mount>> {
+        let own = self.execution().volumes.iter().map(Path::new);
+        let more = more.iter().map(|Raw(path)| Path::new(path));
+        let mut all: Vec<PathBuf> = own.chain(more).map(inside).collect();
         order::sort(&mut all);
-        let volume = |(at, path): (usize, &String)| {
-            let place = inside(Path::new(path));
-            let first = place
-                .components()
-                .next()
-                .map(|part| part.as_os_str().to_owned());
-            if first.is_none_or(|name| ["proc", "sys", "dev"].iter().any(|own| name == *own)) {
-                return Err(
-                    Error::new("the image wants a volume in a place that can be none:").on(path),
-                );
+        all.dedup();
+        let volume = |(at, place): (usize, PathBuf)| {
+            let path = Path::new("/").join(&place);
+            let taken = ["proc", "sys", "dev"]
+                .iter()
+                .any(|own| place.starts_with(own));
+            if taken || place.as_os_str().is_empty() {
+                return Err(Error::new("a volume cannot be at").on(path));
             }
             let (kind, source) = match &self.written {
                 None => ("tmpfs", PathBuf::from("tmpfs")),
@@ -369,7 +370,7 @@ impl Prepared {
             let bind = (kind == "none").then_some("rbind");
             let words = bind.into_iter().chain(["nosuid", "nodev", "tmpcopyup"]);
             Ok(Mount {
-                destination: Path::new("/").join(place),
+                destination: path,
                 kind: kind.into(),
                 source: source.into(),
                 options: words.map(Into::into).collect(),

@@ -118,7 +118,7 @@ pub(super) struct Run {
     /// make the root read-only
     #[argh(switch)]
     read_only: bool,
-    /// show a directory or file of the host inside: SRC:DST[:ro]
+    /// show a directory or file of the host inside: SRC:DST[:ro]; DST alone is a directory of its own, with an image
     #[argh(option, short = 'v', arg_name = "src:dst[:ro]")]
     volume: Vec<Raw>,
     /// the same in words: type=bind,source=SRC,target=DST[,readonly]; type=tmpfs,target=DST

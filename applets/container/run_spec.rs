@@ -166,14 +166,21 @@ impl Run {
 
     /// The mounts besides those of the default profile.
     fn add_mounts(&self, spec: &mut Spec, image: Option<&Prepared>) -> Result<()> {
-        let binds = self.volume.iter().map(|Raw(volume)| bind(volume));
+        // A path alone is a volume as the image has them.
+        let alone = |raw: &&Raw| {
+            let word = raw.0.as_bytes();
+            image.is_some() && word.starts_with(b"/") && !word.contains(&b':')
+        };
+        let (alone, binds): (Vec<&Raw>, Vec<&Raw>) = self.volume.iter().partition(alone);
         let own = binds
+            .into_iter()
+            .map(|Raw(volume)| bind(volume))
             .chain(self.mount.iter().map(|words| more::mount(words)))
             .chain(self.tmpfs.iter().map(|words| more::tmpfs(words)));
         let own = own.collect::<Result<Vec<_>>>()?;
         if let Some(image) = image {
             // What somebody mounts himself is in the place of a volume.
-            let mut volumes = image.volumes(self.told_only())?;
+            let mut volumes = image.volumes(&alone, self.told_only())?;
             let same =
                 |one: &Mount, other: &Mount| inside(&one.destination) == inside(&other.destination);
             volumes.retain(|volume| !own.iter().any(|other| same(volume, other)));

@@ -24,7 +24,7 @@ fn a_volume_is_the_containers_own() {
     for run in both(
         &t,
         &format!(
-            "container run -q {at}/lab/vol:1 -c '{look}'; container run --read-only -v $PWD/img:/srv {at}/lab/vol:1 -c 'touch /db/deep/x && ls -d /srv/blobs; touch /y 2>&1'; true"
+            "container run -q {at}/lab/vol:1 -c '{look}'; container run --read-only -v /d/./e -v /closed -v $PWD/img:/srv {at}/lab/vol:1 -c 'touch /db/deep/x /closed/x && ls -d /srv/blobs; touch /y 2>&1'; true"
         ),
     ) {
         let ran = run.run();
@@ -46,9 +46,7 @@ fn a_volume_is_the_containers_own() {
     }
     for name in ["bad", "root"] {
         for run in both(&t, &format!("container run -q {at}/lab/{name}:1 -c true")) {
-            run.run()
-                .status(125)
-                .err_has("the image wants a volume in a place that can be none: /");
+            run.run().status(125).err_has("a volume cannot be at /");
         }
     }
 }
