@@ -25,12 +25,9 @@ is() {{ n=0; until $C task ls | grep -q \"^$1 .*$2\" || [ $((n += 1)) = 50 ]; do
 {line}
 kill $D; wait $D; true"
     );
-    t.write("line", &line);
-    t.cmd(&format!(
-        "cgexec --rm -g memory:{id} unshare -mpf --mount-proc --kill-child sh line"
-    ))
-    .limit(Duration::from_secs(100))
-    .run()
+    t.counted("unshare -mpf --mount-proc --kill-child", &line)
+        .limit(Duration::from_secs(100))
+        .run()
 }
 
 /// run: streams, statuses, user, directory, environment, root, volume, limits, capabilities, seccomp, network, terminal.

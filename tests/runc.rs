@@ -56,8 +56,7 @@ fn with<'t>(t: &'t Sandbox, runtime: &str, line: &str) -> Ran<'t> {
         t.work().display(),
         t.work().display(),
     );
-    t.write("line", &line);
-    t.run(&format!("cgexec --rm -g memory:{} sh line", t.id()))
+    t.counted("", &line).run()
 }
 
 /// What runs may differ in: numbers of processes and moments.

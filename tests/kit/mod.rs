@@ -151,6 +151,17 @@ impl Sandbox {
         root
     }
 
+    /// A script as a command in a memory group of this sandbox's own, which ends with it: runtimes and their clients count
+    /// there. `within` is the command that runs the shell, if any.
+    #[cfg(feature = "cgroup")]
+    pub fn counted(&self, within: &str, script: &str) -> Cmd<'_> {
+        self.write("line", script);
+        self.cmd(&format!(
+            "cgexec --rm -g memory:{} {within} sh line",
+            self.id
+        ))
+    }
+
     /// What can be seen from outside now; two of them show what happened in between.
     pub fn world(&self) -> World {
         World::look(self)
