@@ -90,6 +90,8 @@ mod setpriv;
 mod switch_root;
 mod unshare;
 mod unshare_hints;
+#[cfg(feature = "oci")]
+mod verbs;
 #[cfg(feature = "net")]
 mod veth;
 #[cfg(feature = "net")]

@@ -1,0 +1,105 @@
+//! Verbs and options of `container` and `runc` that no other test has a reason to type.
+
+use crate::kit::{Cmd, Ran, Sandbox};
+use crate::runc::bundle;
+
+/// A root `r`, and the line as root and as an ordinary user, each with containers of their own.
+fn both<'t>(t: &'t Sandbox, line: &str) -> [Cmd<'t>; 2] {
+    let kept = |name: &str| format!("export ISOBOX_ROOT=$PWD/{name}; {line}\nrm -rf {name}");
+    [t.cmd(&kept("kept")), t.user().cmd(&kept("own"))]
+}
+
+#[test]
+fn a_container_is_started_again() {
+    needs!(root, userns, busybox);
+    let t = Sandbox::new("verbs");
+    t.root("r");
+    // What is written in a container is there when it is started again; in between it was not running.
+    let line = r#"
+        container create --name web --rootfs r sh -c 'echo up; exec sleep 1000' >/dev/null; container ps -q | wc -l
+        container restart web; one=$(container inspect -f '{{.State.Pid}}' web); container restart -t 0 web
+        two=$(container inspect -f '{{.State.Pid}}' web); test $one != $two && ! test -e /proc/$one && echo another
+        container stop -t 0 web; container restart web; container ps --format '{{.State}}'; container logs web
+        container restart nosuch; echo $?; container rm -f web"#;
+    for run in both(&t, line) {
+        run.run()
+            .ok()
+            .out("0\nweb\nweb\nanother\nweb\nweb\nrunning\nup\nup\nup\n1\nweb\n")
+            .err("container: no such container: nosuch\n");
+    }
+}
+
+#[test]
+fn a_container_is_made_first_and_watched_later() {
+    needs!(root, userns, busybox);
+    let t = Sandbox::new("verbs");
+    t.root("r");
+    let line = r#"
+        container run --no-start --name one --annotation k=v --rootfs r sh -c 'cat; exit 7' >/dev/null; container ps -a --format '{{.Names}} {{.State}}'
+        container create -i --name two --rootfs r sh -c 'cat; exit 8' >/dev/null; container ps -l --format '{{.Names}}'
+        container start -a one; echo $?; echo typed | container start -a -i two; echo $?
+        grep -l '"k": *"v"' $ISOBOX_ROOT/containers/*/config.json | wc -l; container ps -a --format '{{.Names}} {{.State}}' | sort
+        container rm one two"#;
+    for run in both(&t, line) {
+        run.run()
+            .ok()
+            .out("one created\ntwo\n7\ntyped\n8\n1\none exited\ntwo exited\none\ntwo\n");
+    }
+}
+
+/// Runs it with `R` as the runtime that keeps in `work/k`.
+fn with<'t>(t: &'t Sandbox, runtime: &str, line: &str) -> Ran<'t> {
+    t.write(
+        "line",
+        &format!(
+            "R='{runtime} --root {0}/k'; G={1}; mkdir -p k\n{line}",
+            t.work().display(),
+            t.id()
+        ),
+    );
+    t.run(&format!("cgexec --rm -g memory:{} sh line", t.id()))
+}
+
+/// The limits that update knows reach the files that Debian's runc writes to.
+#[test]
+fn update_sets_what_runc_sets() {
+    needs!(
+        root,
+        busybox,
+        host("runc"),
+        v1("memory"),
+        v1("cpu"),
+        v1("cpuset")
+    );
+    let t = Sandbox::new("verbs");
+    bundle(&t, r#"["sleep", "1000"]"#, "");
+    let line = r#"$R create -b b c; $R start c
+        $R update --memory 64M --memory-reservation 32M --cpu-share 333 --cpu-quota 20000 --cpu-period 50000 --cpuset-cpus 0 --cpuset-mems 0 --pids-limit 40 c; echo $?
+        cd /sys/fs/cgroup; cat memory/$G/c/memory.limit_in_bytes memory/$G/c/memory.soft_limit_in_bytes cpu/$G/c/cpu.shares cpu/$G/c/cpu.cfs_quota_us cpu/$G/c/cpu.cfs_period_us cpuset/$G/c/cpuset.cpus cpuset/$G/c/cpuset.mems pids/$G/c/pids.max
+        $R update --memory lots c >/dev/null 2>&1; echo $?; $R update nosuch >/dev/null 2>&1; echo $?; $R delete -f c
+        find /sys/fs/cgroup -mindepth 2 -depth -type d -path "*/$G" -not -path '*/memory/*' -exec rmdir {} + 2>/dev/null; true"#;
+    let ours = with(&t, "runc", line);
+    let theirs = with(&t, "/usr/sbin/runc", line);
+    assert_eq!(ours.stdout, theirs.stdout, "{ours}{theirs}");
+    ours.out_has("0\n67108864\n33554432\n333\n20000\n50000\n0\n0\n40\n1\n1\n");
+}
+
+/// What changes how a container is made or joined is done as it says, or refused.
+#[test]
+fn runcs_rarer_options() {
+    needs!(root, busybox, controller("memory"), controller("freezer"));
+    let t = Sandbox::new("verbs");
+    bundle(&t, r#"["sleep", "1000"]"#, "");
+    with(
+        &t,
+        "runc",
+        r#"say() { "$@" >out 2>&1; echo $?; sed 's/.*msg=//; s/ hint=.*//' out; }
+        $R create -b b --no-new-keyring c; $R start c; $R exec -g 5 -g 6 c id -G; $R exec --additional-gids 9 c id -G
+        $R pause c; say $R exec c true; $R exec --ignore-paused c echo thawed >later & sleep 0.3; cat later; $R resume c; wait; cat later
+        $R events --interval 100ms c >told & e=$!; until [ "$(grep -c '"type":"stats"' told)" -ge 2 ]; do sleep 0.05; done; kill $e; wait $e 2>/dev/null
+        say $R update --l3-cache-schema L3:0=f c; say $R update --mem-bw-schema MB:0=9 c
+        $R delete -f c; $R run --no-pivot --no-subreaper -b b -d c; $R state c | grep -c running; $R delete -f c"#,
+    )
+    .ok()
+    .out_in_order(&["5 6\n", "9\n", "255\n", "paused", "thawed\n", "1\n", "Intel RDT: not supported", "1\n", "not supported", "1\n"]);
+}
