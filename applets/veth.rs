@@ -66,7 +66,7 @@ pub(crate) struct Args {
     /// lead ports of ours to the far end: [ADDRESS:]PORT:PORT[/udp], or ranges of them; nat del takes them back; may be repeated
     #[argh(option, short = 'p', arg_name = "host:guest")]
     publish: Vec<Publish>,
-    /// write the name servers that 'ip netns exec' shows, separated by commas
+    /// write these name servers, separated by commas, to /etc/netns/NAME/resolv.conf, which 'ip netns exec' shows and veth del leaves
     #[argh(option, arg_name = "addresses")]
     dns: Vec<String>,
     /// let each end send no faster than this (500kbit, 1mbit)

@@ -58,6 +58,31 @@ fn each_fault_is_found_and_the_line_told_repairs_it() {
     );
 }
 
+/// The same over IPv6, where an address may not be used before others were asked for it.
+#[test]
+fn ipv6_is_found_and_repaired_too() {
+    needs!(root, host("ip"), host("nft"));
+    run(
+        r#"
+        $ip addr add 2001:db8::2/64 dev w0 nodad; nsenter -t $wan -n $ip addr add 2001:db8::1/64 dev w1 nodad
+        all() { while fault 2001:db8::1 >said; ! grep -q 'status 0' said; do head -1 said; mend >/dev/null; done; echo reached; }
+        fault 2001:db8::1; sed "s/$web/WEB/" fix
+        $ip link add vh type veth peer name vg netns $web; $ip addr add fd00:9::1/64 dev vh nodad
+        all | grep -v 'still being asked'
+        nft add table ip6 x; nft 'add chain ip6 x f { type filter hook forward priority 10; policy drop; }'
+        all; $ip link del vh"#,
+        "there is no interface but lo\nstatus 1\n\
+         veth vh@fd00:9::1/64 vg@fd00:9::2/64 --gw fd00:9::1 --nat --ns WEB\n\
+         vg is down: its addresses and routes do not count\n\
+         vg has no IPv6 address\n\
+         there is no route to 2001:db8::1, nor any but to fd00:9::/64\n\
+         vh, the other end of vg, is down\n\
+         net.ipv6.conf.all.forwarding is 0: this namespace passes nothing on\n\
+         reached\n\
+         it is dropped by the policy of chain f of table ip6 x\nreached\n",
+    );
+}
+
 /// What stands in the way where all is connected.
 #[test]
 fn what_stands_in_the_way_is_named() {

@@ -50,16 +50,12 @@ pub(super) fn to_the_door(
         return Ok(None);
     };
     let name = link.name().into_owned();
-    let Some(source) = route.source() else {
-        findings.push(no_address(case, link));
-        return Ok(None);
-    };
     let gateway = route.gateway();
     let over = gateway.map_or_else(String::new, |gateway| format!(" over {gateway}"));
-    findings.push(Finding::good(
-        "route",
-        format!("{source} leaves by {name}{over}"),
-    ));
+    if let Some(source) = route.source() {
+        let says = format!("{source} leaves by {name}{over}");
+        findings.push(Finding::good("route", says));
+    }
     let carrier = link.flags & LOWER_UP != 0;
     if !link.is_up() || !carrier {
         let ns = case.ns.try_clone().doing("cannot copy a descriptor")?;
@@ -67,6 +63,14 @@ pub(super) fn to_the_door(
         findings.push(no_carrier(case, &Place { ns, enter }, link)?);
         return Ok(None);
     }
+    let Some(source) = route.source() else {
+        let waiting = side
+            .addresses
+            .iter()
+            .find_map(|one| in_doubt(case, one, link));
+        findings.push(waiting.unwrap_or_else(|| no_address(case, link)));
+        return Ok(None);
+    };
     let own = side
         .addresses
         .iter()
@@ -114,8 +118,13 @@ fn no_route(case: &Case, side: &Side) -> Finding {
         .collect();
     let Some(first) = links.first() else {
         let says = "there is no interface but lo";
+        let (net, length) = if ipv4 {
+            ("10.9.0.", 24)
+        } else {
+            ("fd00:9::", 64)
+        };
         return Finding::bad("link", says).fixed_by(format!(
-            "veth vh@10.9.0.1/24 vg@10.9.0.2/24 --gw 10.9.0.1 --nat --ns {}",
+            "veth vh@{net}1/{length} vg@{net}2/{length} --gw {net}1 --nat --ns {}",
             case.name
         ));
     };
@@ -174,6 +183,26 @@ fn no_address(case: &Case, link: &Link) -> Finding {
     let name = link.name();
     Finding::bad("address", format!("{name} has no {family} address"))
         .fixed_by(format!("{} ip addr add {address} dev {name}", case.enter))
+}
+
+/// An address of a link that it may not use, because others are or were asked whether they have it (RFC 4862).
+fn in_doubt(case: &Case, address: &Address, link: &Link) -> Option<Finding> {
+    /// `IFA_F_DADFAILED` and `IFA_F_TENTATIVE`.
+    const FAILED: u32 = 0x08;
+    const TENTATIVE: u32 = 0x40;
+    let cidr = address.cidr().filter(|cidr| !is_link_local(cidr.address))?;
+    if address.link != link.index || cidr.address.is_ipv4() != case.address.is_ipv4() {
+        return None;
+    }
+    let name = link.name();
+    if address.flags & FAILED != 0 {
+        let says = format!("{cidr} of {name} is somebody else's too, and not used for that");
+        let line = format!("{} ip addr del {cidr} dev {name}", case.enter);
+        return Some(Finding::bad("address", says).fixed_by(line));
+    }
+    let says = format!("whether {cidr} of {name} is nobody else's is still being asked");
+    let line = format!("sleep 2; ip why {} {}", case.name, case.address);
+    (address.flags & TENTATIVE != 0).then(|| Finding::bad("address", says).fixed_by(line))
 }
 
 /// The address next to that of the other end of a wire, or of the bridge that this is in, where it is out here.

@@ -175,8 +175,12 @@ impl Name {
                         .hint_maybe(hint.advice().map(str::to_owned))
                 })?;
                 let made = process.open_namespace(Kind::Net).map_err(own);
-                setns(before, CloneFlags::CLONE_NEWNET).map_err(own)?;
-                made
+                match setns(before, CloneFlags::CLONE_NEWNET) {
+                    // Out of the machine's network, into that of a user namespace, there is no way back; and no need of
+                    // one: the name is all that is still to be made.
+                    Ok(()) | Err(Errno::EPERM) => made,
+                    Err(errno) => Err(own(errno)),
+                }
             }
         }
     }
