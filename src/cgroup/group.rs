@@ -117,9 +117,7 @@ impl Group {
     fn inherit_cpuset(&self) -> Result<()> {
         let parent = self.parent();
         for file in ["cpuset.cpus", "cpuset.mems"] {
-            if self.read(file)?.trim().is_empty() {
-                self.write(file, parent.read(file)?.trim())?;
-            }
+            self.write(file, parent.read(file)?.trim())?;
         }
         Ok(())
     }
