@@ -16,7 +16,11 @@ fn sandbox() -> Sandbox {
 }
 
 /// Options that have no effect where they stand, and what is said of them.
-const REFUSED: [(&str, &[&str]); 25] = [
+const REFUSED: [(&str, &[&str]); 26] = [
+    (
+        "-t --detach-keys a --rootfs r true",
+        &["--detach-keys", "without -i"],
+    ),
     ("--rootfs r --replace true", &["--replace", "--name"]),
     ("--rootfs r --pull always true", &["--pull", "no image"]),
     ("--rootfs r --platform linux/arm64 true", &["--platform"]),

@@ -45,6 +45,8 @@ impl Run {
         if self.detach || self.no_start {
             wrong(first_given(&watching), "nobody watches the container")?;
         }
+        let keys = (self.detach_keys.is_some() && !self.interactive).then_some("--detach-keys");
+        wrong(keys, "nothing is typed to the container, without -i")?;
         let detach = (self.detach && self.no_start).then_some("--detach");
         wrong(detach, "the container is not started")?;
         let shares = self.uts.as_ref();
