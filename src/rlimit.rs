@@ -123,7 +123,8 @@ mod tests {
             ("core=0", Ok("CORE=0:0")),
             ("core", Err("not NAME=SOFT[:HARD]")),
             ("cores=0", Err("no such limit; see getrlimit(2)")),
-            ("core=-1", Err("not a number or unlimited")),
+            ("core=-1", Ok("CORE=unlimited:unlimited")),
+            ("core=-2", Err("not a number or unlimited")),
             ("core=", Err("not a number or unlimited")),
             ("core=1:", Err("not a number or unlimited")),
             (
