@@ -21,6 +21,8 @@ macro_rules! needs_images {
 
 mod volumes;
 
+mod hostile;
+
 /// Makes `img:1`, of three layers: a root; deletions of all sorts; and members that lean on the layers below, by links,
 /// by directories that have no member, and by a hard link.
 const IMAGE: &str = r#"
