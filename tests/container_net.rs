@@ -23,6 +23,13 @@ names() { nsenter -t $wan -n perl -e 'use IO::Socket::INET; $s = IO::Socket::INE
         while ($s->recv($q, 512)) { substr($q, 2, 6) = "\x81\x80\0\1\0\1";
             $s->send($q . "\xc0\x0c\0\1\0\1\0\0\0\1\0\4\xcb\0\x71\1") }' & pids="$pids $!"
     while ! nsenter -t $wan -n grep -q ':0035 ' /proc/net/udp; do sleep 0.01; done; }
+# An ordinary user who may use tap devices, and a page out there.
+carried() { mount -t tmpfs dev /dev/net; mknod -m 666 /dev/net/tun c 10 200; trap 'umount /dev/net' 0
+    $ip route add default via 203.0.113.1; chown -R 1000:1000 r
+    nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
+    user="setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=$PWD"; }
+# pasta calls itself passt.avx2 where it can. What it leaves to be collected is process 1's affair.
+gone() { while ps -u 1000 -o stat=,comm= | grep -v '^Z' | grep -q -e passt -e slirp4; do sleep 0.05; done; echo gone; }
 # What IPv6 does by itself as a link has come up is not there at once.
 settings() { $ip route show table all | grep -v -e ' fe80::' -e '^fe80::' -e ff00::; grep -r . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf 2>/dev/null | sort; }
 "#;
@@ -194,17 +201,13 @@ fn an_ordinary_users_container_is_carried() {
     );
     let t = lab();
     let line = run(r#"
-        mount -t tmpfs dev /dev/net; mknod -m 666 /dev/net/tun c 10 200; trap 'umount /dev/net' 0
-        $ip route add default via 203.0.113.1; names
-        nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
-        chown -R 1000:1000 r
-        user="setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=$PWD"
+        carried; names
         for kind in pasta slirp4netns; do
             $user container run --rootfs r --network $kind --dns 203.0.113.1 sh -c 'cat /etc/resolv.conf; wget -qO- http://203.0.113.1/f
                 nslookup -type=a box.example | tail -2 | grep Addr'
             $user container run --rootfs r --network $kind -p 8080:8000 httpd -f -p 8000 -h / & box=$!
             until timeout 2 busybox wget -qO- http://127.0.0.1:8080/f 2>/dev/null; do kill -0 $box || break; sleep 0.1; done
-            kill -9 $box; wait $box 2>/dev/null; while pgrep -u 1000 'passt|slirp4' >/dev/null; do sleep 0.05; done; echo gone
+            kill -9 $box; wait $box 2>/dev/null; gone
             busybox nc -l -p 8080 & taken=$!; until ss -tln | grep -q :8080; do sleep 0.02; done
             $user container run --rootfs r --network $kind -p 8080:8000 true; echo $?; kill $taken
         done; kill -9 $pids; umount /dev/net; trap - EXIT; $ip link del w0; umount /run"#);
@@ -230,13 +233,7 @@ fn a_script_says_a_carrier() {
     );
     let t = lab();
     let line = run(r#"
-        mount -t tmpfs dev /dev/net; mknod -m 666 /dev/net/tun c 10 200; trap 'umount /dev/net' 0
-        $ip route add default via 203.0.113.1
-        nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
-        chown -R 1000:1000 r
-        user="setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=$PWD"
-        # pasta calls itself passt.avx2 where it can; the next one takes its port whether it is gone or not.
-        gone() { while pgrep -u 1000 'passt|slirp4' >/dev/null; do sleep 0.05; done; echo gone; }
+        carried
         for kind in pasta slirp4netns; do
             set -- --rootfs r --hostname box --network $kind --dns 203.0.113.1
             look='cat /etc/hosts /etc/resolv.conf; wget -qO- http://203.0.113.1/f; exit 7'
