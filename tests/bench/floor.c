@@ -11,6 +11,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -159,6 +161,29 @@ static void drop_privileges(void) {
     NEED(syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */));
 }
 
+// Appends a search for the call's number between `low` and `high`: every jump has one answer on each side.
+static size_t search(struct sock_filter *filter, size_t at, unsigned low, unsigned high) {
+    const unsigned middle = (low + high) / 2;
+    if (low == high) {
+        filter[at] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+        return at + 1;
+    }
+    const size_t right = search(filter, at + 1, low, middle);
+    filter[at] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 4 * (middle + 1), right - at - 1, 0);
+    return search(filter, right, middle + 1, high);
+}
+
+// A filter of the default profile's length and depth (194 instructions, a search by number); this one allows all.
+static void load_filter(void) {
+    struct sock_filter filter[194] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 4), // The architecture.
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), // The call's number.
+    };
+    const struct sock_fprog program = {search(filter, 3, 0, 95), filter};
+    NEED(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program));
+}
+
 static int child(void *argument) {
     char **argv = argument;
     NEED(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
@@ -171,6 +196,7 @@ static int child(void *argument) {
     mask_paths();
     name_and_loopback();
     drop_privileges();
+    load_filter();
     execv(argv[2], argv + 2);
     need(-1, argv[2]);
     return 127;

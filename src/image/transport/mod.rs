@@ -10,6 +10,8 @@ mod failure;
 #[cfg(feature = "tls")]
 mod judge;
 mod measured;
+#[cfg(feature = "tls")]
+mod provider;
 pub mod proxy;
 #[cfg(feature = "tls")]
 mod tls;

@@ -17,6 +17,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::Failure;
+use super::provider::provider;
 use super::trust::Trust;
 use crate::error::{Error, Result};
 use crate::image::address::Origin;
@@ -33,7 +34,7 @@ impl Configs {
     pub(super) fn new(trust: Trust) -> Self {
         Self {
             trust,
-            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            provider: Arc::new(provider()),
             made: Mutex::default(),
             unverified: Mutex::default(),
         }
