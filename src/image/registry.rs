@@ -3,6 +3,8 @@
 //! Every request goes through [`Registry::ask`]: it answers challenges, waits and asks again where that may help, and
 //! turns a refusal into an error that says what the registry said.
 
+mod refusal;
+
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,10 +22,10 @@ use super::transport::{Authorization, Failure, Reply, Request, Transport};
 use super::verify;
 use crate::error::{Error, Result};
 
+pub use refusal::Refusal;
+
 /// The longest time that a server can make us wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The most of an error's text that is read.
-const ERROR_LIMIT: u64 = 64 * 1024;
 /// The most pages of tags.
 const PAGES: usize = 1000;
 
@@ -108,29 +110,6 @@ impl<'a> Shared<'a> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Why a registry did not give what it was asked for.
-pub struct Refusal {
-    /// For people.
-    pub error: Error,
-    /// Whether it has no such thing, so that another registry may be asked.
-    pub absent: bool,
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self {
-            error,
-            absent: false,
-        }
-    }
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        refusal.error
-    }
 }
 
 /// A repository.
@@ -408,9 +387,9 @@ impl<'a> Registry<'a> {
                 }
                 Ok(reply) if matches!(reply.status, 408 | 429 | 500..=599) => {
                     let wait = reply.header("retry-after").and_then(wait_of);
-                    (self.refusal(what, reply).error, wait)
+                    (Refusal::of(self, what, reply).error, wait)
                 }
-                Ok(reply) => return Err(self.refusal(what, reply)),
+                Ok(reply) => return Err(Refusal::of(self, what, reply)),
                 Err(Failure {
                     error,
                     passing: true,
@@ -444,50 +423,6 @@ impl<'a> Registry<'a> {
         let offered = challenges(reply.headers("www-authenticate"));
         *lock(&self.authorization) = Some(visitor.answer(&offered)?);
         Ok(())
-    }
-
-    /// What a registry's refusal means.
-    fn refusal(&self, asked: &str, reply: Reply) -> Refusal {
-        let status = reply.status;
-        let limits: Vec<String> = [
-            "ratelimit-limit",
-            "ratelimit-remaining",
-            "docker-ratelimit-source",
-        ]
-        .iter()
-        .filter_map(|name| Some(format!("{name}: {}", reply.header(name)?)))
-        .collect();
-        let said = reply
-            .into_bytes(ERROR_LIMIT)
-            .ok()
-            .and_then(|bytes| what_it_said(&bytes));
-        let what = match status {
-            401 => "it wants to know who is there".to_owned(),
-            403 => "it is forbidden".to_owned(),
-            404 => "there is no such thing".to_owned(),
-            429 => "too many requests".to_owned(),
-            500..=599 => "the server failed".to_owned(),
-            _ => "unexpected answer".to_owned(),
-        };
-        let said = said.map_or_else(String::new, |said| format!(": {said}"));
-        let error = Error::new(format!("cannot get {asked} of {}", self.name()))
-            .because(format!("{what} (status {status}{said})"));
-        let hint = match status {
-            401 | 403 => Some(format!("try 'pull login {}'", self.origin.authority())),
-            429 => Some(format!(
-                "{}; logging in or a mirror in registries.conf may help",
-                if limits.is_empty() {
-                    "the limit is the registry's".into()
-                } else {
-                    limits.join(", ")
-                }
-            )),
-            _ => None,
-        };
-        Refusal {
-            error: error.hint_maybe(hint),
-            absent: status == 404,
-        }
     }
 }
 
@@ -532,32 +467,6 @@ struct Tags {
     tags: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct Errors {
-    errors: Vec<Complaint>,
-}
-
-#[derive(Deserialize)]
-struct Complaint {
-    #[serde(default)]
-    code: String,
-    #[serde(default, deserialize_with = "null_is_empty")]
-    message: String,
-}
-
-/// The first complaint of an error's body.
-fn what_it_said(bytes: &[u8]) -> Option<String> {
-    let errors: Errors = parse(bytes, "error", ERROR_LIMIT).ok()?;
-    let first = errors.errors.into_iter().next()?;
-    let text = if first.message.is_empty() {
-        first.code
-    } else {
-        first.message
-    };
-    let text: String = text.chars().take(200).collect();
-    (!text.is_empty()).then_some(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -575,17 +484,5 @@ mod tests {
         for (text, want) in cases {
             assert_eq!(wait_of(text), want.map(Duration::from_secs), "{text}");
         }
-    }
-
-    #[test]
-    fn complaints_are_read() {
-        let text = br#"{"errors":[{"code":"DENIED","message":"no \u001b[31m","detail":null},{"code":"X"}]}"#;
-        assert_eq!(what_it_said(text).as_deref(), Some("no \x1b[31m"));
-        assert_eq!(
-            what_it_said(br#"{"errors":[{"code":"DENIED"}]}"#).as_deref(),
-            Some("DENIED")
-        );
-        assert_eq!(what_it_said(br#"{"errors":[]}"#), None);
-        assert_eq!(what_it_said(b"<html>"), None);
     }
 }
