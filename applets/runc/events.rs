@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 use isobox::cgroup::value::{Limit, bytes};
+use isobox::decimal::decimal;
 use isobox::oci::events::{follow, stats};
 use isobox::oci::lifecycle::Refusal;
 use isobox::oci::spec::Resources;
@@ -61,33 +62,31 @@ impl Events {
 
 /// A time as Go writes it: `1h30m`, `1.5s`, `300ms`.
 fn duration(text: &str) -> Option<Duration> {
-    let mut total = 0.0;
-    let mut rest = text;
+    let (mut nanoseconds, mut rest) = (0_u128, text);
     if rest == "0" {
         return Some(Duration::ZERO);
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at(digits);
-        let letters = after
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(after.len());
-        let (unit, after) = after.split_at(letters);
-        let seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "\u{b5}s" => 1e-6,
-            "ns" => 1e-9,
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
+        let letters = after.find(|c: char| c.is_ascii_digit() || c == '.');
+        let (unit, after) = after.split_at(letters.unwrap_or(after.len()));
+        let unit: u128 = match unit {
+            "h" => 3_600_000_000_000,
+            "m" => 60_000_000_000,
+            "s" => 1_000_000_000,
+            "ms" => 1_000_000,
+            "us" | "\u{b5}s" => 1_000,
+            "ns" => 1,
             _ => return None,
         };
-        total += number.parse::<f64>().ok()? * seconds;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let digits: u128 = decimal(format!("{whole}{fraction}"))?;
+        let parts = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+        nanoseconds = nanoseconds.checked_add(digits.checked_mul(unit)? / parts)?;
         rest = after;
     }
-    Duration::try_from_secs_f64(total)
-        .ok()
-        .filter(|_| !text.is_empty())
+    let nanoseconds = u64::try_from(nanoseconds).ok()?;
+    (!text.is_empty()).then(|| Duration::from_nanos(nanoseconds))
 }
 
 /// change the limits of a container
@@ -216,11 +215,17 @@ mod tests {
             ("300ms", Some(300)),
             ("1m30s", Some(90_000)),
             ("1.5s", Some(1500)),
+            (".5s", Some(500)),
+            ("1.s", Some(1000)),
+            ("1h30.25m", Some(5_415_000)),
             ("0", Some(0)),
             ("5", None),
             ("", None),
             ("s", None),
             ("1x", None),
+            (".s", None),
+            ("1.2.3s", None),
+            ("99999999999999999999h", None),
         ] {
             assert_eq!(duration(text).map(|time| time.as_millis()), want, "{text}");
         }
