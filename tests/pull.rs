@@ -104,6 +104,16 @@ fn a_layout_is_made_and_added_to() {
         "mkdir full && touch full/x && pull -q {at}/lab/x:1 -o full/"
     ))
     .fails(1, "pull", &["neither empty nor an OCI layout"]);
+    // Killed before the index had its name.
+    t.run(&format!(
+        "mv lay/index.json lay/.index.json.1234 && pull -q {at}/lab/x:other -o lay/ && pull -q {at}/lab/x:1 -o lay/"
+    ))
+    .ok();
+    t.cmd("umoci ls --layout lay | sort")
+        .host()
+        .run()
+        .ok()
+        .out("1\nother\n");
 }
 
 #[test]

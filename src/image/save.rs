@@ -4,8 +4,10 @@
 //! when everything is in it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -101,8 +103,9 @@ pub fn layout(source: &dyn Source, dir: &Path) -> Result<()> {
     let text = serde_json::to_vec(&index)
         .map_err(io::Error::from)
         .doing_to("cannot write the layout", dir)?;
-    put(&dir.join("index.json"), &text)?;
-    put(&dir.join("oci-layout"), LAYOUT)
+    // The index makes it a layout, so it comes last.
+    put(&dir.join("oci-layout"), LAYOUT)?;
+    put(&dir.join("index.json"), &text)
 }
 
 /// How a layout calls an image (image-spec, annotations.md); umoci and skopeo want the tag alone.
@@ -111,8 +114,9 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Makes the directory, or reads the index of the layout that it is.
 fn prepare(dir: &Path) -> Result<Index> {
     fs::create_dir_all(dir).doing_to("cannot make the layout", dir)?;
-    if dir.join("oci-layout").exists() {
-        let file = File::open(dir.join("index.json")).doing_to("cannot read the layout", dir)?;
+    let index = dir.join("index.json");
+    if dir.join("oci-layout").exists() && index.exists() {
+        let file = File::open(index).doing_to("cannot read the layout", dir)?;
         let mut bytes = Vec::new();
         file.take(MANIFEST_LIMIT + 1)
             .read_to_end(&mut bytes)
@@ -120,8 +124,7 @@ fn prepare(dir: &Path) -> Result<Index> {
         return parse(&bytes, "index.json", MANIFEST_LIMIT);
     }
     let mut entries = fs::read_dir(dir).doing_to("cannot read", dir)?;
-    // What an interrupted run has left is taken up: its blobs are whole.
-    if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "blobs")) {
+    if entries.any(|entry| entry.is_ok_and(|entry| !is_left_over(&entry.file_name()))) {
         return Err(Error::new("the directory is neither empty nor an OCI layout:").on(dir));
     }
     Ok(Index {
@@ -130,6 +133,14 @@ fn prepare(dir: &Path) -> Result<Index> {
         manifests: Vec::new(),
         annotations: BTreeMap::new(),
     })
+}
+
+/// Whether an interrupted run leaves this in a layout that it makes. It is taken up: the blobs are whole.
+fn is_left_over(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    matches!(name, b"blobs" | b"oci-layout")
+        || name.starts_with(b".oci-layout.")
+        || name.starts_with(b".index.json.")
 }
 
 /// Where a layout has a blob; its directory is made.
