@@ -263,14 +263,16 @@ fn limits_change_and_use_is_told() {
 /// Case 134: what `runc spec` writes is Debian's, but for the version and capabilities that could not be ambient.
 #[test]
 fn the_spec_to_begin_with_is_that_of_runc() {
-    needs!(root, busybox, host("runc"));
+    needs!(root, busybox, host("runc"), host("jq"));
     let t = Sandbox::new("runc");
+    let rest = "del(.ociVersion, .process.capabilities.ambient) | .process.capabilities |= map_values(sort)";
     for option in ["", "--rootless"] {
         t.run(&format!(
-            "rm -rf o t; mkdir o t; runc spec {option} -b o; /usr/sbin/runc spec {option} -b t; diff t/config.json o/config.json; runc spec -b o; echo $?"
+            "rm -rf o t; mkdir o t; runc spec {option} -b o; /usr/sbin/runc spec {option} -b t
+             for d in o t; do jq -S '{rest}' $d/config.json >$d/rest; done; cmp o/rest t/rest && jq -r .ociVersion t/config.json; runc spec -b o; echo $?"
         ))
         .err_has("File config.json exists. Remove it first")
-        .out_in_order(&["< \t\"ociVersion\": \"1.0.2-dev\"", "> \t\"ociVersion\": \"1.", "< \t\t\t\"ambient\": [", "1\n"]);
+        .out("1.0.2-dev\n1\n");
     }
     t.root("rootfs");
     t.run("runc spec && sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"id\"/' config.json && runc --root $PWD/k run x")

@@ -10,7 +10,7 @@ use isobox::capability::Capability;
 use isobox::device_rules::Access;
 use isobox::error::{Doing, Error, Result};
 use isobox::namespace::Kind;
-use isobox::oci::spec::{Device, DeviceRule};
+use isobox::oci::spec::{Device, DeviceRule, Required};
 use isobox::oci::{Mount, Spec};
 use nix::libc;
 
@@ -100,7 +100,7 @@ fn add(spec: &mut Spec, source: &Path, target: PathBuf, access: &str) -> Result<
         gid: Some(stat.gid()),
     });
     spec.linux.resources.devices.push(DeviceRule {
-        allow: true,
+        allow: Required(true),
         kind: kind.into(),
         major: Some(major.into()),
         minor: Some(minor.into()),

@@ -99,13 +99,13 @@ fn device(at: usize, one: &DeviceRule) -> Result<Setting> {
         letters => Access::parse(letters).ok_or_else(|| bad("access", &letters))?,
     };
     let rule = Rule {
-        allow: one.allow,
+        allow: one.allow.0,
         kind,
         major,
         minor,
         access,
     };
-    let file = if one.allow {
+    let file = if one.allow.0 {
         "devices.allow"
     } else {
         "devices.deny"

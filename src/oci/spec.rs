@@ -34,7 +34,7 @@ use crate::error::{Doing, Error, Result};
 
 pub use hooks::{Hook, Hooks};
 use json::objects;
-pub use json::{Capable, Map};
+pub use json::{Capable, Map, Required};
 pub use linux::{
     Device, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, NetDevice, Personality, TimeOffset,
 };

@@ -20,7 +20,7 @@ mod values;
 mod write;
 
 pub(super) use read::read;
-pub use values::{Capable, Map};
+pub use values::{Capable, Map, Required};
 pub(super) use write::write;
 
 /// Declares objects: structs whose fields may all be absent. In the file a field has its own name in camelCase, or the
@@ -113,16 +113,15 @@ pub(super) enum Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    /// An object of the members that are there, by the names of the struct.
+    /// An object of the members that are there, by the names of the struct. One that is an object without members of its
+    /// own says nothing, and crun takes an empty `network` for a wish.
     pub(super) fn object(members: &[(&str, &'a dyn Field)]) -> Self {
         let there = members
             .iter()
-            .filter(|(name, value)| !name.is_empty() && !value.absent());
-        Self::Object(
-            there
-                .map(|(name, value)| (camel(name).collect(), value.shown()))
-                .collect(),
-        )
+            .filter(|(name, value)| !name.is_empty() && !value.absent())
+            .map(|(name, value)| (camel(name).collect(), value.shown()))
+            .filter(|(_, shown)| !matches!(shown, Self::Object(own) if own.is_empty()));
+        Self::Object(there.collect())
     }
 }
 

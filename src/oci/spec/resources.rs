@@ -1,6 +1,6 @@
 //! `linux.resources`: limits of the control group (config-linux.md, "Control groups").
 
-use super::json::{Map, objects};
+use super::json::{Map, Required, objects};
 
 objects! {
     /// Limits of the control group.
@@ -28,7 +28,7 @@ objects! {
     /// `devices[]`
     pub struct DeviceRule {
         /// Whether this allows or denies.
-        pub allow: bool,
+        pub allow: Required,
         /// `a` for all, `c` or `b`; absent means all.
         pub kind as "type": String,
         /// The major number; any without.

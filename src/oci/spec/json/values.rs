@@ -48,6 +48,22 @@ impl Field for bool {
     }
 }
 
+/// A truth value that the schema requires: written where it is false, too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Required(pub bool);
+
+impl Field for Required {
+    fn takes(&self) -> &'static str {
+        self.0.takes()
+    }
+    fn truth(&mut self, truth: bool) -> Fit {
+        self.0.truth(truth)
+    }
+    fn shown(&self) -> Shown<'_> {
+        self.0.shown()
+    }
+}
+
 macro_rules! texts {
     ($($type:ident $bytes:ident),*) => {$(
         impl Field for $type {
