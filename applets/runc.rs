@@ -30,10 +30,11 @@ use isobox::oci::lifecycle::{self, Container, Refusal};
 use isobox::oci::state::Id;
 use isobox::oci::status::Status;
 use isobox::own_binary;
+use isobox::plan::Observer;
 use isobox::process::signal_number;
 use nix::unistd::geteuid;
 
-use crate::cli::plan::environment;
+use crate::cli::plan::{Explain, environment, observer};
 use crate::cli::raw::Raw;
 use crate::cli::{Applet, Asked, Entry, Exit, help, parse};
 use log::Log;
@@ -333,6 +334,14 @@ fn done(answer: lifecycle::Answer<()>, of: impl FnOnce(Status) -> String) -> Ans
 }
 
 impl Caller {
+    /// Who watches what is done: the log, or standard error for whoever wants to see it.
+    fn observer(&self, explain: Option<Explain>) -> &dyn Observer {
+        match explain {
+            Some(Explain::Run) => observer(explain),
+            _ => &self.log,
+        }
+    }
+
     /// The container that the operands name, which is all that they may say.
     fn one(&self, verb: &str, operands: &[Raw]) -> Answer<Container> {
         exactly(verb, operands, 1)?;

@@ -85,6 +85,7 @@ mod readme;
 mod runc;
 #[cfg(feature = "oci")]
 mod runc_faults;
+#[cfg(feature = "oci")]
 mod runc_many;
 mod setpriv;
 mod switch_root;

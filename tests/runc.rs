@@ -280,6 +280,23 @@ fn the_spec_to_begin_with_is_that_of_runc() {
         .out("uid=0 gid=0\n");
 }
 
+/// What would be done is told and not done, or told while it is done.
+#[test]
+fn what_runc_does_can_be_told() {
+    needs!(root, busybox, controller("memory"), host("jq"));
+    let t = Sandbox::new("runc");
+    bundle(&t, r#"["echo", "hello"]"#, "");
+    let ran = with(
+        &t,
+        "runc",
+        "$R run --explain -b b c | grep -c 'pivot_root(\".'; $R create --explain=json -b b c | jq -r '.[].call' | grep -c 'pivot_root(\".'; ls k
+         for v in run create; do $R $v --explain=run -b b c 2>said; grep -c 'pivot_root(\".' said; [ $(grep -c 'result   done' said) -gt 20 ] && echo done; done
+         $R exec --explain c echo in | grep -c 'execve(\"echo\"'; $R exec --explain=run c echo in 2>said; grep -c 'execve(\"echo\"' said
+         $R delete -f c; ls k",
+    );
+    ran.ok().out("1\n1\nhello\n1\ndone\n1\ndone\n1\nin\n1\n");
+}
+
 /// Case 135, 146: what there is is told; what is not there is refused.
 #[test]
 fn features_versions_and_what_is_not_there() {

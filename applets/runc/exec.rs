@@ -76,7 +76,7 @@ pub(super) struct Join {
     /// also in a container that is paused
     #[argh(switch)]
     ignore_paused: bool,
-    /// tell what would be done and do nothing; json for programs
+    /// tell what would be done and do nothing; json for programs, run to tell while doing
     #[argh(option, arg_name = "[=how]")]
     explain: Option<Explain>,
     /// the container, the program and its arguments
@@ -121,13 +121,20 @@ impl Join {
             pid_file: path(self.pid_file.take())?,
             pidfd_socket: path(self.pidfd_socket.take())?,
         };
-        if let Some(how) = self.explain {
+        if let Some(how) = self.explain.filter(|how| *how != Explain::Run) {
             return Ok(tell(&container.joining(&exec).map_err(refused)?, how)?);
         }
-        Ok(match container.exec(&exec, &caller.log).map_err(refused)? {
-            Outcome::Exited(status) => Exit::Status(status),
-            Outcome::Killed(signal) => Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
-        })
+        Ok(
+            match container
+                .exec(&exec, caller.observer(self.explain))
+                .map_err(refused)?
+            {
+                Outcome::Exited(status) => Exit::Status(status),
+                Outcome::Killed(signal) => {
+                    Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+                }
+            },
+        )
     }
 
     /// What the program is: the container's own process with what was asked for, or what a file says.

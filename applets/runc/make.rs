@@ -51,7 +51,7 @@ pub(super) struct Create {
     /// hand down so many more descriptors than 0, 1 and 2
     #[argh(option, arg_name = "count")]
     preserve_fds: Option<u32>,
-    /// tell what would be done and do nothing; json for programs
+    /// tell what would be done and do nothing; json for programs, run to tell while doing
     #[argh(option, arg_name = "[=how]")]
     explain: Option<Explain>,
     /// the name of the container
@@ -94,7 +94,7 @@ pub(super) struct Run {
     /// hand down so many more descriptors than 0, 1 and 2
     #[argh(option, arg_name = "count")]
     preserve_fds: Option<u32>,
-    /// tell what would be done and do nothing; json for programs
+    /// tell what would be done and do nothing; json for programs, run to tell while doing
     #[argh(option, arg_name = "[=how]")]
     explain: Option<Explain>,
     /// the name of the container
@@ -156,18 +156,21 @@ impl Create {
             pidfd_socket,
             setting: Setting::default(),
         };
-        if let Some(how) = self.explain {
+        if let Some(how) = self.explain.filter(|how| *how != Explain::Run) {
             return Ok(tell(&new.plan()?, how)?);
         }
         match run {
-            Some(keep) if !detach => match new.run(keep, &caller.log).map_err(failed)? {
+            Some(keep) if !detach => match new
+                .run(keep, caller.observer(self.explain))
+                .map_err(failed)?
+            {
                 Outcome::Exited(status) => Ok(Exit::Status(status)),
                 Outcome::Killed(signal) => {
                     Ok(Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX)))
                 }
             },
             _ => {
-                new.create(&caller.log).map_err(failed)?;
+                new.create(caller.observer(self.explain)).map_err(failed)?;
                 if detach {
                     start_at_once(caller, &id)?;
                 }
