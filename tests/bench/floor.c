@@ -11,8 +11,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -161,27 +159,40 @@ static void drop_privileges(void) {
     NEED(syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */));
 }
 
+// An instruction of a filter (bpf(2), seccomp(2)); musl's headers do not have the kernel's.
+struct instruction {
+    uint16_t code;
+    uint8_t if_true, if_false;
+    uint32_t operand;
+};
+
+enum { LOAD = 0x20, JUMP_IF_EQUAL = 0x15, JUMP_IF_AT_LEAST = 0x35, RETURN = 0x06 };
+static const uint32_t allow = 0x7fff0000;
+
 // Appends a search for the call's number between `low` and `high`: every jump has one answer on each side.
-static size_t search(struct sock_filter *filter, size_t at, unsigned low, unsigned high) {
+static size_t search(struct instruction *filter, size_t at, unsigned low, unsigned high) {
     const unsigned middle = (low + high) / 2;
     if (low == high) {
-        filter[at] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+        filter[at] = (struct instruction){RETURN, 0, 0, allow};
         return at + 1;
     }
     const size_t right = search(filter, at + 1, low, middle);
-    filter[at] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 4 * (middle + 1), right - at - 1, 0);
+    filter[at] = (struct instruction){JUMP_IF_AT_LEAST, (uint8_t)(right - at - 1), 0, 4 * (middle + 1)};
     return search(filter, right, middle + 1, high);
 }
 
 // A filter of the default profile's length and depth (194 instructions, a search by number); this one allows all.
 static void load_filter(void) {
-    struct sock_filter filter[194] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 4), // The architecture.
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 0),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), // The call's number.
+    struct instruction filter[194] = {
+        {LOAD, 0, 0, 4}, // The architecture.
+        {JUMP_IF_EQUAL, 0, 0, 0},
+        {LOAD, 0, 0, 0}, // The call's number.
     };
-    const struct sock_fprog program = {search(filter, 3, 0, 95), filter};
-    NEED(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program));
+    const struct {
+        unsigned short count;
+        struct instruction *filter;
+    } program = {(unsigned short)search(filter, 3, 0, 95), filter};
+    NEED(syscall(SYS_seccomp, 1 /* SET_MODE_FILTER */, 1UL << 2 /* SPEC_ALLOW */, &program));
 }
 
 static int child(void *argument) {
