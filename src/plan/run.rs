@@ -17,12 +17,12 @@
 //! A helper is forked twice, so that it is nobody's unexpected child: where the plan does not fork, the
 //! caller becomes the program by exec, and the program must not find a stranger's zombie.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+mod between;
+mod helper;
+
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::CloneFlags;
-use nix::sys::signal::Signal;
 use nix::sys::socket::MsgFlags;
 use nix::unistd::Pid;
 
@@ -31,8 +31,8 @@ use super::{Context, Entry, Fork, Leave, Plan, Running, Side, Slot};
 use crate::error::{Doing, Error, Result};
 use crate::namespace::CLONE_NEWTIME;
 use crate::process;
-use crate::sys::clone::{Change, Forked, fork, fork_suspended, pidfd_open, single_threaded, wait};
-use crate::sys::{signal, task};
+use crate::sys::clone::{Forked, fork, fork_suspended, single_threaded};
+use crate::sys::task;
 
 /// How the program of a plan that forks ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl Plan {
         }
         let mut cx = Context::new(self);
         let outside = if self.needs_helper() {
-            Outside::Line(start_helper(self, observer)?)
+            Outside::Line(helper::start_helper(self, observer)?)
         } else {
             Outside::Here
         };
@@ -247,54 +247,6 @@ impl Plan {
         }
     }
 
-    /// Has a go-between make the child, where its steps have taken it. The child says that it is there, by which its number is
-    /// known; it lives `life`.
-    fn make_beyond(
-        &self,
-        at: usize,
-        how: &Fork,
-        cx: &mut Context,
-        line: OutsideEnd,
-        life: &dyn Fn(&mut Context) -> u8,
-        observer: &dyn Observer,
-    ) -> Result<(Pid, OwnedFd, OutsideEnd)> {
-        let (tells, hears) = link::pair()?;
-        let forked = fork(CloneFlags::empty(), None).doing("cannot fork a go-between")?;
-        if let Forked::Parent { child: between, .. } = forked {
-            drop(tells);
-            let (said, child) = hears.listen()?;
-            while wait(between, libc::WEXITED) == Err(Errno::EINTR) {}
-            return match said {
-                Said::Executing => {
-                    let pidfd = pidfd_open(child).doing("cannot hold the child")?;
-                    Ok((child, pidfd, line))
-                }
-                Said::Failed(error) => Err(error),
-                _ => Err(Error::new("the go-between has died")),
-            };
-        }
-        drop((hears, line));
-        let mut steps = 0..at;
-        let gone = steps.try_for_each(|index| match &self.entries[index] {
-            Entry::Step(Side::Between, _) => self.perform(index, cx, observer),
-            _ => Ok(()),
-        });
-        let made = gone.and_then(|()| {
-            let flags = how.namespaces | CloneFlags::CLONE_PARENT;
-            let cgroup = how.cgroup.map(|slot| cx.get(slot)).transpose()?;
-            fork(flags, cgroup).map_err(|errno| not_made(how, errno))
-        });
-        if let Ok(Forked::Child) = made {
-            let status = match tells.executing() {
-                Ok(()) => life(cx),
-                Err(error) => error.exit_status(),
-            };
-            task::exit_now(status)
-        }
-        let failed = made.err().map(|error| tells.last_words(&error));
-        task::exit_now(failed.is_some().into())
-    }
-
     /// Whether the parent may sleep until its child has executed the program, and lend it its memory meanwhile: it
     /// has nothing to do for the child, and clone(2) can say what is wanted.
     pub(super) fn may_sleep(&self, how: &Fork) -> bool {
@@ -399,36 +351,6 @@ impl Plan {
         error
     }
 
-    /// A helper's life.
-    fn serve_as_helper(&self, line: &OutsideEnd, observer: &dyn Observer) {
-        let mut cx = Context::new(self);
-        match self.serve(line, &mut cx, observer) {
-            Ok(Ended::Executed | Ended::Left) => self.outlast(&mut cx, observer),
-            Ok(Ended::Silent) => self.undo(&mut cx, observer, |_| true),
-            Err(_) => {
-                self.undo(&mut cx, observer, |_| true);
-                // Whoever failed waits for this, so that nothing is left when its error is printed.
-                line.answer(&Ok(()));
-            }
-        }
-    }
-
-    /// What a helper has done for as long as the program lives is its own to take back: it stays until then, and out of
-    /// the terminal's reach.
-    fn outlast(&self, cx: &mut Context, observer: &dyn Observer) {
-        let temporary = |index: usize| self.temporary.contains(&index);
-        if !cx.done.iter().any(|index| temporary(*index)) {
-            return;
-        }
-        let _ = nix::unistd::setsid();
-        // Without a hold on it, it is gone.
-        if let Ok(program) = pidfd_open(cx.program) {
-            let mut ends = [PollFd::new(program.as_fd(), PollFlags::POLLIN)];
-            while poll(&mut ends, PollTimeout::NONE) == Err(Errno::EINTR) {}
-        }
-        self.undo(cx, observer, temporary);
-    }
-
     /// Performs what the program side asks for, until the line ends. An error is what the program side failed with.
     pub(super) fn serve(
         &self,
@@ -511,28 +433,5 @@ fn not_made(how: &Fork, errno: Errno) -> Error {
                 .hint("it must be ours to write, with all above it up to where we are, and no controller on for groups below it")
         }
         _ => crate::probe::clone_failed(how.namespaces, errno),
-    }
-}
-
-/// Starts the process that stays outside, as a grandchild, and gives the line to it.
-fn start_helper(plan: &Plan, observer: &dyn Observer) -> Result<ProgramEnd> {
-    let (program_end, outside_end) = link::pair()?;
-    signal::default(Signal::SIGCHLD).doing("cannot reset SIGCHLD")?;
-    let Forked::Parent { child, .. } =
-        fork(CloneFlags::empty(), None).doing("cannot fork a helper")?
-    else {
-        drop(program_end);
-        if let Ok(Forked::Child) = fork(CloneFlags::empty(), None) {
-            plan.serve_as_helper(&outside_end, observer);
-        }
-        task::exit_now(0)
-    };
-    loop {
-        match wait(child, libc::WEXITED) {
-            Err(Errno::EINTR) => {}
-            Ok(Change::Exited(0)) => return Ok(program_end),
-            Ok(_) => return Err(Error::new("cannot fork a helper")),
-            Err(errno) => return Err(errno).doing("cannot wait for a helper"),
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The end of a container: what lives of it is ended, its control groups go, and last what is written down of it.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -56,7 +57,7 @@ pub(super) fn take_away(kept: &Kept, record: &Record) -> Result<Option<Error>> {
     if let Some((_, pidfd)) = record.first() {
         // Frozen by v1 it could not end; one that ended meanwhile is what we want.
         let _ = tree::is_frozen(&groups).then(|| tree::freeze_groups(&groups, false));
-        let _ = pidfd_send_signal(std::os::fd::AsFd::as_fd(&pidfd), libc::SIGKILL);
+        let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
         if groups.is_empty() && !wait_for_end(&pidfd, PollTimeout::from(10_000_u16)) {
             return Err(
                 Error::new("the first process does not end").because("uninterruptible sleep")
