@@ -76,18 +76,28 @@ fn update_sets_what_runc_sets() {
     let line = r#"$R create -b b c; $R start c
         $R update --memory 64M --memory-reservation 32M --cpu-share 333 --cpu-quota 20000 --cpu-period 50000 --cpuset-cpus 0 --cpuset-mems 0 --pids-limit 40 c; echo $?
         cd /sys/fs/cgroup; cat memory/$G/c/memory.limit_in_bytes memory/$G/c/memory.soft_limit_in_bytes cpu/$G/c/cpu.shares cpu/$G/c/cpu.cfs_quota_us cpu/$G/c/cpu.cfs_period_us cpuset/$G/c/cpuset.cpus cpuset/$G/c/cpuset.mems pids/$G/c/pids.max
+        for o in '--cpu-rt-period 500000' '--cpu-rt-runtime 0' '--blkio-weight 300'; do $R update $o c >/dev/null 2>&1; echo $o $?; done; cat cpu/$G/c/cpu.rt_period_us
         $R update --memory lots c >/dev/null 2>&1; echo $?; $R update nosuch >/dev/null 2>&1; echo $?; $R delete -f c
         find /sys/fs/cgroup -mindepth 2 -depth -type d -path "*/$G" -not -path '*/memory/*' -exec rmdir {} + 2>/dev/null; true"#;
     let ours = with(&t, "runc", line);
     let theirs = with(&t, "/usr/sbin/runc", line);
     assert_eq!(ours.stdout, theirs.stdout, "{ours}{theirs}");
-    ours.out_has("0\n67108864\n33554432\n333\n20000\n50000\n0\n0\n40\n1\n1\n");
+    ours.out_has("0\n67108864\n33554432\n333\n20000\n50000\n0\n0\n40\n")
+        .out_has(
+            "--cpu-rt-period 500000 0\n--cpu-rt-runtime 0 0\n--blkio-weight 300 0\n500000\n1\n1\n",
+        );
 }
 
 /// What changes how a container is made or joined is done as it says, or refused.
 #[test]
 fn runcs_rarer_options() {
-    needs!(root, busybox, controller("memory"), controller("freezer"));
+    needs!(
+        root,
+        busybox,
+        v1("cpu"),
+        controller("memory"),
+        controller("freezer")
+    );
     let t = Sandbox::new("verbs");
     bundle(&t, r#"["sleep", "1000"]"#, "");
     with(
@@ -97,9 +107,10 @@ fn runcs_rarer_options() {
         $R create -b b --no-new-keyring c; $R start c; $R exec -g 5 -g 6 c id -G; $R exec --additional-gids 9 c id -G
         $R pause c; say $R exec c true; $R exec --ignore-paused c echo thawed >later & sleep 0.3; cat later; $R resume c; wait; cat later
         $R events --interval 100ms c >told & e=$!; until [ "$(grep -c '"type":"stats"' told)" -ge 2 ]; do sleep 0.05; done; kill $e; wait $e 2>/dev/null
+        $R update --cpu-idle 1 --cpu-burst 1000 --cpu-quota 50000 c; cat /sys/fs/cgroup/cpu/$G/c/cpu.idle /sys/fs/cgroup/cpu/$G/c/cpu.cfs_burst_us
         say $R update --l3-cache-schema L3:0=f c; say $R update --mem-bw-schema MB:0=9 c
         $R delete -f c; $R run --no-pivot --no-subreaper -b b -d c; $R state c | grep -c running; $R delete -f c"#,
     )
     .ok()
-    .out_in_order(&["5 6\n", "9\n", "255\n", "paused", "thawed\n", "1\n", "Intel RDT: not supported", "1\n", "not supported", "1\n"]);
+    .out_in_order(&["5 6\n", "9\n", "255\n", "paused", "thawed\n", "1\n1000\n", "1\n", "Intel RDT: not supported", "1\n", "not supported", "1\n"]);
 }
