@@ -283,12 +283,13 @@ fn what_a_container_writes_becomes_an_image() {
         container stop -t 0 one; container start one; container exec one cat /added
         container images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' | sort | sed 's/.*lab.box/box/'
         pull -q --offline lab:2 -o lab.tar && mkrootfs -q -i lab.tar tree && ls tree/old tree/d/e; rm -rf lab.tar; mkrootfs --rm tree
-        container rm -f one; container rmi $I lab:2 | grep -c Untagged; container rmi $I; echo $?
+        container images --digests --no-trunc | grep -c 'sha256:.* sha256:'
+        container rmi -a | grep -c Untagged; container rm -f one; container rmi -a | grep -c Untagged; container rmi $I; echo $?
         container images -q; find $ISOBOX_ROOT/layers $ISOBOX_ROOT/written $ISOBOX_ROOT/blobs -mindepth 1 ! -name 'sha*'; rm -rf .cache"#
     );
     for run in both(&t, &line) {
         let ran = run.run();
-        ran.out("1\n{\"one\":\"two\"}\n1\n0\nnew\nby\n/d/e:\n\n/old:\no\n751\n2\none\none\nnew\nbox:1\nlab:2\ntree/d/e:\n\ntree/old:\no\none\n2\n1\n")
+        ran.out("1\n{\"one\":\"two\"}\n1\n0\nnew\nby\n/d/e:\n\n/old:\no\n751\n2\none\none\nnew\nbox:1\nlab:2\ntree/d/e:\n\ntree/old:\no\n2\n1\none\n1\n1\n")
             .err_has("is made of it")
             .err_has("no such image");
     }
