@@ -264,6 +264,33 @@ fn the_headline_works() {
         .err("");
 }
 
+/// An overlay cannot be the upper layer of another, so on one there are copies; it is said that they are.
+#[test]
+fn where_there_is_no_overlay_there_is_a_copy() {
+    needs_images!();
+    let t = Sandbox::new("cimage");
+    let registry = registry(&t);
+    let image = format!("{}/lab/box:1", registry.at);
+    t.write(
+        "life",
+        &format!(
+            "set -e; mount -t tmpfs x base; mkdir base/l base/u base/w
+             mount -t overlay -o lowerdir=base/l,upperdir=base/u,workdir=base/w x $ISOBOX_ROOT
+             container run -q {image}; container run -q --entrypoint sh {image} -c 'echo mine >/mine; cat /mine /d/e/y'
+             container run -q --pull never -u web --entrypoint id {image} -un
+             container run -q -d --name one --entrypoint sleep {image} 1000 >/dev/null; container exec one cat /d/e/y; container rm -f one
+             container images --format '{{{{.Tag}}}}'; container rmi {image} | grep -c Untagged
+             ls -A $ISOBOX_ROOT/written"
+        ),
+    );
+    as_root(&t, "mkdir -p base $ISOBOX_ROOT; unshare -m sh life")
+        .run()
+        .ok()
+        .out("hello\nmine\ntwo\nweb\ntwo\none\n1\n1\n")
+        .err_has("the root is a copy of")
+        .err_has("no overlay can be mounted here");
+}
+
 /// A container that is kept: what it writes, images of it, and who may remove what.
 #[test]
 fn what_a_container_writes_becomes_an_image() {

@@ -132,16 +132,16 @@ impl Wanted<'_> {
             Pull::Always => None,
             _ => find(&local, self.name)?.filter(|(_, image)| self.fits(image)),
         };
-        let marker = local.path().join("no-overlay");
         if found.is_none() {
+            local.set_copies(!takes_overlay(local.path())?)?;
             self.fetch()?;
             found = find(&local, self.name)?;
-            if let Some((_, image)) = &found {
-                probe(&local.layers(image), &marker);
-            }
         }
         let (name, image) = found.ok_or_else(|| Error::new("there is no image").on(self.name))?;
-        let layers = local.layers(&image);
+        let layers = match local.copies() {
+            true => Vec::new(),
+            false => local.layers(&image),
+        };
         let held = local.hold(&layers)?;
         let mut prepared = Prepared {
             root: Root::directory(PathBuf::new()),
@@ -152,7 +152,7 @@ impl Wanted<'_> {
             name,
             image,
         };
-        if self.copy || marker.exists() {
+        if self.copy || local.copies() {
             prepared.copy(&local, kept, self)?;
         } else {
             prepared.root = overlay(&prepared.layers);
@@ -217,28 +217,25 @@ pub(super) fn own(words: &[&str]) -> Command {
     command
 }
 
-/// Notes whether an overlay of these layers can be mounted here, which another kernel may see otherwise.
-fn probe(layers: &[PathBuf], marker: &Path) {
-    let Some((top, below)) = layers.split_first() else {
-        return;
-    };
-    let root = nix::unistd::geteuid().is_root();
+/// Whether an overlay can be mounted whose layers are in this directory and written to: not by every kernel, nor where
+/// the directory is itself on an overlay, as it is in a container.
+fn takes_overlay(path: &Path) -> Result<bool> {
+    let dir = path.join(format!("probe-{}", std::process::id()));
+    for below in ["root", "layer", "written"] {
+        fs::create_dir_all(dir.join(below)).doing_to("cannot make a directory in", path)?;
+    }
+    let at = |below: &str| dir.join(below).to_string_lossy().into_owned();
+    let (root, layer, written) = (at("root"), at("layer"), at("written"));
     let mut words = vec!["unshare", "--mount", "pivot"];
-    if !root {
+    if !nix::unistd::geteuid().is_root() {
         words.insert(2, "--map-root-user");
     }
-    let below: Vec<&str> = below.iter().filter_map(|layer| layer.to_str()).collect();
-    for layer in below {
-        words.extend(["--layer", layer]);
-    }
-    words.extend(["--throw-away", top.to_str().unwrap_or_default()]);
+    words.extend(["--layer", &layer, "--written", &written, &root]);
     words.extend(["setpriv", "--version"]);
     let mut try_it = own(&words);
     let can = try_it.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let _ = match can {
-        Ok(status) if !status.success() => fs::write(marker, ""),
-        _ => fs::remove_file(marker),
-    };
+    remove(&dir)?;
+    Ok(can.is_ok_and(|status| status.success()))
 }
 
 /// A copy of an image that is thrown away.
@@ -299,6 +296,9 @@ impl Prepared {
         let dir = written.join("rootfs");
         self.written = Some(written);
         self.root = Root::directory(dir.clone());
+        if self.layers.is_empty() {
+            self.layers.push(dir.clone());
+        }
         if wanted.told_only || dir.exists() {
             return Ok(());
         }
@@ -385,7 +385,9 @@ impl Prepared {
     /// # Errors
     /// Where a layer cannot be opened.
     pub(super) fn accounts(&self) -> Result<Accounts> {
-        let roots = self.layers.iter().map(|layer| root::open(layer));
+        // A copy that is only told of is not there.
+        let there = self.layers.iter().filter(|layer| layer.exists());
+        let roots = there.map(|layer| root::open(layer));
         Ok(Accounts::of_layers(roots.collect::<Result<_>>()?))
     }
 }

@@ -5,6 +5,7 @@
 //! layers/HEX           a layer with all below it by the digest of their chain (image-spec, config.md, "ChainID"),
 //!                      unpacked in the form that an overlay takes (overlay.rs)
 //! written/NAME         what a container that is kept has written: upper/ and work/
+//! no-overlay           there, where no overlay can be made of this: no layer is unpacked, and containers have copies
 //! ```
 //!
 //! A layer is made beside its place and renamed when it is whole. Whoever adds or removes layers holds the lock on
@@ -28,6 +29,9 @@ use crate::image::{CONFIG_LIMIT, Descriptor, Digest, Document, Image, MANIFEST_L
 
 /// What the names of containers start with among those of images.
 const CONTAINER: &str = "container/";
+
+/// The file that says that no overlay can be made here.
+const NO_OVERLAY: &str = "no-overlay";
 
 /// The images of one user.
 pub struct Local {
@@ -73,6 +77,25 @@ impl Local {
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether containers have copies, since no overlay can be made here.
+    pub fn copies(&self) -> bool {
+        self.path.join(NO_OVERLAY).exists()
+    }
+
+    /// Takes note of whether an overlay can be made here.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn set_copies(&self, copies: bool) -> Result<()> {
+        let file = self.path.join(NO_OVERLAY);
+        let set = match copies {
+            true => fs::write(&file, ""),
+            false if file.exists() => fs::remove_file(&file),
+            false => Ok(()),
+        };
+        set.doing_to("cannot write", file)
     }
 
     /// The image of this name, if all of it is here.
@@ -130,13 +153,16 @@ impl Local {
         self.path.join("layers").join(id.hex())
     }
 
-    /// Whether all layers of an image are here.
+    /// Whether all layers of an image are here, where there are any.
     pub fn is_whole(&self, image: &Image) -> bool {
-        self.layers(image).iter().all(|layer| layer.exists())
+        self.copies() || self.layers(image).iter().all(|layer| layer.exists())
     }
 
     /// The layers of an image that are not here, as the image names them.
     pub fn missing(&self, image: &Image) -> Vec<Descriptor> {
+        if self.copies() {
+            return Vec::new();
+        }
         let layers = chain(image).zip(&image.manifest.layers);
         let missing = layers.filter(|(id, _)| !self.layer(id).exists());
         missing.map(|(_, layer)| layer.clone()).collect()
@@ -158,6 +184,10 @@ impl Local {
             return Err(Error::new(
                 "the image has no layers: there is nothing to make a root of",
             ));
+        }
+        if self.copies() {
+            self.keep(image, name)?;
+            return Ok(Vec::new());
         }
         let _lock = self.lock()?;
         let mut notes = Vec::new();
