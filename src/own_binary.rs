@@ -36,13 +36,7 @@ const OWN: &str = "/proc/self/exe";
 /// # Errors
 /// As [`protected`], and those of execveat(2).
 pub fn run_protected(args: &[OsString], env: &[OsString]) -> Result<()> {
-    let plain = openat(
-        AT_FDCWD,
-        OWN,
-        OFlag::O_PATH | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    );
-    let plain = plain.doing_to("cannot open", OWN)?;
+    let plain = open_own(OFlag::O_PATH).doing_to("cannot open", OWN)?;
     if is_read_only(&plain) || is_sealed() {
         return Ok(());
     }
@@ -78,14 +72,12 @@ fn is_read_only(plain: &OwnedFd) -> bool {
         )
 }
 
+fn open_own(how: OFlag) -> nix::Result<OwnedFd> {
+    openat(AT_FDCWD, OWN, how | OFlag::O_CLOEXEC, Mode::empty())
+}
+
 fn is_sealed() -> bool {
-    let file = openat(
-        AT_FDCWD,
-        OWN,
-        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    );
-    let seals = file.and_then(|file| fcntl(&file, FcntlArg::F_GET_SEALS));
+    let seals = open_own(OFlag::O_RDONLY).and_then(|file| fcntl(&file, FcntlArg::F_GET_SEALS));
     seals.is_ok_and(|seals| SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_WRITE))
 }
 
@@ -94,13 +86,7 @@ fn is_sealed() -> bool {
 /// # Errors
 /// Where `/proc` is not mounted, or memory for a copy is short.
 pub fn protected() -> Result<OwnedFd> {
-    let plain = openat(
-        AT_FDCWD,
-        OWN,
-        OFlag::O_PATH | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    );
-    let plain = plain.doing_to("cannot open", OWN)?;
+    let plain = open_own(OFlag::O_PATH).doing_to("cannot open", OWN)?;
     if is_read_only(&plain) {
         return Ok(plain);
     }

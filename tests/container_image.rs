@@ -43,18 +43,24 @@ const IMAGE: &str = r#"
         --config.workingdir /wd --config.stopsignal SIGINT --config.label one=two
 "#;
 
-/// A sandbox with the image `AT/lab/box:1` in its registry.
-fn registry(t: &Sandbox) -> Registry<'_> {
+/// A registry, a root `r`, and what a script made of it: the layout `img`, from which the registry may be filled.
+fn registry_with<'t>(t: &'t Sandbox, script: &str) -> Registry<'t> {
     let registry = Registry::start(t);
     t.root("r");
     t.cmd(&format!(
-        "set -e; {{ {IMAGE} }} >log 2>&1 || {{ cat log; exit 1; }}"
+        "set -e; {{ {script} }} >log 2>&1 || {{ cat log; exit 1; }}"
     ))
     .host()
     .run()
     .ok();
-    registry.fill("img:1", "lab/box:1");
     t.run("mkdir -p root user; chown 1000:1000 user").ok();
+    registry
+}
+
+/// A registry that has the image `AT/lab/box:1`.
+fn registry(t: &Sandbox) -> Registry<'_> {
+    let registry = registry_with(t, IMAGE);
+    registry.fill("img:1", "lab/box:1");
     registry
 }
 

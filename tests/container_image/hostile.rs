@@ -1,6 +1,6 @@
 //! Images whose configuration is hostile (security list, 1B and 1C), and copies out of hostile containers.
 
-use super::{as_root, both};
+use super::{as_root, both, registry_with};
 use crate::kit::Sandbox;
 use crate::kit::registry::Registry;
 
@@ -9,19 +9,6 @@ const IMAGE: &str = r#"
     printf 'root:x:0:0::/root:/bin/sh\nweb:x:33:34::/:/bin/sh\n4294967296:x:0:0::/:\n-1:x:0:0::/:\n00:x:0:0::/:\n' >r/etc/passwd
     umoci init --layout img; umoci new --image img:1; umoci new --image img:none; tar -C r -cf 1.tar .; umoci raw add-layer --image img:1 1.tar
 "#;
-
-fn registry(t: &Sandbox) -> Registry<'_> {
-    let registry = Registry::start(t);
-    t.root("r");
-    t.cmd(&format!(
-        "set -e; {{ {IMAGE} }} >log 2>&1 || {{ cat log; exit 1; }}"
-    ))
-    .host()
-    .run()
-    .ok();
-    t.run("mkdir -p root user; chown 1000:1000 user").ok();
-    registry
-}
 
 /// The image `AT/lab/TAG:1`, which is `img:1` with these settings.
 fn image(t: &Sandbox, registry: &Registry<'_>, tag: &str, settings: &str) -> String {
@@ -40,7 +27,7 @@ fn image(t: &Sandbox, registry: &Registry<'_>, tag: &str, settings: &str) -> Str
 fn a_user_out_of_range_is_refused() {
     needs_images!();
     let t = Sandbox::new("himage");
-    let registry = registry(&t);
+    let registry = registry_with(&t, IMAGE);
     for (at, user) in [
         "4294967296",
         "-1",
@@ -78,7 +65,7 @@ fn an_image_gives_no_orders() {
     needs_images!();
     needs!(host("jq"));
     let t = Sandbox::new("himage");
-    let registry = registry(&t);
+    let registry = registry_with(&t, IMAGE);
     for (at, entry) in ["--privileged", "-v=/:/host", "--rootfs=host"]
         .iter()
         .enumerate()
@@ -126,7 +113,7 @@ fn an_image_gives_no_orders() {
 fn labels_of_an_image_do_nothing() {
     needs_images!();
     let t = Sandbox::new("himage");
-    let registry = registry(&t);
+    let registry = registry_with(&t, IMAGE);
     let plain = as_root(
         &t,
         &format!(
@@ -179,7 +166,7 @@ fn labels_of_an_image_do_nothing() {
 fn an_image_of_nothing_is_refused() {
     needs_images!();
     let t = Sandbox::new("himage");
-    let registry = registry(&t);
+    let registry = registry_with(&t, IMAGE);
     registry.fill("img:none", "lab/none:1");
     for run in both(
         &t,
@@ -197,7 +184,7 @@ fn an_image_of_nothing_is_refused() {
 fn links_of_a_container_lead_nowhere() {
     needs_images!();
     let t = Sandbox::new("himage");
-    let registry = registry(&t);
+    let registry = registry_with(&t, IMAGE);
     let name = image(&t, &registry, "box", "");
     t.run("mkdir canary; echo sings >canary/file; echo bad >evil")
         .ok();
