@@ -311,6 +311,21 @@ fn hooks_run_in_order_and_read_the_state() {
         "createRuntime b status\":\"creating outside\n",
         "createContainer b status\":\"creating inside\n",
     ]);
+    // Those that follow the start and the end run too, and are told its name.
+    let top = format!(
+        r#""hooks": {{{}, {}}},"#,
+        hook("poststart"),
+        hook("poststop")
+    );
+    let config = Config {
+        script: "echo program",
+        top: &top,
+        ..Config::default()
+    };
+    let line = format!("rm {log}; container run -b b; sed \"s/$(hostname)/outside/\" {log}");
+    config.run_by(&t, &line).ok().out(
+        "program\npoststart b status\":\"running outside\npoststop b status\":\"stopped outside\n",
+    );
     // One that fails, is not there, or takes too long ends it.
     for (hook, want) in [
         (

@@ -39,10 +39,15 @@ pub(crate) fn perform(plan: &Plan, explain: Option<Explain>) -> Result<Exit> {
     if let Some(how) = explain.filter(|how| *how != Explain::Run) {
         return tell(plan, how);
     }
-    Ok(match plan.run(observer(explain))? {
+    plan.run(observer(explain)).map(ended)
+}
+
+/// The end of a program as ours.
+pub(crate) fn ended(outcome: Outcome) -> Exit {
+    match outcome {
         Outcome::Exited(status) => Exit::Status(status),
         Outcome::Killed(signal) => Exit::Signal(signal),
-    })
+    }
 }
 
 /// Who watches a plan that is performed.

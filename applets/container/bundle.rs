@@ -2,13 +2,20 @@
 //! goes with it, so the words are read again as those of a command that has no other.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use argh::{ArgsInfo, FromArgs};
 use isobox::error::{Doing, Error, Result};
+use isobox::oci::lifecycle::{New, Refusal};
+use isobox::oci::making::Making;
+use isobox::oci::spec::Hooks;
 use isobox::oci::{self, Setting, Spec};
+use nix::unistd::geteuid;
 
 use super::OURS;
-use crate::cli::plan::{Explain, perform};
+use super::kept::{Shelf, new_id};
+use super::run::as_status;
+use crate::cli::plan::{Explain, ended, observer, perform};
 use crate::cli::raw::Raw;
 use crate::cli::{Applet, Asked, Entry, Exit, help, parse};
 
@@ -56,13 +63,39 @@ impl Applet for Bundle {
         let mut spec = Spec::of_bundle(&dir)?;
         spec.start_from(&dir);
         let plan = oci::compile(&spec, setting)?;
+        let told_only = matches!(self.explain, Some(Explain::Text | Explain::Json));
+        if !self.script && !told_only && spec.hooks != Hooks::default() {
+            return self.run_kept(&dir, &spec);
+        }
         if !self.script {
-            return perform(&plan, self.explain).map(super::run::as_status);
+            return perform(&plan, self.explain).map(as_status);
         }
         let left = plan.unsaid();
         if !left.is_empty() {
             return Err(Error::new("no script can say").on(left.join(", ")));
         }
         help::print_all(&plan.script())
+    }
+}
+
+impl Bundle {
+    /// Hooks are told its name, and some run after its start and its end: it is kept as long as it runs.
+    fn run_kept(&self, dir: &Path, spec: &Spec) -> Result<Exit> {
+        let new = New {
+            store: &Shelf::ours().live,
+            id: &new_id()?,
+            spec,
+            bundle: dir,
+            making: Making {
+                lenient: !geteuid().is_root(),
+                ..Making::default()
+            },
+            pid_file: None,
+            pidfd_socket: None,
+            setting: Setting::default(),
+        };
+        let outcome = new.run(false, observer(self.explain));
+        let exit = outcome.map(ended).map_err(Refusal::into_error)?;
+        Ok(as_status(exit))
     }
 }

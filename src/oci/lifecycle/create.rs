@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::remove::{remove_all, take_away};
+use super::remove::{forget, remove_all, take_away};
 use super::{Answer, Refusal, hooks_after_start};
 use crate::cgroup::{Group, Hierarchies};
 use crate::error::Result;
@@ -75,8 +75,8 @@ impl New<'_> {
         compile(self.spec, setting)
     }
 
-    /// Claims the name, and writes down what will be made.
-    fn claim(&mut self) -> Answer<(Rc<Note>, Lock)> {
+    /// Claims the name, and writes down what will be made; gives the plan for that too.
+    fn claim(&mut self) -> Answer<(Rc<Note>, Lock, Plan)> {
         self.confine()?;
         let store = Store::make(self.store)?;
         let (kept, lock) = store.claim(self.id)?.ok_or(Refusal::Exists)?;
@@ -107,7 +107,13 @@ impl New<'_> {
             pidfd_socket: self.pidfd_socket.take(),
         });
         self.making.note = Some(Rc::clone(&note));
-        Ok((note, lock))
+        match self.compiled() {
+            Ok(plan) => Ok((note, lock, plan)),
+            Err(error) => {
+                let _ = note.kept.remove();
+                Err(error.into())
+            }
+        }
     }
 
     /// Makes it: its first process waits for the start.
@@ -116,13 +122,13 @@ impl New<'_> {
     /// Of the step that failed; nothing is left then.
     pub fn create(mut self, observer: &dyn Observer) -> Answer<()> {
         self.making.detached = true;
-        let (note, _lock) = self.claim()?;
-        let made = self
-            .compiled()
-            .and_then(|plan| plan.launch(observer).map(drop));
+        let (note, _lock, plan) = self.claim()?;
+        let made = plan.launch(observer).map(drop);
         if made.is_err() {
-            // The steps have taken back what they did.
-            let _ = note.kept.remove();
+            // The steps have taken back what they did; what hooks did is left to hooks.
+            if let Ok(Some(error)) = forget(&note.kept, &note.record.borrow()) {
+                observer.noted(&error.to_string());
+            }
         }
         Ok(made?)
     }
@@ -146,12 +152,11 @@ impl New<'_> {
         attend: Attend<'_>,
     ) -> Answer<Outcome> {
         self.making.detached = false;
-        let (note, lock) = self.claim()?;
-        let plan = self.compiled();
+        let (note, lock, plan) = self.claim()?;
         let manager = self.making.notify.take();
-        let outcome = plan.and_then(|plan| {
-            let notify = manager.map(|manager| Notify::new(&note.kept, &manager));
-            let notify = notify.transpose()?.flatten();
+        let notify = manager.map(|manager| Notify::new(&note.kept, &manager));
+        let outcome = notify.transpose().and_then(|notify| {
+            let notify = notify.flatten();
             let mut running = plan.launch(observer)?;
             if let Some(notify) = notify {
                 notify.relay_beside(running.pidfd())?;

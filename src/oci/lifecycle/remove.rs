@@ -43,9 +43,7 @@ pub fn clear(store: &Path, id: &Id) -> Result<()> {
 fn hooks_after_end(kept: &Kept, record: &Record) -> Result<()> {
     let text = kept.read("config.json")?;
     let spec = text.map(|text| Spec::parse(&text)).transpose()?;
-    let Some(spec) = spec.filter(|_| record.isobox.poststop) else {
-        return Ok(());
-    };
+    let Some(spec) = spec else { return Ok(()) };
     let (id, bundle) = (kept.id().as_str(), record.bundle());
     run_hooks("poststop", &spec, (id, bundle), ("stopped", 0))
 }
@@ -85,8 +83,13 @@ pub(super) fn remove_all(
         return Err(Error::new("cannot remove the cgroup").on(path));
     }
     remove_above(&record.isobox.made_above)?;
-    // Once the first process is there the container is; what was never made needs no hooks.
-    let hooks = match record.isobox.poststop && record.init_process_pid > 0 {
+    forget(kept, record)
+}
+
+/// Removes what is written down of a container of which nothing else is left. The hooks that follow its end run even where
+/// it could not be made: those before its start may have done something (runtime.md, "Lifecycle").
+pub(super) fn forget(kept: &Kept, record: &Record) -> Result<Option<Error>> {
+    let hooks = match record.isobox.poststop {
         true => hooks_after_end(kept, record),
         false => Ok(()),
     };
