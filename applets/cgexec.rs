@@ -2,6 +2,7 @@
 //! and limits can be set in the same line.
 
 use argh::{ArgsInfo, FromArgs};
+use isobox::cgroup::fresh::fresh_name;
 use isobox::cgroup::limits::Limits;
 use isobox::cgroup::{Hierarchies, Setting, group_path};
 use isobox::error::{Error, Result};
@@ -11,7 +12,6 @@ use isobox::plan::steps::namespaces::Unshare;
 use isobox::plan::{Command, Fork, Plan};
 use isobox::process::{Signals, Wait};
 use nix::sched::CloneFlags;
-use nix::unistd::Pid;
 
 use crate::cli::plan::{Explain, environment, exec, keep_own_binary, perform};
 use crate::cli::raw::{Raw, words};
@@ -155,7 +155,7 @@ impl Args {
         let all = Hierarchies::discover()?;
         let places: Vec<Place> = self.group.drain(..).map(|at| at.0).collect();
         let confinement = match &places[..] {
-            [] => Confinement::fresh(&all, &format!("isobox-{}", Pid::this()), settings)?,
+            [] => Confinement::fresh(&all, &fresh_name(), settings)?,
             places => Confinement::new(&all, places, settings)?,
         };
         let mut plan = Plan::new(exec(command, environment()));

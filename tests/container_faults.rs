@@ -74,6 +74,8 @@ until [ "$(groups)" = 1 ] && grep -q . /sys/fs/cgroup/memory/$ID/*/cgroup.procs;
 container gc 2>&1; groups
 kill -9 $run; wait $run; until ! grep -q . /sys/fs/cgroup/memory/$ID/*/cgroup.procs; do sleep 0.02; done; groups
 container gc 2>&1; groups
+# The number of a process of another PID namespace is nobody's here, and that it is gone cannot be told.
+mkdir /sys/fs/cgroup/memory/$ID/isobox-99999999-1; container gc 2>&1; groups; rmdir /sys/fs/cgroup/memory/$ID/isobox-*
 container run -d --name web --memory 64M --rootfs r sleep 1000 >/dev/null
 container run -d --name lost --memory 64M --rootfs r sleep 1000 >/dev/null
 container gc 2>&1; groups
@@ -86,6 +88,7 @@ container rm -f web; settle rm"#
     .out(
         "removed: what was left of 0 containers, 0 layers, 0 blobs\n1\n1\n\
          removed: what was left of 1 containers, 0 layers, 0 blobs\n0\n\
+         removed: what was left of 0 containers, 0 layers, 0 blobs\n1\n\
          removed: what was left of 0 containers, 0 layers, 0 blobs\n2\n\
          removed: what was left of 1 containers, 0 layers, 0 blobs\n1\n1\nweb\n",
     );

@@ -423,6 +423,24 @@ fn hooks_see_the_state_of_their_moment() {
         .ok()
         .out("1\n")
         .err_has("hook");
+    // What hooks did before a start that came to nothing is left to those that follow the end, as with runc.
+    for (args, failing) in [
+        (r#"["true"]"#, "createRuntime"),
+        (r#"["true"]"#, "createContainer"),
+        (r#"["nosuch"]"#, "nothing"),
+    ] {
+        let more = format!(
+            r#", "hooks": {{{}, {}, "{failing}": [{{"path": "/bin/false"}}]}}"#,
+            hook("prestart"),
+            hook("poststop")
+        );
+        bundle(&t, args, &more);
+        for line in ["$R run -b b c", "$R create -b b c"] {
+            with(&t, "runc", &format!("rm -f log; {line}; cat log; ls k"))
+                .ok()
+                .out("prestart creating\npoststop stopped\n");
+        }
+    }
     // After the start it is the end of the container, after the end it is only told; as with runc the rest goes on.
     for (kind, want) in [
         ("poststart", "1\nstopped\n0\n1\n"),
@@ -451,6 +469,22 @@ fn hooks_see_the_state_of_their_moment() {
         ran.out(&format!("{want}{second}"))
             .err_has(&format!("error running {kind} hook #0"));
     }
+}
+
+/// G30: a root in which nothing is mounted is enough, whatever is asked of its process.
+#[test]
+fn a_root_without_proc_is_enough() {
+    needs!(root, busybox, controller("memory"));
+    let t = Sandbox::new("runc");
+    bundle(&t, r#"["sleep", "1000"]"#, "");
+    with(
+        &t,
+        "runc",
+        "container edit b mounts- process.oomScoreAdj=321; $R create --pid-file p -b b c; $R start c; cat /proc/$(cat p)/oom_score_adj
+         $R exec c sh -c 'echo joined; ls /proc'; $R delete -f c",
+    )
+    .ok()
+    .out("321\njoined\n");
 }
 
 /// A program that joins runs on the CPUs that `process` says; a limit below what is used is refused where that was asked.

@@ -108,9 +108,10 @@ fn runcs_rarer_options() {
         $R pause c; say $R exec c true; $R exec --ignore-paused c echo thawed >later & sleep 0.3; cat later; $R resume c; wait; cat later
         $R events --interval 100ms c >told & e=$!; until [ "$(grep -c '"type":"stats"' told)" -ge 2 ]; do sleep 0.05; done; kill $e; wait $e 2>/dev/null
         $R update --cpu-idle 1 --cpu-burst 1000 --cpu-quota 50000 c; cat /sys/fs/cgroup/cpu/$G/c/cpu.idle /sys/fs/cgroup/cpu/$G/c/cpu.cfs_burst_us
+        say $R exec --process-label a:b:c c true; say $R exec --apparmor x c true
         say $R update --l3-cache-schema L3:0=f c; say $R update --mem-bw-schema MB:0=9 c
         $R delete -f c; $R run --no-pivot --no-subreaper -b b -d c; $R state c | grep -c running; $R delete -f c"#,
     )
     .ok()
-    .out_in_order(&["5 6\n", "9\n", "255\n", "paused", "thawed\n", "1\n1000\n", "1\n", "Intel RDT: not supported", "1\n", "not supported", "1\n"]);
+    .out_in_order(&["5 6\n", "9\n", "255\n", "paused", "thawed\n", "1\n1000\n", "255\n", "exec failed: selinux label is specified in config, but selinux is disabled or not supported", "255\n", "AppArmor is not running", "1\n", "Intel RDT: not supported", "1\n", "not supported", "1\n"]);
 }

@@ -1,11 +1,9 @@
 //! container images, rmi, gc: what there is to make containers of, and what is there for nothing.
 
-use std::path::Path;
-
 use argh::{ArgsInfo, FromArgs};
+use isobox::cgroup::fresh::is_orphan;
 use isobox::cgroup::tree::remove_one;
 use isobox::cgroup::{Group, Hierarchies};
-use isobox::decimal::decimal;
 use isobox::error::{Error, Result};
 use isobox::image::store::Store;
 use isobox::image::{Digest, Image};
@@ -40,7 +38,7 @@ pub(super) struct Images {
     /// whole IDs
     #[argh(switch)]
     no_trunc: bool,
-    /// json, or a text with fields in it: {{{{.Repository}}}}
+    /// json, or a text with fields in it: {.Repository}
     #[argh(option, arg_name = "format")]
     format: Option<String>,
     /// only those of this repository, or of this name
@@ -293,14 +291,12 @@ fn groups() -> Result<u64> {
         let Ok(own) = hierarchy.own() else { continue };
         for above in [own.parent(), own] {
             for name in above.children().unwrap_or_default() {
-                let pid = name.strip_prefix("isobox-").and_then(decimal::<i32>);
-                let Some(pid) = pid.filter(|pid| !Path::new(&format!("/proc/{pid}")).exists())
-                else {
+                if !is_orphan(&name) {
                     continue;
-                };
+                }
                 let group = Group::new(hierarchy, above.path.join(&name));
                 let empty = group.processes().is_ok_and(|all| all.is_empty());
-                if pid > 0 && empty && remove_one(&group, true).is_ok() && !gone.contains(&name) {
+                if empty && remove_one(&group, true).is_ok() && !gone.contains(&name) {
                     gone.push(name);
                 }
             }

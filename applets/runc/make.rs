@@ -245,6 +245,11 @@ pub(super) fn check_process(process: &Process) -> Answer<()> {
     if !process.cwd.is_absolute() {
         return Err(Failure::new("Cwd must be an absolute path"));
     }
+    if !process.selinux_label.is_empty() {
+        return Err(Failure::new(
+            "selinux label is specified in config, but selinux is disabled or not supported",
+        ));
+    }
     let plain = |entry: &OsString| entry.as_bytes().iter().skip(1).any(|b| *b == b'=');
     match process.env.iter().find(|entry| !plain(entry)) {
         None => Ok(()),

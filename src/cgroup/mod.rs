@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`hierarchy`] | what is mounted where, and which hierarchy holds which controller |
 //! | [`events`] | what a group tells of |
+//! | [`fresh`] | the names of groups that go with one program |
 //! | [`group`] | one group: make, read, write, join, remove, with the reason for a refusal |
 //! | [`limits`] | what a caller asks for, as settings |
 //! | `refusal` | why the kernel refused something |
@@ -16,6 +17,7 @@
 //! | [`value`] | sizes, shares and counts as people write them |
 
 pub mod events;
+pub mod fresh;
 pub mod group;
 pub mod hierarchy;
 pub mod io;

@@ -8,7 +8,7 @@
 //!          where there are limits: its control group
 //!          clone3 with every new namespace at once
 //! child    dies with its parent; joins its control group where it was not born in it; joins namespaces; ids mapped;
-//!          session; host name; lo; sysctls
+//!          host name; lo; session; sysctls
 //!          root, mounts, devices, masks | hooks outside and in here | pivot, terminal, working directory
 //!          limits, keyring, groups, ids, capabilities, no_new_privs
 //!          (here `create` waits for `start`) | hooks in here | the filter over system calls; exec
@@ -32,12 +32,11 @@ mod process;
 mod seccomp;
 mod tree;
 
-use nix::unistd::Pid;
-
 use super::additions::Additions;
 use super::making::Making;
 use super::resources;
 use super::spec::{self, Spec};
+use crate::cgroup::fresh::fresh_name;
 use crate::cgroup::{Hierarchies, group_path};
 use crate::error::{Error, Result};
 use crate::plan::confine::{Confinement, Place};
@@ -115,6 +114,7 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
     namespaces::enter(&mut plan, spec, setting, confinement, born_in, supervisor)?;
     Additions::add(additions.and_then(|all| all.networked.as_ref()), &mut plan)?;
     plan.then(NewSession);
+    namespaces::settings(&mut plan, spec);
     if !setting.input && terminal.is_none() {
         plan.then(NullInput);
     }
@@ -250,8 +250,7 @@ fn confinement(spec: &Spec) -> Result<Option<Confinement>> {
         if settings.is_empty() {
             return Ok(None);
         }
-        let name = format!("isobox-{}", Pid::this());
-        return Confinement::fresh(&Hierarchies::discover()?, &name, settings).map(Some);
+        return Confinement::fresh(&Hierarchies::discover()?, &fresh_name(), settings).map(Some);
     }
     let place = Place {
         controllers: Vec::new(),

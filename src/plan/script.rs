@@ -158,9 +158,15 @@ impl Plan {
     }
 }
 
-/// The last command of the row if it is this applet, else a new one.
+/// The shell, as a command of the row that goes on by itself.
+pub(super) const SHELL: &str = "sh";
+
+/// The last command of the row if it is this applet, else a new one; a shell has one script.
 fn link<'a>(row: &'a mut Vec<Link>, applet: &'static str) -> &'a mut Link {
-    if row.last().is_none_or(|last| last.applet != applet) {
+    if row
+        .last()
+        .is_none_or(|last| last.applet != applet || applet == SHELL)
+    {
         row.push(Link {
             applet,
             options: Vec::new(),

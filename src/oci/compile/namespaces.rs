@@ -79,10 +79,7 @@ pub(super) fn enter(
         });
     }
     join(plan, borrowed.later);
-    // In a user namespace with other ids the child could not write to its own file, and may not make itself less
-    // likely to be killed.
-    if linux.namespace(Kind::User).is_some()
-        && !maps_of_self(spec)
+    if !weighs_itself(spec)
         && let Some(step) = oom_score(spec, setting)?
     {
         plan.outside(step);
@@ -99,6 +96,14 @@ pub(super) fn enter(
     }
     names(plan, spec, setting);
     Ok(())
+}
+
+/// Whether the child says itself how readily it is killed. In a user namespace with other ids it could not write to its
+/// own file, and may not make itself less likely to be killed; in a root without /proc it has no such file.
+pub(super) fn weighs_itself(spec: &Spec) -> bool {
+    let has_proc = |mount: &crate::oci::spec::Mount| mount.destination.as_os_str() == "/proc";
+    (spec.linux.namespace(Kind::User).is_none() || maps_of_self(spec))
+        && spec.mounts.iter().any(has_proc)
 }
 
 /// How readily it is killed when memory runs out.
@@ -132,6 +137,10 @@ fn names(plan: &mut Plan, spec: &Spec, setting: Setting<'_>) {
         };
         plan.outside(MoveLink::new(name.clone(), called.into()));
     }
+}
+
+/// Settings of its kernel, when its network is there.
+pub(super) fn settings(plan: &mut Plan, spec: &Spec) {
     for (name, value) in spec.linux.sysctl.iter() {
         // Checked before.
         if let Ok((file, _)) = sysctl::file(name) {

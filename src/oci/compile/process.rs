@@ -1,6 +1,6 @@
 //! Who runs the program, where it starts, and what it may do.
 
-use super::namespaces::{maps_of_self, oom_score};
+use super::namespaces::{maps_of_self, oom_score, weighs_itself};
 use super::seccomp::Supervisor;
 use super::{Line, Setting, bad};
 use crate::capability::Set;
@@ -67,7 +67,7 @@ pub(super) fn privileges(
     supervisor: Option<&Supervisor>,
 ) -> Result<()> {
     let process = &spec.process;
-    if (spec.linux.namespace(Kind::User).is_none() || maps_of_self(spec))
+    if weighs_itself(spec)
         && let Some(step) = oom_score(spec, setting)?
     {
         plan.then(step);

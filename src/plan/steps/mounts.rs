@@ -26,13 +26,13 @@ pub struct Propagation {
     pub kind: MsFlags,
 }
 
-impl Propagation {
-    fn name(self) -> &'static str {
-        match self.kind {
-            MsFlags::MS_SHARED => "shared",
-            MsFlags::MS_SLAVE => "slave",
-            _ => "private",
-        }
+/// A propagation's name.
+fn name(kind: MsFlags) -> &'static str {
+    match kind {
+        MsFlags::MS_SHARED => "shared",
+        MsFlags::MS_SLAVE => "slave",
+        MsFlags::MS_UNBINDABLE => "unbindable",
+        _ => "private",
     }
 }
 
@@ -50,7 +50,7 @@ impl Step for Propagation {
         Explanation::new(
             format!(
                 "mount(\"none\", \"/\", NULL, MS_REC|MS_{}, NULL)",
-                self.name().to_ascii_uppercase()
+                name(self.kind).to_ascii_uppercase()
             ),
             "the new mount namespace is a copy whose mounts still belong to the peer groups of the old one",
             "on a host with shared mounts, what is mounted in here would appear out there",
@@ -62,7 +62,7 @@ impl Step for Propagation {
         if self.kind == MsFlags::MS_PRIVATE {
             return Shell::Implied;
         }
-        Shell::option("unshare", format!("--propagation={}", self.name()))
+        Shell::option("unshare", format!("--propagation={}", name(self.kind)))
     }
 }
 
@@ -89,7 +89,11 @@ impl Step for RootPropagation {
 
     fn explain(&self) -> Explanation {
         Explanation::new(
-            format!("mount(\"none\", \"/\", NULL, {:?}, NULL)", self.kind),
+            format!(
+                "mount(\"none\", \"/\", NULL, {}MS_{}, NULL)",
+                if self.recursive { "MS_REC|" } else { "" },
+                name(self.kind).to_ascii_uppercase()
+            ),
             "says whether mounts in the new root are told to, and heard from, those that share it",
             "what is mounted in the root would be seen here only",
             "mount_namespaces(7)",

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use crate::error::{Error, Result};
+use crate::plan::script::SHELL;
 use crate::plan::{Context, Explanation, Shell, Step};
 use crate::proc_write;
 
@@ -40,7 +41,14 @@ impl Step for SetSysctl {
         )
     }
 
+    /// A shell of its own writes it and becomes what follows: the row puts `--` between the two.
     fn shell(&self) -> Shell {
-        Shell::Unsaid("settings of its kernel (sysctl)")
+        let write = r#"printf %s "$1" >"/proc/sys/$0" && shift 2 && exec "$@""#;
+        Shell::Option {
+            applet: SHELL,
+            words: ["-c", write, &self.file, &self.value]
+                .map(Into::into)
+                .into(),
+        }
     }
 }
