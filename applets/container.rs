@@ -58,7 +58,8 @@ use crate::cli::{Applet, Asked, Entry, Exit, help, parse, usage};
     example = "container run --rootfs host -it sh",
     error_code(125, "a failure of container itself"),
     error_code(126, "the program was found but could not be executed"),
-    error_code(127, "the program was not found")
+    error_code(127, "the program was not found"),
+    note = "create is run --no-start, spec is run --spec, ls and list are ps, pull is pull --local."
 )]
 pub(crate) struct Args {
     #[argh(subcommand)]
@@ -132,6 +133,13 @@ impl Applet for Args {
             && word == verify::PROBE
         {
             return verify::probe(paths);
+        }
+        // What nobody runs is fetched by pull, which says more about it.
+        if let ([word, rest @ ..], Some(pull)) = (args, crate::table::find("pull"))
+            && word == "pull"
+        {
+            let words = ["--local".into()].into_iter();
+            return (pull.run)(pull, &words.chain(rest.iter().cloned()).collect::<Vec<_>>());
         }
         // Nothing said is the default, which runc writes down.
         if let ([word], Some(runc)) = (args, crate::table::find("runc"))

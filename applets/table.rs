@@ -153,6 +153,8 @@ mod tests {
             check(&format!("{name} {}", verb.name), &verb.command);
         }
         let help = help::text(name, info);
+        // argh doubles the braces of a description, not those of an example.
+        assert!(!help.contains("{{{"), "{name} --help: {help}");
         for line in help
             .lines()
             .filter(|line| !info.examples.contains(&line.trim_start()))

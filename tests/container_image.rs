@@ -91,6 +91,14 @@ fn an_image_is_fetched_once_and_run_as_it_wants() {
     for run in both(&t, &format!("container run {image}")) {
         run.run().ok().out("hello\n").err_has("3 layers");
     }
+    // docker's word for it.
+    as_root(
+        &t,
+        &format!("container pull {image} >/dev/null && container images -q | wc -l"),
+    )
+    .run()
+    .ok()
+    .out("1\n");
     drop(registry);
     let cases = [
         (format!("{image} bye"), "bye\n"),
@@ -492,6 +500,11 @@ fn a_config_is_printed_and_edited() {
         .env("EDITOR", "ed1")
         .run()
         .out("changed\n0\n");
+    // An option that asks for what is so already changes nothing, and opens no editor.
+    t.cmd("container edit --hostname changed && container edit --hostname changed")
+        .env("EDITOR", "false")
+        .run()
+        .ok();
     // runc's own, and the words of the acceptance list (line 505).
     t.run("rm config.json; container spec; container edit --args 'sleep 300' --terminal=false --net /run/netns/blue --memory 50M --caps none --seccomp-errno mount,socket; jq -c '[.process.args, .process.terminal, .linux.resources.memory.limit, .process.capabilities.bounding, .linux.seccomp.syscalls[0].names, (.linux.namespaces[] | select(.type==\"network\").path)]' config.json")
         .ok()

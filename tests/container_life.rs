@@ -46,12 +46,12 @@ fn a_container_runs_on_and_is_looked_after() {
         container kill -s KILL web; container wait web
         container ps -q; container ps -a --format '{{.State}}' --filter exited=137 --filter label=a=b
         container start web; container ps --filter name=we --format '{{.State}}'
-        container rm web; container rm -f web; container ps -aq
+        container rm web; container rm -f web; container ps -aq; container ps
         container exec web true; echo $?"#;
     for run in both(&t, line) {
         run.run()
             .ok()
-            .out("64\n1\nID web running a=b\nerr\nout\nsh 2 web\n4\n/web running true {\"a\":\"b\"}\npid\nweb\n137\nexited\nweb\nrunning\nweb\n1\n")
+            .out("64\n1\nID web running a=b\nerr\nout\nsh 2 web\n4\n/web running true {\"a\":\"b\"}\npid\nweb\n137\nexited\nweb\nrunning\nweb\nCONTAINER ID IMAGE COMMAND CREATED STATUS PORTS NAMES\n1\n")
             .err("container: cannot remove the container: web: it is running\nhint: container stop ends it, container rm -f does both\ncontainer: no such container: web\n")
             .untouched();
     }

@@ -78,6 +78,14 @@ pub(super) struct Edit {
 }
 
 impl Edit {
+    /// Whether no option asks for a change; one may ask for what is so already.
+    fn has_no_option(&self) -> bool {
+        matches!(self, Self {
+            args: None, terminal: None, workdir: None, hostname: None, rootfs: None, read_only: None, net: None,
+            memory: None, cpus: None, pids: None, caps: None, seccomp_errno: None, env, words: _,
+        } if env.is_empty())
+    }
+
     pub(super) fn run(self) -> Result<Exit> {
         let mut words: Vec<String> = self
             .words
@@ -96,12 +104,11 @@ impl Edit {
                 .on(&file)
                 .because(error.to_string())
         })?;
-        let before = all.clone();
         self.flags(&mut all)?;
         for word in &words {
             change(&mut all, word)?;
         }
-        if all == before && words.is_empty() {
+        if words.is_empty() && self.has_no_option() {
             return by_editor(&file, &bytes);
         }
         let mut text = serde_json::to_vec_pretty(&all)

@@ -16,10 +16,10 @@ use crate::cli::{Exit, help};
 #[argh(
     subcommand,
     name = "inspect",
-    example = "container inspect -f '{{{{.State.Pid}}}}' web"
+    example = "container inspect -f '{{.State.Pid}}' web"
 )]
 pub(super) struct Inspect {
-    /// a text with fields in it: {{{{.State.Pid}}}}, {{{{json .Config}}}}; or json
+    /// a text with fields in it: {.State.Pid}, {json .Config}; or json
     #[argh(option, short = 'f', arg_name = "format")]
     format: Option<String>,
     /// the containers
@@ -156,6 +156,10 @@ pub(super) fn print(
     format: Option<&str>,
 ) -> Result<Exit> {
     let Some(format) = format.filter(|_| !in_columns(format)) else {
+        if rows.is_empty() {
+            // docker's lists have their headings all the same.
+            return help::print_all(&format!("{}\n", headings.join(" ")));
+        }
         let mut table = Table::of_texts(name, headings);
         for row in rows {
             let cells = row.into_iter().take(headings.len());

@@ -31,7 +31,7 @@ pub(super) struct Ps {
     /// only those of which this is so: id=, name=, status=, label=NAME[=VALUE], exited=STATUS
     #[argh(option, arg_name = "what=value")]
     filter: Vec<String>,
-    /// json, or a text with fields in it: {{{{.Names}}}}
+    /// json, or a text with fields in it: {.Names}
     #[argh(option, arg_name = "format")]
     format: Option<String>,
     /// whole ids and commands

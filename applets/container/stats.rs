@@ -25,7 +25,7 @@ pub(super) struct Stats {
     /// once, and end
     #[argh(switch)]
     no_stream: bool,
-    /// json, or a text with fields in it: {{{{.MemUsage}}}}
+    /// json, or a text with fields in it: {.MemUsage}
     #[argh(option, arg_name = "format")]
     format: Option<String>,
     /// the containers; all that run without
