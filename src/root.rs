@@ -80,12 +80,15 @@ impl<'fd> Root<'fd> {
 
     /// The directory at `path`; what is missing of it is made with mode 0755.
     pub fn directory(self, path: &Path) -> Result<OwnedFd> {
-        let flags = libc::O_PATH | libc::O_DIRECTORY;
-        match self.look_up(path, flags) {
+        self.reach(path)
+            .map_err(|errno| refused("cannot use as a directory in the new root", path, errno))
+    }
+
+    fn reach(self, path: &Path) -> Result<OwnedFd, Errno> {
+        match self.look_up(path, libc::O_PATH | libc::O_DIRECTORY) {
             Err(Errno::ENOENT) => self.make_directory(&inside(path)),
             other => other,
         }
-        .map_err(|errno| refused("cannot use as a directory in the new root", path, errno))
     }
 
     /// The file at `path` that is no directory; where there is nothing, an empty one is made with mode 0644.
@@ -142,7 +145,8 @@ impl<'fd> Root<'fd> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Errno::EISDIR);
         };
-        let dir = self.make_directory(parent)?;
+        // It may well be there, and be a link: /sbin is one to /usr/sbin.
+        let dir = self.reach(parent)?;
         let name = Path::new(name);
         let mode = Mode::from_bits_truncate(0o644);
         match without_umask(|| mknodat(&dir, name, SFlag::S_IFREG, mode, 0)) {

@@ -80,11 +80,11 @@ fn docker_manages_a_container_that_runs_on() {
          docker exec one echo in; docker exec one sh -c 'exit 6'; echo $?; docker exec -t one busybox tty | tr -d '\\r'; docker exec -u 7 -w /tmp -e A=b one sh -c 'id -u; pwd; echo $A'
          docker exec -d one sleep 50; docker exec one nosuch >/dev/null 2>&1; echo $?; docker logs one
          docker top one | busybox wc -l; docker stats --no-stream --format '{{.PIDs}} {{.MemUsage}}' one | sed 's/ .*\\/ / /'
-         docker update -m 64m --memory-swap 64m one >/dev/null; docker inspect -f '{{.HostConfig.Memory}} {{.HostConfig.Runtime}}' one
+         docker update -m 64m --memory-swap 64m one >/dev/null; docker inspect -f '{{.HostConfig.Memory}} {{.HostConfig.Runtime}}' one; docker update --restart no one
          docker pause one; docker ps --format '{{.Status}}' | grep -c Paused; docker unpause one; docker ps --format '{{.Status}}' | grep -c Paused
          docker cp file one:/tmp/; docker exec one cat /tmp/file; docker stop -t 1 one; docker start one; docker restart -t 1 one; docker kill one; docker wait one
          docker logs one | busybox wc -l; docker rm one; docker ps -aq | busybox wc -l",
     )
     .ok()
-    .out("one\nin\n6\n/dev/pts/0\n7\n/tmp\nb\n126\nstarted\n3\n2 100MiB\n67108864 isobox\none\n1\none\n0\ncopied\none\none\none\none\n137\n3\none\n0\n");
+    .out("one\nin\n6\n/dev/pts/0\n7\n/tmp\nb\n126\nstarted\n3\n2 100MiB\n67108864 isobox\none\none\n1\none\n0\ncopied\none\none\none\none\n137\n3\none\n0\n");
 }

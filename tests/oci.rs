@@ -139,7 +139,7 @@ fn the_tree_is_as_it_is_described() {
     needs!(root, busybox);
     let t = Sandbox::new("oci");
     t.root("r");
-    t.run("mkdir -p r/old/sub v/sub; echo a >r/old/f; echo b >r/old/sub/g; chown 5:6 r/old/f; ln -s f r/old/l; echo v >v/f; echo w >v/sub/h").ok();
+    t.run("mkdir -p r/old/sub v/sub; echo a >r/old/f; echo b >r/old/sub/g; chown 5:6 r/old/f; ln -s f r/old/l; ln -s old r/linked; echo v >v/f; echo w >v/sub/h").ok();
     let v = t.work().join("v").display().to_string();
     #[rustfmt::skip]
     let cases: Vec<(String, &str, &str)> = vec![
@@ -149,6 +149,7 @@ fn the_tree_is_as_it_is_described() {
             "cat /old/f /old/sub/g /old/l; stat -c %u:%g /old/f; echo x >/old/f", "a\nb\na\n5:6\n"),
         (format!(r#", {{"destination": "/m", "type": "bind", "source": "{v}", "options": ["rbind", "ro"]}}"#), "cat /m/f; touch /m/x 2>&1", "v\ntouch: /m/x: Read-only file system\n"),
         (r#", {"destination": "/one", "type": "bind", "source": "../v/f", "options": ["bind", "rw"]}"#.into(), "cat /one", "v\n"),
+        (r#", {"destination": "/linked/new", "type": "bind", "source": "../v/f", "options": ["bind", "rw"]}"#.into(), "cat /old/new", "v\n"),
         (format!(r#", {{"destination": "/m", "source": "{v}", "options": ["rbind", "rro", "rnoexec", "nosuid"]}}"#), "grep -c ' /m ro,nosuid,noexec' /proc/self/mountinfo", "1\n"),
         (format!(r#", {{"destination": "/m", "type": "none", "source": "{v}", "options": ["bind", "rshared"]}}"#), "grep ' /m ' /proc/self/mountinfo | grep -c shared:", "1\n"),
         (format!(r#", {{"destination": "/m", "type": "none", "source": "{v}", "options": ["bind", "idmap"], "uidMappings": [{{"containerID": 0, "hostID": 1234, "size": 9}}],

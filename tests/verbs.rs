@@ -77,6 +77,7 @@ fn update_sets_what_runc_sets() {
         $R update --memory 64M --memory-reservation 32M --cpu-share 333 --cpu-quota 20000 --cpu-period 50000 --cpuset-cpus 0 --cpuset-mems 0 --pids-limit 40 c; echo $?
         cd /sys/fs/cgroup; cat memory/$G/c/memory.limit_in_bytes memory/$G/c/memory.soft_limit_in_bytes cpu/$G/c/cpu.shares cpu/$G/c/cpu.cfs_quota_us cpu/$G/c/cpu.cfs_period_us cpuset/$G/c/cpuset.cpus cpuset/$G/c/cpuset.mems pids/$G/c/pids.max
         for o in '--cpu-rt-period 500000' '--cpu-rt-runtime 0' '--blkio-weight 300'; do $R update $o c >/dev/null 2>&1; echo $o $?; done; cat cpu/$G/c/cpu.rt_period_us
+        echo '{"memory": {"limit": 0, "swap": 0, "reservation": 0}, "cpu": {"shares": 0, "quota": 0, "period": 0}}' | $R update -r - c; echo zeros $?; cat memory/$G/c/memory.limit_in_bytes cpu/$G/c/cpu.shares
         $R update --memory lots c >/dev/null 2>&1; echo $?; $R update nosuch >/dev/null 2>&1; echo $?; $R delete -f c
         find /sys/fs/cgroup -mindepth 2 -depth -type d -path "*/$G" -not -path '*/memory/*' -exec rmdir {} + 2>/dev/null; true"#;
     let ours = with(&t, "runc", line);
@@ -84,7 +85,7 @@ fn update_sets_what_runc_sets() {
     assert_eq!(ours.stdout, theirs.stdout, "{ours}{theirs}");
     ours.out_has("0\n67108864\n33554432\n333\n20000\n50000\n0\n0\n40\n")
         .out_has(
-            "--cpu-rt-period 500000 0\n--cpu-rt-runtime 0 0\n--blkio-weight 300 0\n500000\n1\n1\n",
+            "--cpu-rt-period 500000 0\n--cpu-rt-runtime 0 0\n--blkio-weight 300 0\n500000\nzeros 0\n67108864\n333\n1\n1\n",
         );
 }
 

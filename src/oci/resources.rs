@@ -113,12 +113,15 @@ fn device(at: usize, one: &DeviceRule) -> Result<Setting> {
     Ok(Setting::new(file, rule.to_string()))
 }
 
+/// 0 is no limit that anything could live with: whoever writes it (docker does, into updates) says nothing.
 fn memory(all: &mut Vec<Setting>, memory: &Memory) -> Result<()> {
-    if let Some(limit) = memory.limit {
+    let said = |limit: Option<i64>| limit.filter(|limit| *limit != 0);
+    let limit = said(memory.limit);
+    if let Some(limit) = limit {
         all.push(Setting::new("memory.max", amount(limit)));
     }
-    if let Some(both) = memory.swap {
-        let swap = match (both, memory.limit) {
+    if let Some(both) = said(memory.swap) {
+        let swap = match (both, limit) {
             (..0, _) | (_, Some(..0)) => "max".to_owned(),
             (_, None) => {
                 return Err(Error::new(
@@ -140,7 +143,7 @@ fn memory(all: &mut Vec<Setting>, memory: &Memory) -> Result<()> {
             setting
         });
     }
-    if let Some(low) = memory.reservation {
+    if let Some(low) = said(memory.reservation) {
         all.push(Setting::new("memory.low", amount(low)));
     }
     let of_v1 = [
@@ -343,6 +346,10 @@ mod tests {
                 "memory.max=100, memory.swap.max?=max",
             ),
             (r#"{"memory": {"limit": -1}}"#, "memory.max=max"),
+            (
+                r#"{"memory": {"limit": 0, "swap": 0, "reservation": 0, "swappiness": 0}}"#,
+                "memory.swappiness=0",
+            ),
             (
                 r#"{"memory": {"swap": 5}}"#,
                 "linux.resources.memory.swap: it includes memory, which has no limit",

@@ -28,6 +28,9 @@ impl Container {
         };
         // Memory and swap are limited together: swap alone is meant beside the memory that there is.
         let memory = &mut resources.memory;
+        for limit in [&mut memory.limit, &mut memory.swap] {
+            *limit = limit.filter(|limit| *limit != 0);
+        }
         if let (Some(_), None, Some(group)) = (memory.swap, memory.limit, holder("memory")) {
             let now = group.get("memory.max")?;
             memory.limit = Some(now.trim().parse().unwrap_or(-1));

@@ -38,6 +38,18 @@ pub(super) fn arches(seccomp: &Seccomp) -> Result<(Vec<Arch>, Vec<&str>)> {
     Ok((all, foreign))
 }
 
+/// Calls that this machine has not and the profiles of podman and docker have: nobody needs to be told of each.
+pub(super) const OF_OTHER_MACHINES: [&str; 8] = [
+    "pciconfig_iobase",
+    "pciconfig_read",
+    "pciconfig_write",
+    "recv",
+    "send",
+    "swapcontext",
+    "syscall",
+    "timerfd",
+];
+
 /// Machines that are known by name alone.
 const ELSEWHERE: [&str; 19] = [
     "SCMP_ARCH_LOONGARCH64",
