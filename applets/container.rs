@@ -156,7 +156,12 @@ impl Applet for Args {
                 if matches!(&asked.verb, Verb::Run(run) if run.is_of_bundle()) {
                     return bundle::launch(entry, args);
                 }
-                if matches!(asked.verb, Verb::Exec(_) | Verb::Verify(_)) {
+                let goes_inside = match &asked.verb {
+                    Verb::Exec(_) | Verb::Verify(_) => true,
+                    Verb::Run(run) => run.has_company(),
+                    _ => false,
+                };
+                if goes_inside {
                     let own = [OsString::from(entry.name)];
                     let words: Vec<OsString> = own.iter().chain(args).cloned().collect();
                     own_binary::run_protected(&words, &environment())?;

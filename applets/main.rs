@@ -35,6 +35,11 @@ fn start(args: &[OsString]) -> u8 {
         );
         return 1;
     }
+    if isobox::own_binary::is_lent() {
+        let Err(error) = isobox::own_binary::run_from_handle(args, &cli::plan::environment());
+        report(BOX.name, &error);
+        return 125;
+    }
     let called = args.first().map(|arg| base_name(arg)).unwrap_or_default();
     let rest = args.get(1..).unwrap_or_default();
     let (entry, rest) = match table::find(&called) {

@@ -7,7 +7,14 @@
 //! 1. the file itself, where this user may not write it anyhow;
 //! 2. a read-only detached mount of it (27 to 40 microseconds), where we may mount;
 //! 3. a copy in a sealed memory file (1 to 3 milliseconds).
+//!
+//! Who goes into a container where others are already, or stays in one, executes itself from such a handle first. Who
+//! starts the first process of one and waits outside need not: nobody is in there who could look. But the program may be
+//! `/proc/self/exe`, by a link or behind `#!`: then we are that process, and see to it ourselves ([`is_lent`]). That the
+//! kernel lets nobody write to a file while it is executed is no protection: it ends with the process outside, before its
+//! container does, and Linux 6.11 did without.
 
+use std::convert::Infallible;
 use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::copy;
@@ -17,11 +24,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, SealFlag, fcntl, openat};
+use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, SealFlag, fcntl, openat, readlink};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{FileStat, Mode, fstat, stat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use nix::unistd::{AccessFlags, access, execveat};
+use nix::unistd::{AccessFlags, access, execveat, getpid};
 
 use crate::error::{Doing, Result};
 use crate::sys::mount::{MountAttr, attr, mount_setattr, open_tree, open_tree_flags};
@@ -40,6 +47,34 @@ pub fn run_protected(args: &[OsString], env: &[OsString]) -> Result<()> {
     if is_read_only(&plain) || is_sealed() {
         return Ok(());
     }
+    run_from_handle(args, env).map(|never| match never {})
+}
+
+/// Whether this is the first process of a container that was given no such file: its own is one of the host's, which the
+/// root in here might be able to write to. Then it must do nothing before [`run_from_handle`].
+pub fn is_lent() -> bool {
+    if getpid().as_raw() != 1 {
+        return false;
+    }
+    // Where there is no /proc, nobody else will find the file either.
+    let Ok(plain) = open_own(OFlag::O_PATH) else {
+        return false;
+    };
+    !is_on_read_only(&plain) && !is_sealed() && !lies_in_this_root(&plain)
+}
+
+fn lies_in_this_root(plain: &OwnedFd) -> bool {
+    let here = readlink(OWN).and_then(|path| stat(path.as_os_str()));
+    let same =
+        |here: FileStat, own: FileStat| (here.st_dev, here.st_ino) == (own.st_dev, own.st_ino);
+    here.is_ok_and(|here| fstat(plain).is_ok_and(|own| same(here, own)))
+}
+
+/// Executes our binary anew, from a protected handle, with these arguments and this environment.
+///
+/// # Errors
+/// As [`run_protected`].
+pub fn run_from_handle(args: &[OsString], env: &[OsString]) -> Result<Infallible> {
     let binary = handle()?;
     let words = |words: &[OsString]| -> Result<Vec<CString>> {
         let word = |word: &OsString| CString::new(word.as_bytes()).map_err(|_| Errno::EINVAL);
@@ -49,10 +84,8 @@ pub fn run_protected(args: &[OsString], env: &[OsString]) -> Result<()> {
             .collect()
     };
     let (args, env) = (words(args)?, words(env)?);
-    match execveat(&binary, c"", &args, &env, AtFlags::AT_EMPTY_PATH) {
-        Ok(never) => match never {},
-        Err(errno) => Err(errno).doing("cannot execute our own binary"),
-    }
+    execveat(&binary, c"", &args, &env, AtFlags::AT_EMPTY_PATH)
+        .doing("cannot execute our own binary")
 }
 
 /// Whether the file that this process runs gives privileges to whoever executes it: nothing here was written for that.
@@ -63,13 +96,16 @@ pub fn gives_privilege() -> bool {
 
 /// Whether nobody whom this user could become inside can write to the binary of this process through its `/proc`.
 fn is_read_only(plain: &OwnedFd) -> bool {
-    let on_read_only = fstatvfs(plain).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY));
     // Any other error is none of who may write.
-    on_read_only
+    is_on_read_only(plain)
         || matches!(
             access(OWN, AccessFlags::W_OK),
             Err(Errno::EACCES | Errno::EROFS)
         )
+}
+
+fn is_on_read_only(plain: &OwnedFd) -> bool {
+    fstatvfs(plain).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY))
 }
 
 fn open_own(how: OFlag) -> nix::Result<OwnedFd> {

@@ -90,6 +90,12 @@ impl Run {
         ]
     }
 
+    /// Whether there may be other processes where it is to be.
+    pub(in super::super) fn has_company(&self) -> bool {
+        let pid = self.pid.as_ref().map(Said::get);
+        pid.is_some_and(|share| !matches!(share, Share::Private))
+    }
+
     /// The namespaces that it is to share, a line each.
     pub(super) fn shared(&self) -> String {
         let all = [("pid", &self.pid), ("ipc", &self.ipc), ("uts", &self.uts)];

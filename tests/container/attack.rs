@@ -198,6 +198,45 @@ fn our_binary_cannot_be_overwritten() {
     }
 }
 
+/// The same, when the process outside has been killed: until its container is gone too, nothing executes the file, so the
+/// kernel would let it be written to. What a process inside has is another file, or the file where it is read-only.
+#[test]
+fn a_container_has_no_way_to_our_binary() {
+    needs!(root, userns, busybox);
+    let t = with_canary();
+    // Of the process with this number: its file, and why nobody can write to it now.
+    let look = |pid: &str| {
+        format!(
+            "sh -c '(exec 3</proc/{pid}/exe; stat -L -c %d:%i /proc/self/fd/3; : >/proc/self/fd/3) 2>&1'"
+        )
+    };
+    let (first, parent) = (look("1"), look("$PPID"));
+    let judged = |line: &str| {
+        format!(
+            "seen=$({line}); case $seen in *denied* | *Read-only*) echo kept;; \"$(stat -L -c %d:%i $(readlink -f $(which isobox)))\"*) echo \"ours: $seen\";; [0-9]*) echo kept;; *) echo \"$seen\";; esac"
+        )
+    };
+    // The control: such a first process, where nothing is between it and the file.
+    t.run(&judged(&format!(
+        "unshare -pf --mount-proc isobox pid1 {first}"
+    )))
+    .ok()
+    .out_has("ours: ");
+    for program in [
+        format!("/proc/self/exe pid1 {first}"),
+        format!("--cap-add ALL /proc/self/exe pid1 {first}"),
+        format!("-u 33 /proc/self/exe pid1 {first}"),
+        format!("pid1 {first}"),
+        format!("--init {first}"),
+        format!("--pid host --cap-add ALL {parent}"),
+    ] {
+        let line = judged(&format!("container run --rootfs r {program}"));
+        for run in both(&t, &line) {
+            run.run().ok().out("kept\n");
+        }
+    }
+}
+
 /// T-EX-02: descriptors and working directories of the host are not inherited (CVE-2024-21626).
 #[test]
 fn descriptors_do_not_come_along() {
