@@ -207,12 +207,18 @@ fn processes(sandbox: &Sandbox) -> Vec<(i32, String)> {
     found
 }
 
-/// Whether a group bears the name of another sandbox of this run, or lies in one that does.
+/// Whether a group bears the name of another sandbox, of this run or another, or lies in one that does.
 fn is_neighbours(path: &Path, sandbox: &Sandbox) -> bool {
-    let run = format!("-{}-", std::process::id());
     path.iter().any(|name| {
+        // isobox-TEST-PID-SERIAL, and whatever a test adds to it.
         let name = name.to_string_lossy();
-        name.starts_with("isobox-") && name.contains(&run) && *name != *sandbox.id
+        let parts: Vec<&str> = name.splitn(5, '-').take(4).collect();
+        let number = |at: usize| {
+            parts
+                .get(at)
+                .is_some_and(|part| part.parse::<u32>().is_ok())
+        };
+        parts.first() == Some(&"isobox") && number(2) && number(3) && parts.join("-") != sandbox.id
     })
 }
 
