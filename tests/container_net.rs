@@ -101,7 +101,7 @@ fn ipv6_and_ranges() {
     let line = run(r#"
         $ip addr add 2001:db8::2/64 dev w0 nodad; nsenter -t $wan -n $ip addr add 2001:db8::1/64 dev w1 nodad
         nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
-        container run --rootfs r --network bridge sleep 50 2>/dev/null & first=$!; pids="$pids $!"
+        container run --rootfs r --network bridge --pids-limit -1 sleep 50 2>/dev/null & first=$!; pids="$pids $!"
         until $ip link show isobox0 up 2>/dev/null | grep -q UP; do sleep 0.02; done; cat /proc/sys/net/ipv6/conf/isobox0/disable_ipv6
         container run --rootfs r --init --ip6 auto --hostname box -p 8000-8002:80-82 -p '[2001:db8::2]:9:81' sh -c '
             ip -o -6 addr show eth0 | grep -o "fd87.*/64"; ip -6 route | grep default; grep box /etc/hosts
@@ -152,7 +152,7 @@ fn what_a_killed_one_leaves_is_cleared_away() {
     needs!(root, busybox, host("ip"), host("nft"));
     let t = lab();
     let line = run(r#"
-        container run --rootfs r --hostname web -p 8080:80 sleep 50 2>/dev/null & web=$!
+        container run --rootfs r --pids-limit -1 --hostname web -p 8080:80 sleep 50 2>/dev/null & web=$!
         until nat list | grep -q 8080; do sleep 0.05; done; kill -9 $web; wait $web 2>/dev/null
         ls /run/isobox/network; cat /proc/sys/net/ipv4/ip_forward
         container run --rootfs r --network bridge true 2>&1 | grep cleared; left

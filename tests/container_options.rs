@@ -187,9 +187,9 @@ fn devices_are_those_that_are_asked_for() {
 fn docker_s_names_are_understood() {
     needs!(root, busybox, controller("pids"), controller("cpuset"));
     let t = sandbox();
-    t.run("container spec -h box --pids-limit 9 --cpuset-cpus 0 --memory 1M --memory-swap 3M --userns host --group-add video --group-add 7 --rootfs r true | jq -c '.hostname, .linux.resources.unified, .process.user.additionalGids'")
+    t.run("container spec -h box --pids-limit 9 --cpuset-cpus 0 --memory 1M --memory-swap 3M --userns host --group-add video --group-add 7 --rootfs r true | jq -c '.hostname, .linux.resources.unified, .linux.resources.pids, .process.user.additionalGids'")
         .ok()
-        .out("\"box\"\n{\"memory.swap.max\":\"2097152\",\"cpuset.cpus\":\"0\",\"pids.max\":\"9\"}\n[0,44,7]\n");
+        .out("\"box\"\n{\"memory.swap.max\":\"2097152\",\"cpuset.cpus\":\"0\"}\n{\"limit\":9}\n[0,44,7]\n");
     t.run("container run --security-opt systempaths=unconfined --rootfs r sh -c 'head -c5 /proc/kallsyms | wc -c; mount | grep -c \" /proc/\"'; container run --help | grep -c -- '-h, '")
         .out("5\n0\n1\n");
     t.run("container run --rootfs r --group-add nosuch true")

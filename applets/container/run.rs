@@ -9,6 +9,7 @@ mod facts;
 mod spec;
 
 use argh::{ArgsInfo, FromArgs};
+use isobox::cgroup::Hierarchies;
 use isobox::error::{Error, Result};
 use isobox::oci::{self, Additions, Setting, Spec};
 use isobox::plan::Plan;
@@ -178,7 +179,7 @@ pub(super) struct Run {
     /// the CPUs it may run on (0-1,4)
     #[argh(option, arg_name = "list")]
     cpuset_cpus: Option<String>,
-    /// how many processes and threads it may have
+    /// how many processes and threads it may have (1024, where that can be limited); -1 for any number
     #[argh(option, arg_name = "count")]
     pids_limit: Option<String>,
     /// limit io, as DEVICE:rbps=1M,wiops=100 (a path stands for the disk it is on)
@@ -289,7 +290,7 @@ impl Run {
                 cannot("--init").because("the process above the program is not of its root")
             );
         }
-        let (mut spec, additions, image) = self.meant()?;
+        let (mut spec, additions, image, _) = self.meant()?;
         if spec.root.throw_away {
             return Err(
                 cannot("--rootfs host").because("the root of the machine is not to be written to")
@@ -307,27 +308,30 @@ impl Run {
 
     fn plan(self) -> Result<(Plan, Option<Prepared>)> {
         let input = self.interactive;
-        let (spec, additions, image) = self.meant()?;
+        let (spec, additions, image, hierarchies) = self.meant()?;
         let first = spec.process.args.first().and_then(|word| word.to_str());
         let setting = Setting {
             input,
             own_binary: first.is_some_and(|name| crate::table::find(name).is_some()),
             oom_score_at_least: true,
             additions: Some(&additions),
+            hierarchies: hierarchies.as_ref(),
             ..Setting::default()
         };
         Ok((oci::compile(&spec, setting)?, image))
     }
 
-    /// The spec that is meant, and what it has no words for.
-    fn meant(mut self) -> Result<(Spec, Additions, Option<Prepared>)> {
+    /// The spec that is meant, what it has no words for, and the hierarchies of control groups, where they were looked at.
+    fn meant(mut self) -> Result<(Spec, Additions, Option<Prepared>, Option<Hierarchies>)> {
         let (image, args) = self.image_and_words(None)?;
         let asked = self.network_asked();
         let shared = self.shared();
+        let unlimited = self.processes_unlimited();
         let mut spec = self.spec(args, image.as_ref())?;
+        let hierarchies = (!unlimited).then(|| spec.limit_processes()).flatten();
         more::share(&mut spec, &shared)?;
         let additions = asked.apply(&mut spec)?;
-        Ok((spec, additions, image))
+        Ok((spec, additions, image, hierarchies))
     }
 
     fn network_asked(&mut self) -> network::Asked {

@@ -241,6 +241,11 @@ impl Run {
         Ok(())
     }
 
+    /// Whether it may have any number of processes: docker's words for that, and the kernel's.
+    pub(super) fn processes_unlimited(&self) -> bool {
+        matches!(self.pids_limit.as_deref(), Some("-1" | "0" | "max"))
+    }
+
     fn limits(&mut self) -> Result<Limits> {
         let both = self.memory_swap.take().filter(|both| both != "0");
         let swap = match (self.swap.take(), both) {
@@ -257,7 +262,10 @@ impl Run {
             swap,
             cpus: self.cpus.take(),
             cpuset: self.cpuset_cpus.take(),
-            pids: self.pids_limit.take(),
+            pids: match self.processes_unlimited() {
+                true => None,
+                false => self.pids_limit.take(),
+            },
             io: std::mem::take(&mut self.io),
             ..Limits::default()
         })

@@ -284,6 +284,9 @@ fn attend(id: &OsStr, watched: bool, starter: OwnedFd) -> Result<()> {
         left.delete(true).map_err(Refusal::into_error)?;
     }
     let mut spec = home.spec()?;
+    if home.fact("any-number").is_empty() {
+        spec.limit_processes();
+    }
     more::share(&mut spec, home.fact("shared"))?;
     // As long as it runs nobody takes its image away.
     let _held = match home.fact("of-image") {

@@ -165,7 +165,9 @@ fn limits(lines: &mut Lines, live: &Container, spec: &Spec) {
         .map(|limit| ("memory.max", limit.to_string()));
     let unified = resources.unified.iter();
     let unified = unified.map(|(name, value)| (name.as_str(), value.clone()));
-    for (name, wanted) in memory.into_iter().chain(unified) {
+    let pids = resources.pids.limit.filter(|limit| *limit >= 0);
+    let pids = pids.map(|limit| ("pids.max", limit.to_string()));
+    for (name, wanted) in memory.into_iter().chain(pids).chain(unified) {
         let controller = name.split('.').next().unwrap_or_default();
         let mut holders = groups.iter();
         let holder = holders.find(|group| group.hierarchy.holds(controller));

@@ -334,6 +334,16 @@ impl Group {
                 .is_ok_and(|on| !on.trim().is_empty())
     }
 
+    /// It, where groups with controllers may lie below it, else the one above.
+    #[must_use]
+    pub fn or_parent(self) -> Self {
+        if self.may_hold_groups() {
+            self
+        } else {
+            self.parent()
+        }
+    }
+
     /// The groups right below it, by name.
     ///
     /// # Errors

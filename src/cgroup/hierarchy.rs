@@ -15,6 +15,7 @@ use std::rc::Rc;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode as FileMode;
+use nix::unistd::{AccessFlags, access};
 
 use super::group::Group;
 use crate::error::{Doing, Error, Result};
@@ -242,6 +243,26 @@ impl Hierarchies {
                     there.join(" ")
                 ))
         })
+    }
+}
+
+impl Hierarchies {
+    /// Whether this process may make itself a group with this controller: below its own, or beside it where v2 allows
+    /// no processes above groups.
+    pub fn may_limit(&self, controller: &str) -> bool {
+        let Ok(own) = self.of(controller).and_then(Hierarchy::own) else {
+            return false;
+        };
+        let above = own.or_parent();
+        let v1 = above.hierarchy.version == Version::V1;
+        let handed_down = || {
+            let there = above.read("cgroup.controllers");
+            there.is_ok_and(|all| all.split_whitespace().any(|one| one == controller))
+        };
+        let free = || above.may_hold_groups() || above.processes().is_ok_and(|all| all.is_empty());
+        let writable = |file: &str| access(&above.shown().join(file), AccessFlags::W_OK).is_ok();
+        // Who leaves a group for another has to be able to write to what is above both.
+        writable(".") && (v1 || handed_down() && free() && writable("cgroup.procs"))
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Setting<'a> {
     pub making: Option<&'a Making>,
     /// What the plan gets besides.
     pub additions: Option<&'a Additions>,
+    /// Where control groups are mounted, if the caller has looked.
+    pub hierarchies: Option<&'a Hierarchies>,
 }
 
 /// The plan of a container.
@@ -89,7 +91,7 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
     let copies = tree::copy_outside(&mut plan, spec)?;
     let own_groups = match making {
         Some(_) => None,
-        None => confinement(spec)?,
+        None => confinement(spec, setting.hierarchies)?,
     };
     let kept_groups = making.and_then(|making| making.confinement.as_ref());
     let confinement = kept_groups.or(own_groups.as_ref());
@@ -243,20 +245,21 @@ fn line(plan: &mut Plan, setting: Setting<'_>) -> Line {
 }
 
 /// The control groups of a container that has limits, or was given a place among them.
-fn confinement(spec: &Spec) -> Result<Option<Confinement>> {
+fn confinement(spec: &Spec, known: Option<&Hierarchies>) -> Result<Option<Confinement>> {
     let linux = &spec.linux;
+    let hierarchies = || known.map_or_else(Hierarchies::discover, |all| Ok(all.clone()));
     let settings = resources::settings(&linux.resources)?;
     if linux.cgroups_path.as_os_str().is_empty() {
         if settings.is_empty() {
             return Ok(None);
         }
-        return Confinement::fresh(&Hierarchies::discover()?, &fresh_name(), settings).map(Some);
+        return Confinement::fresh(&hierarchies()?, &fresh_name(), settings).map(Some);
     }
     let place = Place {
         controllers: Vec::new(),
         path: group_path(linux.cgroups_path.as_os_str())?,
     };
-    Confinement::new(&Hierarchies::discover()?, &[place], settings).map(Some)
+    Confinement::new(&hierarchies()?, &[place], settings).map(Some)
 }
 
 /// A value that a field cannot have.

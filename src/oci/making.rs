@@ -208,11 +208,7 @@ pub fn confinement(
     };
     let mut places = Vec::new();
     for hierarchy in all.all().iter().filter(|one| !one.controllers.is_empty()) {
-        let own = hierarchy.own()?;
-        let above = match hierarchy.version == Version::V1 || own.may_hold_groups() {
-            true => own,
-            false => own.parent(),
-        };
+        let above = hierarchy.own()?.or_parent();
         places.push(Place {
             controllers: hierarchy.controllers.clone(),
             path: above.path.join(&name),

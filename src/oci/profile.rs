@@ -11,7 +11,7 @@ use super::spec::{
     Spec, User, VERSION,
 };
 use crate::capability::{Capability, Set};
-use crate::cgroup::Setting;
+use crate::cgroup::{Hierarchies, Setting};
 use crate::error::{Doing, Result};
 use crate::idmap::Range;
 use crate::namespace::Kind;
@@ -87,6 +87,21 @@ impl Spec {
         }
     }
 
+    /// Limits how many processes it may have, where nobody said how many or named a group, and this process may make a
+    /// group for that. Gives the hierarchies, where it looked for them.
+    pub fn limit_processes(&mut self) -> Option<Hierarchies> {
+        let linux = &mut self.linux;
+        let limit = &mut linux.resources.pids.limit;
+        if limit.is_some() || !linux.cgroups_path.as_os_str().is_empty() {
+            return None;
+        }
+        let all = Hierarchies::discover().ok()?;
+        if all.may_limit("pids") {
+            *limit = Some(PROCESSES);
+        }
+        Some(all)
+    }
+
     /// Makes the program that of another user: all its capability sets become empty.
     pub fn run_as(&mut self, user: User) {
         let capabilities = &mut self.process.capabilities;
@@ -142,6 +157,7 @@ impl Resources {
         {
             match &*name {
                 "memory.max" => all.memory.limit = Some(limit(&value)),
+                "pids.max" if value.parse::<i64>().is_ok() => all.pids.limit = value.parse().ok(),
                 "memory.swap.max" if implied => all.memory.swap = all.memory.limit,
                 _ => match all.unified.0.iter_mut().find(|(known, _)| *known == name) {
                     // Of io.max there is a line for each device.
@@ -199,6 +215,9 @@ pub fn random_name() -> Result<OsString> {
 }
 /// How much sooner than its parent a container is killed when memory runs out (proc_pid_oom_score_adj(5)).
 const FIRST_TO_GO: i32 = 100;
+
+/// How many processes and threads a container may have: a program that only multiplies does not take the machine with it.
+const PROCESSES: i64 = 1024;
 
 /// Where control groups are mounted, in a container as outside.
 const CGROUPS: &str = "/sys/fs/cgroup";

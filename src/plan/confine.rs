@@ -117,12 +117,7 @@ impl Confinement {
         }
         for setting in &settings {
             let hierarchy = all.of(setting.controller())?;
-            let own = hierarchy.own()?;
-            let above = if own.may_hold_groups() {
-                own
-            } else {
-                own.parent()
-            };
+            let above = hierarchy.own()?.or_parent();
             this.add_controller(all, setting.controller(), &above.path.join(name))?;
         }
         this.settings = settings;

@@ -2,7 +2,7 @@
 //
 //   floor ROOT COMMAND [ARGUMENT...]        as root
 //
-// Makes the same namespaces, mounts, masks, devices, limits and credentials as isobox does with its defaults, in the
+// Makes the same namespaces, mounts, masks, devices, limits (that of processes too) and credentials as isobox does with its defaults, in the
 // cheapest way known (the child shares the parent's memory until it executes, so no page table is copied; nothing is
 // parsed, checked for races, explained or undone). What a runtime costs above this is its own doing.
 //
@@ -37,6 +37,26 @@ static void need(int result, const char *doing) {
 }
 
 #define NEED(call) need((int)(call), #call)
+
+static char pids_group[64]; // What limits the number of processes, where v1 has the controller.
+
+static void set_in_pids(const char *name, const char *value) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", pids_group, name);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    NEED(fd);
+    NEED(write(fd, value, strlen(value)));
+    NEED(close(fd));
+}
+
+static void limit_processes(void) {
+    snprintf(pids_group, sizeof pids_group, "/sys/fs/cgroup/pids/floor-%d", (int)getpid());
+    if (mkdir(pids_group, 0755) < 0 && errno == ENOENT) {
+        *pids_group = 0;
+        return;
+    }
+    set_in_pids("pids.max", "1024");
+}
 
 static void mount_all(const char *root) {
     const unsigned long nosuid_noexec = MS_NOSUID | MS_NOEXEC;
@@ -198,6 +218,8 @@ static void load_filter(void) {
 static int child(void *argument) {
     char **argv = argument;
     NEED(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+    if (*pids_group) set_in_pids("tasks", "0");
+    NEED(unshare(CLONE_NEWCGROUP));
     NEED(setsid());
     NEED(close(0));
     NEED(open("/dev/null", O_RDONLY));
@@ -220,11 +242,13 @@ int main(int argc, char **argv) {
         fputs("usage: floor ROOT COMMAND [ARGUMENT...]\n", stderr);
         return 125;
     }
+    limit_processes();
     pid_t pid = clone(child, stack + sizeof stack,
                       CLONE_VM | CLONE_VFORK | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC |
-                          CLONE_NEWCGROUP | SIGCHLD,
+                          SIGCHLD,
                       argv);
     NEED(pid);
     NEED(waitpid(pid, &status, 0));
+    if (*pids_group) NEED(rmdir(pids_group));
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

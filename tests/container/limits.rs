@@ -50,7 +50,7 @@ fn a_child_that_meets_the_limit_is_told_of_too() {
 fn without_limits_no_group_is_touched() {
     needs!(root, busybox);
     let t = sandbox();
-    let told = t.run("container run --rootfs r --explain true");
+    let told = t.run("container run --rootfs r --pids-limit -1 --explain true");
     told.ok();
     for word in ["cgroup.procs", "tasks", "CLONE_INTO_CGROUP"] {
         assert!(!told.stdout.contains(word), "{word}{told}");
@@ -65,6 +65,30 @@ fn without_limits_no_group_is_touched() {
     t.run("container run --rootfs r --pids 5 --explain true")
         .ok()
         .out_in_order(&["mkdir(", "pids.max\", \"5\")", made, "CLONE_NEWCGROUP"]);
+}
+
+/// Whoever says nothing gets 1024 processes, watched and kept; who may make no group is not limited and not refused.
+#[test]
+fn a_container_that_only_multiplies_ends_at_a_thousand() {
+    needs!(root, userns, busybox, controller("pids"));
+    let t = sandbox();
+    let bomb = "sh -c 'i=0; while [ $i -lt 1200 ]; do sleep 9 & i=$((i+1)); done; echo all' 2>&1 | tail -1 | sed 's/.*fork.*/stopped/'";
+    t.run(&format!("container run --rootfs r {bomb}"))
+        .ok()
+        .out("stopped\n");
+    // The control.
+    t.run(&format!("container run --pids-limit -1 --rootfs r {bomb}"))
+        .ok()
+        .out("all\n");
+    t.run("export ISOBOX_ROOT=$PWD/kept; for limit in '' '--pids-limit 0' '--pids-limit 9'; do
+            container run -d --name one $limit --rootfs r sleep 100 >/dev/null; container verify one | sed -n 's/.*pids.max *//p' | tr -s ' '
+            container exec one cat /proc/self/cgroup | grep -c pids; container rm -f one
+        done; rm -rf kept")
+        .ok()
+        .out("1024 1024\n1\none\n1\none\n9 9\n1\none\n");
+    let told = t.user().run("container run --rootfs r --explain true");
+    told.ok();
+    assert!(!told.stdout.contains("pids.max"), "{told}");
 }
 
 #[test]

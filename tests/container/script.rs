@@ -78,7 +78,8 @@ fn plain(seen: &str, host: &str) -> String {
             };
             out.push(format!("{} {shared}", line.split(':').next().unwrap()));
         } else {
-            out.push(line.to_owned());
+            // A group is called by the number of the process that makes it.
+            out.push(line.split("isobox-").next().unwrap().to_owned());
         }
     }
     let on = |id: &str| {
@@ -180,26 +181,23 @@ fn the_script_runs_the_same_container_as_an_ordinary_user() {
 fn a_script_is_only_printed() {
     needs!(root, busybox);
     let t = sandbox();
-    t.run("container run --script --rootfs r -it --user ann sh -c 'echo \"$HOME\"'")
-        .ok()
-        .out_in_order(&[
-            "#!/bin/sh\nexec unshare ",
-            "--tty=100",
-            "\\\n    pivot ",
-            "--tty-owner=1000",
-            "\\\n    setpriv ",
-            "sh -c 'echo \"$HOME\"'\n",
-        ])
-        .untouched();
+    t.run(
+        "container run --script --rootfs r --pids-limit -1 -it --user ann sh -c 'echo \"$HOME\"'",
+    )
+    .ok()
+    .out_in_order(&[
+        "#!/bin/sh\nexec unshare ",
+        "--tty=100",
+        "\\\n    pivot ",
+        "--tty-owner=1000",
+        "\\\n    setpriv ",
+        "sh -c 'echo \"$HOME\"'\n",
+    ])
+    .untouched();
     // What no applet says a shell does.
     t.run("container run --script --rootfs r --sysctl net.ipv4.ip_forward=1 true")
         .ok()
-        .out_in_order(&[
-            "exec unshare ",
-            "sh -c ",
-            "net/ipv4/ip_forward 1 -- ",
-            "pivot ",
-        ]);
+        .out_in_order(&["unshare ", "sh -c ", "net/ipv4/ip_forward 1 -- ", "pivot "]);
 }
 
 /// The script of a config.json runs the same container; what no applet says is refused, and not left out in silence.
