@@ -6,6 +6,8 @@
 
 #[path = "runc/bad_input.rs"]
 mod bad_input;
+#[path = "runc/own_binary.rs"]
+mod own_binary;
 #[path = "runc/rootless.rs"]
 mod rootless;
 #[path = "runc/sockets.rs"]

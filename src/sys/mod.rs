@@ -10,6 +10,7 @@ pub mod bpf;
 pub mod caps;
 pub mod clone;
 pub mod directory;
+mod early;
 pub mod landlock;
 pub mod mount;
 pub mod net;
