@@ -84,7 +84,10 @@ fn namespace_refused(flags: CloneFlags, errno: Errno) -> Option<String> {
     let user = flags.contains(CloneFlags::CLONE_NEWUSER);
     match errno {
         Errno::EPERM if !user && !flags.is_empty() && !is_admin() => {
-            Some("this needs CAP_SYS_ADMIN: be root, or add --user --map-root-user (-r) to do it in a user namespace".into())
+            Some(match geteuid().is_root() {
+                true => "this needs CAP_SYS_ADMIN, which root has not here: a container gets it by docker run --privileged",
+                false => "this needs CAP_SYS_ADMIN: be root, or add --user --map-root-user (-r) to do it in a user namespace",
+            }.into())
         }
         Errno::EPERM | Errno::EACCES if user => userns_refused().or_else(filtered),
         Errno::EPERM | Errno::EACCES if !flags.is_empty() => filtered(),

@@ -31,6 +31,25 @@ fn it_ends_as_its_program_ends() {
     t.run("pid1").fails(125, "pid1", &["no program given"]);
 }
 
+/// Case 187: docker's filter says that clone3(2) is not there, which a first process in such a container can do without.
+#[test]
+fn a_filter_without_clone3_is_enough() {
+    needs!(root, busybox);
+    let t = Sandbox::new("pid1");
+    t.root("r");
+    t.write("rules", r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}]}"#);
+    for words in [
+        "pid1 sh -c 'echo $$; exit 7'",
+        "unshare --fork sh -c 'echo $$; exit 7'",
+    ] {
+        t.run(&format!(
+            "container run --rootfs r --security-opt seccomp=rules {words}"
+        ))
+        .status(7)
+        .out("2\n");
+    }
+}
+
 /// Case 16: whose parent is gone belongs to process 1, which has to collect it. The control is one that does not.
 #[test]
 fn it_collects_orphans() {
