@@ -245,6 +245,39 @@ fn an_interrupted_unpacking_is_taken_up_again() {
     }
 }
 
+/// Script 20, cases 184 and 186: a container made of its parts, from the registry to the program, which meets its limit.
+#[test]
+fn the_parts_make_a_container() {
+    needs_images!();
+    needs!(controller("memory"));
+    let t = Sandbox::new("cimage");
+    let registry = registry(&t);
+    let (image, group) = (format!("{}/lab/box:1", registry.at), t.id());
+    let parts = |limit: &str, script: &str| {
+        format!(
+            "cgexec -g memory:/{group}/container -m {limit} unshare --pid --fork --net --uts --ipc --user --map-root-user --cgroup sh -c '
+                hostname my-container; exec unshare -m pivot --proc rootfs /bin/sh -c \"{script}\"'"
+        )
+    };
+    let first = parts(
+        "100M",
+        "echo Container started; echo PID: \\$\\$; echo Hostname: \\$(busybox hostname); busybox id -u; busybox ls /proc | busybox grep -c ^1\\$; busybox wc -l </proc/net/dev",
+    );
+    let second = parts(
+        "20M",
+        "exec busybox dd if=/dev/zero of=/dev/null bs=100M count=1",
+    );
+    let line = format!(
+        "host=$(hostname); pull --plain-http -q {image} rootfs && mkdir -p rootfs/proc rootfs/dev && : >rootfs/dev/null
+         {first}; [ $host = $(hostname) ] && echo same; {second} 2>/dev/null; echo $?
+         until cg rm /{group}/container 2>/dev/null; do sleep 0.05; done; cg rm /{group} && echo clean
+         unshare -mpnuif --hostname my-container pivot --proc rootfs /bin/sh -c 'busybox hostname; exit 7'; echo $?; rm -r rootfs"
+    );
+    as_root(&t, &line).run().ok().out(
+        "Container started\nPID: 1\nHostname: my-container\n0\n1\n3\nsame\n137\nclean\nmy-container\n7\n",
+    );
+}
+
 /// README's headline, with an image of a registry of ours.
 #[test]
 fn the_headline_works() {

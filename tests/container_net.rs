@@ -6,6 +6,21 @@
 
 use crate::kit::Sandbox;
 
+/// What carries an ordinary user's network.
+macro_rules! needs_carriers {
+    () => {
+        needs!(
+            root,
+            userns,
+            busybox,
+            host("ip"),
+            host("pasta"),
+            host("slirp4netns"),
+            host("perl")
+        );
+    };
+}
+
 /// Lays the cables, and leaves nothing: leases are kept in a /run of the test's own.
 const LAB: &str = r#"
 ip=/sbin/ip
@@ -190,15 +205,7 @@ fn kinds_of_network_and_hostile_files() {
 /// An ordinary user's container, by pasta and by slirp4netns: out, in, and nothing left also after a kill -9.
 #[test]
 fn an_ordinary_users_container_is_carried() {
-    needs!(
-        root,
-        userns,
-        busybox,
-        host("ip"),
-        host("pasta"),
-        host("slirp4netns"),
-        host("perl")
-    );
+    needs_carriers!();
     let t = lab();
     let line = run(r#"
         carried; names
@@ -223,14 +230,7 @@ fn an_ordinary_users_container_is_carried() {
 /// The script has unshare start the carrier, which goes with the container, also after a kill -9.
 #[test]
 fn a_script_says_a_carrier() {
-    needs!(
-        root,
-        userns,
-        busybox,
-        host("ip"),
-        host("pasta"),
-        host("slirp4netns")
-    );
+    needs_carriers!();
     let t = lab();
     let line = run(r#"
         carried

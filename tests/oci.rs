@@ -87,6 +87,16 @@ fn refused(ran: &Ran, why: &str) {
     ran.err_has(why);
 }
 
+/// A container that differs by what `with` says does not run, and this is why.
+#[allow(clippy::needless_pass_by_value, reason = "a literal at every call")]
+fn refuses(t: &Sandbox, with: Config<'_>, why: &str) {
+    let config = Config {
+        script: "echo ran",
+        ..with
+    };
+    refused(&config.run(t), why);
+}
+
 /// Runs a script in a container that differs by what `with` says; gives what it printed.
 #[allow(clippy::needless_pass_by_value, reason = "a literal at every call")]
 fn inside(t: &Sandbox, script: &str, with: Config<'_>) -> String {
@@ -381,14 +391,12 @@ fn what_this_machine_has_not_is_an_error() {
     ];
     for (process, linux, want) in cases {
         let process = format!("{process} \"user\": {{\"uid\": 0, \"gid\": 0}},");
-        let ran = Config {
-            script: "echo ran",
+        let with = Config {
             process: &process,
             linux,
             ..Config::default()
-        }
-        .run(&t);
-        refused(&ran, want);
+        };
+        refuses(&t, with, want);
     }
 }
 

@@ -50,13 +50,13 @@ fn config(t: &Sandbox, root: &str, args: &str, more: &str) -> String {
     )
 }
 
-/// A line with `R` as the runtime, our own or another, on containers of the sandbox's own.
-fn with<'t>(t: &'t Sandbox, runtime: &str, line: &str) -> Ran<'t> {
+/// A line with `R` as the runtime, our own or another, on containers of the sandbox's own, whose groups are below `G`.
+pub(crate) fn with<'t>(t: &'t Sandbox, runtime: &str, line: &str) -> Ran<'t> {
     // Both count in a memory group of the sandbox's own.
+    let work = t.work().display().to_string();
     let line = format!(
-        "R='{runtime} --root {}/k'\nW={}; mkdir -p k\n{line}",
-        t.work().display(),
-        t.work().display(),
+        "R='{runtime} --root {work}/k'; W={work}; G={}; mkdir -p k\n{line}",
+        t.id()
     );
     t.counted("", &line).run()
 }

@@ -1,7 +1,7 @@
 //! Verbs and options of `container` and `runc` that no other test has a reason to type.
 
-use crate::kit::{Cmd, Ran, Sandbox};
-use crate::runc::bundle;
+use crate::kit::{Cmd, Sandbox};
+use crate::runc::{bundle, with};
 
 /// A root `r`, and the line as root and as an ordinary user, each with containers of their own.
 fn both<'t>(t: &'t Sandbox, line: &str) -> [Cmd<'t>; 2] {
@@ -45,19 +45,6 @@ fn a_container_is_made_first_and_watched_later() {
             .ok()
             .out("one created\ntwo\n7\ntyped\n8\n1\none exited\ntwo exited\none\ntwo\n");
     }
-}
-
-/// Runs it with `R` as the runtime that keeps in `work/k`.
-fn with<'t>(t: &'t Sandbox, runtime: &str, line: &str) -> Ran<'t> {
-    t.write(
-        "line",
-        &format!(
-            "R='{runtime} --root {0}/k'; G={1}; mkdir -p k\n{line}",
-            t.work().display(),
-            t.id()
-        ),
-    );
-    t.run(&format!("cgexec --rm -g memory:{} sh line", t.id()))
 }
 
 /// The limits that update knows reach the files that Debian's runc writes to.

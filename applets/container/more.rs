@@ -54,6 +54,9 @@ pub(super) fn mount(text: &str) -> Result<Mount> {
             }
         }
     }
+    if !Path::new(target).is_absolute() {
+        return Err(bad("target= is expected, an absolute path"));
+    }
     let options = options.join(",");
     match kind {
         "bind" => {

@@ -1,6 +1,6 @@
 //! `linux.resources` on the hierarchies of this machine; those of v2 are tested in the virtual machine.
 
-use super::{ALL, Config};
+use super::{ALL, Config, refuses};
 use crate::kit::Sandbox;
 
 /// The v1 files of a limit, read through the container's own mount of its groups.
@@ -118,12 +118,10 @@ fn limits_that_cannot_be_are_refused() {
             r#""cgroupsPath": "/{}/c", "resources": {{{resources}}},"#,
             t.id()
         );
-        let ran = Config {
-            script: "echo ran",
+        let with = Config {
             linux: &linux,
             ..Config::default()
-        }
-        .run(&t);
-        super::refused(&ran, want);
+        };
+        refuses(&t, with, want);
     }
 }

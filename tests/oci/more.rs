@@ -1,7 +1,7 @@
 //! Fields of which there are many: every option of a mount, every scheduling policy, every limit of v1, every action,
 //! operator and flag of a filter.
 
-use super::{ALL, Config, inside, refused};
+use super::{ALL, Config, inside, refuses};
 use crate::kit::Sandbox;
 
 /// What is asked of `process`, a script, and what it says.
@@ -48,11 +48,10 @@ fn schedulers_and_priorities() {
     for (process, why) in bad {
         let process = format!("{process}, \"user\": {{\"uid\": 0, \"gid\": 0}},");
         let with = Config {
-            script: "echo ran",
             process: &process,
             ..Config::default()
         };
-        refused(&with.run(&t), why);
+        refuses(&t, with, why);
     }
 }
 
@@ -140,11 +139,10 @@ fn every_option_of_a_mount_is_taken() {
         r#", {{"destination": "/old", "type": "tmpfs", "source": "{v}", "options": ["nosuch"]}}"#
     );
     let with = Config {
-        script: "echo ran",
         mounts: &mounts,
         ..Config::default()
     };
-    refused(&with.run(&t), "nosuch");
+    refuses(&t, with, "nosuch");
 }
 
 /// Each limit that v1 has is in its file; what this kernel has no file or no controller for is an error that names it.
@@ -325,11 +323,10 @@ fn filters_compare_as_they_say() {
     }
     let linux = compared(r#""op": "SCMP_CMP_FOO", "value": 1"#);
     let with = Config {
-        script: "echo ran",
         linux: &linux,
         ..Config::default()
     };
-    refused(&with.run(&t), "SCMP_CMP_FOO");
+    refuses(&t, with, "SCMP_CMP_FOO");
 }
 
 #[test]
@@ -347,10 +344,9 @@ fn what_is_no_filter_is_refused() {
     ];
     for (linux, why) in bad {
         let with = Config {
-            script: "echo ran",
             linux: &linux,
             ..Config::default()
         };
-        refused(&with.run(&t), why);
+        refuses(&t, with, why);
     }
 }

@@ -2,6 +2,20 @@
 
 use crate::kit::{Ran, Sandbox};
 
+/// Root, to become somebody else, and what gives out ids.
+macro_rules! needs_ids {
+    () => {
+        needs!(
+            root,
+            userns,
+            busybox,
+            host("runc"),
+            host("newuidmap"),
+            controller("memory")
+        );
+    };
+}
+
 /// A line of user 1000, who has the ids 100000 to 165535 besides, with `R` as the runtime.
 fn with<'t>(t: &'t Sandbox, runtime: &str, line: &str) -> Ran<'t> {
     let text = format!(
@@ -34,14 +48,7 @@ fn sandbox() -> Sandbox {
 /// The whole life with one id: run, create, start, state, exec, kill, delete; what cannot be is refused as by runc.
 #[test]
 fn an_ordinary_user_has_containers_of_his_own() {
-    needs!(
-        root,
-        userns,
-        busybox,
-        host("runc"),
-        host("newuidmap"),
-        controller("memory")
-    );
+    needs_ids!();
     let t = sandbox();
     let line = "
         rm -f config.json; $R spec --rootless; sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"$/\"sh\", \"-c\", \"id; hostname; tr -s \\\\\" \\\\\" <\\/proc\\/self\\/uid_map; cat \\/proc\\/self\\/setgroups; touch \\/x 2>\\&1; ls \\/sys | busybox head -1\"/' config.json
@@ -67,14 +74,7 @@ fn an_ordinary_user_has_containers_of_his_own() {
 /// Ranges, by newuidmap: more users than one, files of theirs, groups.
 #[test]
 fn an_ordinary_user_has_ranges_of_ids() {
-    needs!(
-        root,
-        userns,
-        busybox,
-        host("runc"),
-        host("newuidmap"),
-        controller("memory")
-    );
+    needs_ids!();
     let t = sandbox();
     let line = "
         rm -f config.json; $R spec --rootless
