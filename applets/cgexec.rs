@@ -9,7 +9,7 @@ use isobox::error::{Error, Result};
 use isobox::namespace::Kind;
 use isobox::plan::confine::{Confinement, Member, Place};
 use isobox::plan::steps::namespaces::Unshare;
-use isobox::plan::{Command, Fork, Plan};
+use isobox::plan::{Command, Fork, Own, Plan};
 use isobox::process::{Signals, Wait};
 use nix::sched::CloneFlags;
 
@@ -159,7 +159,7 @@ impl Args {
             places => Confinement::new(&all, places, settings)?,
         };
         let mut plan = Plan::new(exec(command, environment()));
-        keep_own_binary(&mut plan);
+        keep_own_binary(&mut plan, Own::Always);
         // Where the group is to go afterwards somebody must wait; else the program takes our place, pid and all.
         let stays = !self.rm && !places.is_empty();
         let slot = confinement.prepare(&mut plan, stays)?;

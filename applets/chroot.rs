@@ -21,7 +21,7 @@ use isobox::plan::steps::attributes::ChangeDirectory;
 use isobox::plan::steps::chroot::Chroot;
 use isobox::plan::steps::credentials::{SetGid, SetGroups, SetUid};
 use isobox::plan::steps::worded::Worded;
-use isobox::plan::{Command, Plan};
+use isobox::plan::{Command, Own, Plan};
 use isobox::sys::caps;
 use isobox::sys::stat::place;
 use nix::errno::Errno;
@@ -90,7 +90,7 @@ impl Args {
         let command = command.ok_or_else(|| Error::new("no command"))?;
         let mut plan =
             Plan::new(exec(command, environment()).failing_with("failed to run command"));
-        keep_own_binary(&mut plan);
+        keep_own_binary(&mut plan, Own::Always);
         let mut who = Who::default();
         if self.userspec.is_some() || self.groups.is_some() || self.skip_chdir {
             let directory = open_root(root)?;

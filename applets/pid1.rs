@@ -4,7 +4,7 @@
 use argh::{ArgsInfo, FromArgs};
 use isobox::error::{Error, Result};
 use isobox::plan::steps::terminal::Foreground;
-use isobox::plan::{Command, Fork, Plan};
+use isobox::plan::{Command, Fork, Own, Plan};
 use isobox::process::{Signals, Wait};
 use nix::sched::CloneFlags;
 
@@ -37,7 +37,7 @@ impl Applet for Args {
         let command = Command::new(words(self.program))
             .ok_or_else(|| Error::new("no program given").status(125))?;
         let mut plan = Plan::new(exec(command, environment()));
-        keep_own_binary(&mut plan);
+        keep_own_binary(&mut plan, Own::StandsIn);
         plan.fork(Fork {
             namespaces: CloneFlags::empty(),
             cgroup: None,

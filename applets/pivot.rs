@@ -17,7 +17,7 @@ use isobox::plan::steps::root::{BindRoot, Chdir, NotTheMachinesRoot, PivotInto};
 use isobox::plan::steps::terminal::{BindConsole, OpenTerminal, TakeTerminal, TakeUp};
 use isobox::plan::steps::texts::MountText;
 use isobox::plan::steps::tree::{LayeredRoot, RootNoDevices, ThrowAwayRoot};
-use isobox::plan::{Command, Plan, Slot};
+use isobox::plan::{Command, Own, Plan, Slot};
 use isobox::root::{self, Root};
 use nix::libc;
 use nix::mount::MsFlags;
@@ -136,7 +136,7 @@ impl Args {
         if !self.force {
             plan.then(NotTheMachinesRoot);
         }
-        keep_own_binary(&mut plan);
+        keep_own_binary(&mut plan, Own::Always);
         let root = plan.slot();
         plan.then(Propagation {
             kind: MsFlags::MS_PRIVATE,

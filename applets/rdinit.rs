@@ -12,7 +12,7 @@ use isobox::plan::steps::machine::SessionOnTerminal;
 use isobox::plan::steps::mounts::{Mount, MountIfBuilt};
 use isobox::plan::steps::net::LoopbackUp;
 use isobox::plan::steps::root::OpenRoot;
-use isobox::plan::{Command, Fork, Plan};
+use isobox::plan::{Command, Fork, Own, Plan};
 use isobox::process::{Signals, Wait};
 use isobox::rootfs::init_file;
 use isobox::switch_root::root_is_memory;
@@ -149,7 +149,7 @@ fn program(command: Command, terminal: PathBuf) -> Plan {
         env.push("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
     }
     let mut plan = Plan::new(exec(command, env));
-    keep_own_binary(&mut plan);
+    keep_own_binary(&mut plan, Own::StandsIn);
     plan.fork(Fork {
         namespaces: CloneFlags::empty(),
         cgroup: None,

@@ -436,6 +436,31 @@ fn init_collects_and_forwards() {
 }
 
 /// Everything that is sent to the parent but what job control sends reaches the program.
+/// An image that has a program of the name of one of ours means its own.
+#[test]
+fn programs_of_the_root_come_first() {
+    needs!(root, userns, busybox);
+    let t = sandbox();
+    let has = |line: &str| format!("container run --rootfs r {line} --version | head -c9");
+    for run in both(&t, &has("lsns"))
+        .into_iter()
+        .chain(both(&t, &has("--init lsns")))
+    {
+        run.run().ok().out("lsns from");
+    }
+    t.write("r/bin/lsns", "#!/bin/sh\necho \"theirs $1\"\n")
+        .run("chmod 755 r/bin/lsns; cp r/bin/lsns r/bin/pid1")
+        .ok();
+    for run in both(&t, &has("lsns"))
+        .into_iter()
+        .chain(both(&t, &has("--init lsns")))
+    {
+        run.run().ok().out("theirs --");
+    }
+    t.run("export ISOBOX_ROOT=$PWD/home; container run -d --name box --rootfs r sleep 100 >id; container exec box lsns; container rm -f box; rm -r home")
+        .out_has("theirs ");
+}
+
 #[test]
 fn signals_are_passed_on() {
     needs!(root, userns, busybox);

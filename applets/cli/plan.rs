@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use isobox::error::{Error, Result};
 use isobox::plan::steps::own_binary::KeepOwnBinary;
-use isobox::plan::{self, Command, Exec, Observer, Outcome, Plan};
+use isobox::plan::{self, Command, Exec, Observer, Outcome, Own, Plan};
 
 use super::{Exit, gnu, help, say};
 
@@ -105,16 +105,29 @@ pub(crate) fn exec(command: Command, env: Vec<OsString>) -> Exec {
 
 /// Where the command is one of our applets, keeps a protected handle on our own binary. Called before any step
 /// that leaves the mount namespace or the root we started in.
-pub(crate) fn keep_own_binary(plan: &mut Plan) {
+pub(crate) fn keep_own_binary(plan: &mut Plan, when: Own) {
     let command = plan.program().map(|program| &program.command().program);
-    let is_applet = command
-        .and_then(|program| program.to_str())
-        .is_some_and(|name| crate::table::find(name).is_some());
-    if is_applet {
+    if command.is_some_and(|program| is_applet(program)) {
         let slot = plan.slot();
         plan.then(KeepOwnBinary { slot });
-        plan.run_from_own_binary(slot);
+        plan.run_from_own_binary(slot, when);
     }
+}
+
+/// When the program of a container is one of our applets: where it has no such program, but for the first process that
+/// `--init` puts before it.
+#[cfg(feature = "oci")]
+pub(crate) fn own_applet(args: &[OsString]) -> Option<Own> {
+    match args {
+        [first, second, ..] if first == "pid1" && second == "--" => Some(Own::Always),
+        [first, ..] if is_applet(first) => Some(Own::StandsIn),
+        _ => None,
+    }
+}
+
+fn is_applet(program: &OsStr) -> bool {
+    let name = program.to_str();
+    name.is_some_and(|name| crate::table::find(name).is_some())
 }
 
 /// The words of a command, or the user's shell where there are none, as unshare(1) and nsenter(1) choose it: `SHELL`

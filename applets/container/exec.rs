@@ -19,7 +19,7 @@ use super::kept::Shelf;
 use super::start::Keys;
 use super::values::{absolute_inside, env_file, set_variable};
 use crate::cli::Exit;
-use crate::cli::plan::{Explain, observer, tell};
+use crate::cli::plan::{Explain, observer, own_applet, tell};
 use crate::cli::raw::{Raw, words};
 
 /// run a program in a container that runs
@@ -78,10 +78,10 @@ impl Join {
         let none = || Error::new("a container and a program are expected").status(125);
         let container = program.next().ok_or_else(none)?;
         let args = words(program.collect());
-        let first = args.first().ok_or_else(none)?;
-        let own_binary = first
-            .to_str()
-            .is_some_and(|name| crate::table::find(name).is_some());
+        if args.is_empty() {
+            return Err(none());
+        }
+        let own_binary = own_applet(&args);
         let shelf = Shelf::ours();
         let home = shelf.find(&container)?;
         let live = shelf.running(&home)?;

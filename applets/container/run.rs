@@ -19,7 +19,7 @@ use super::more;
 use super::network;
 use super::start::Keys;
 use super::values::{CgroupPath, CgroupView, Ids, Said, Truth, values};
-use crate::cli::plan::{Explain, perform};
+use crate::cli::plan::{Explain, own_applet, perform};
 use crate::cli::raw::Raw;
 use crate::cli::{Exit, help};
 
@@ -309,10 +309,9 @@ impl Run {
     fn plan(self) -> Result<(Plan, Option<Prepared>)> {
         let input = self.interactive;
         let (spec, additions, image, hierarchies) = self.meant()?;
-        let first = spec.process.args.first().and_then(|word| word.to_str());
         let setting = Setting {
             input,
-            own_binary: first.is_some_and(|name| crate::table::find(name).is_some()),
+            own_binary: own_applet(&spec.process.args),
             oom_score_at_least: true,
             additions: Some(&additions),
             hierarchies: hierarchies.as_ref(),

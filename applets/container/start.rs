@@ -33,7 +33,7 @@ use super::more;
 use super::network;
 use super::run::Run;
 use super::values::check_name;
-use crate::cli::plan::environment;
+use crate::cli::plan::{environment, own_applet};
 use crate::cli::raw::Raw;
 use crate::cli::{Exit, help};
 
@@ -294,8 +294,6 @@ fn attend(id: &OsStr, watched: bool, starter: OwnedFd) -> Result<()> {
         _ => Some(images::local()?.hold(&spec.root.layers)?),
     };
     let additions = network::Asked::of_words(&home.facts, kept::short(&home))?.apply(&mut spec)?;
-    let first = spec.process.args.first().and_then(|word| word.to_str());
-    let own_binary = first.is_some_and(|name| crate::table::find(name).is_some());
     let new = New {
         store: &shelf.live,
         id: &id,
@@ -310,7 +308,7 @@ fn attend(id: &OsStr, watched: bool, starter: OwnedFd) -> Result<()> {
             .map(PathBuf::from),
         pidfd_socket: None,
         setting: Setting {
-            own_binary,
+            own_binary: own_applet(&spec.process.args),
             oom_score_at_least: true,
             additions: Some(&additions),
             ..Setting::default()

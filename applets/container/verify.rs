@@ -13,7 +13,7 @@ use isobox::namespace::Kind;
 use isobox::oci::Spec;
 use isobox::oci::lifecycle::{Container, Exec, Refusal};
 use isobox::oci::making::Making;
-use isobox::plan::{Outcome, Quiet};
+use isobox::plan::{Outcome, Own, Quiet};
 use isobox::sys::STANDARD;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::dup2_stdout;
@@ -246,7 +246,7 @@ fn inside(lines: &mut Lines, live: &Container, mut spec: Spec) -> Result<()> {
         making: Making::default(),
         below: Vec::new(),
         ignore_paused: false,
-        own_binary: true,
+        own_binary: Some(Own::Always),
         pid_file: None,
         pidfd_socket: None,
     };

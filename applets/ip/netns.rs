@@ -15,7 +15,7 @@ use isobox::plan::steps::namespaces::Unshare;
 use isobox::plan::steps::netns::{Name, Origin, SetId, ShareDirectory, Unname};
 use isobox::plan::steps::netns_view::{OwnEtc, OwnSysfs};
 use isobox::plan::steps::rtnetlink::refused;
-use isobox::plan::{Command, Fork, Plan};
+use isobox::plan::{Command, Fork, Own, Plan};
 use nix::sched::CloneFlags;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::unistd::Pid;
@@ -310,7 +310,7 @@ fn inside(name: &OsStr, words: &[OsString], options: &Options, forks: bool) -> R
             without: "the first command would be the last".into(),
         });
     }
-    keep_own_binary(&mut plan);
+    keep_own_binary(&mut plan, Own::Always);
     plan.then(options.entering(name));
     plan.then(Unshare {
         namespaces: CloneFlags::CLONE_NEWNS,

@@ -17,7 +17,7 @@ use isobox::plan::steps::enter::{
     Pass, Source,
 };
 use isobox::plan::steps::join_ids::{Id, JoinIds, TryClearGroups};
-use isobox::plan::{Fork, Plan, Slot};
+use isobox::plan::{Fork, Own, Plan, Slot};
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
@@ -121,7 +121,7 @@ impl Meant {
         };
         let command = command_or_shell(program, &environment)?;
         let mut plan = Plan::new(exec(command, environment));
-        keep_own_binary(&mut plan);
+        keep_own_binary(&mut plan, Own::Always);
         let needs_directory = self.below_directory().is_some_and(|what| what != "environ");
         let target = self.target.take().map(|target| {
             let (pid, slot) = (target.pid(), plan.slot());

@@ -117,7 +117,7 @@ impl Join {
             },
             below: self.cgroup.iter().map(sub_group).collect(),
             ignore_paused: self.ignore_paused,
-            own_binary: false,
+            own_binary: None,
             pid_file: path(self.pid_file.take())?,
             pidfd_socket: path(self.pidfd_socket.take())?,
         };

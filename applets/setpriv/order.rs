@@ -20,7 +20,7 @@ use isobox::plan::steps::capabilities::{Capabilities, KeepCapabilities, NoNewPri
 use isobox::plan::steps::credentials::{SetGid, SetGroups, SetUid};
 use isobox::plan::steps::landlock::{MakeRuleset, RestrictSelf};
 use isobox::plan::steps::seccomp::{LoadFilter, Origin};
-use isobox::plan::{Command, Plan};
+use isobox::plan::{Command, Own, Plan};
 use isobox::rlimit::Limit;
 use isobox::seccomp::Filter;
 use isobox::sys::caps::get;
@@ -54,7 +54,7 @@ impl Args {
         let env =
             values::environment(environment(), login.as_ref(), self.clear_env > 0, &self.env)?;
         let mut plan = Plan::new(exec(command, env).failing_with("failed to execute"));
-        keep_own_binary(&mut plan);
+        keep_own_binary(&mut plan, Own::Always);
         self.limits(&mut plan)?;
         let domain = self.landlock()?;
         let ruleset = domain.map(|domain| {

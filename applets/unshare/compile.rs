@@ -27,7 +27,7 @@ use isobox::plan::steps::time::{Clock, ClockOffset};
 #[cfg(feature = "net")]
 use isobox::plan::steps::user_network::CarryNetwork;
 use isobox::plan::steps::uts::SetHostname;
-use isobox::plan::{Command, Fork, Plan};
+use isobox::plan::{Command, Fork, Own, Plan};
 use isobox::probe;
 use isobox::process::{Signals, Terminal, Wait, signal_number};
 use nix::errno::Errno;
@@ -79,7 +79,7 @@ impl Args {
             command = under_pid1(command);
         }
         let mut plan = Plan::new(exec(command, environment));
-        keep_own_binary(&mut plan);
+        keep_own_binary(&mut plan, Own::Always);
         let line = tty.map(|number| (number, self.plan_line(&mut plan)));
         if let Some((uid, gid)) = owner {
             plan.then(SetGroups {

@@ -45,7 +45,7 @@ use crate::plan::steps::own_binary::KeepOwnBinary;
 use crate::plan::steps::root::PivotInto;
 use crate::plan::steps::start::{Connect, FindProgram};
 use crate::plan::steps::terminal::{NewSession, NullInput, TerminalLine};
-use crate::plan::{Command, Exec, Plan, Slot};
+use crate::plan::{Command, Exec, Own, Plan, Slot};
 use crate::process::{Signals, Terminal, Wait};
 
 pub use hooks::run as run_hooks;
@@ -59,8 +59,8 @@ pub use seccomp::policy as seccomp_policy;
 pub struct Setting<'a> {
     /// Our standard input goes to the program; without, it gets an empty one.
     pub input: bool,
-    /// The program is one of our own applets, run by descriptor.
-    pub own_binary: bool,
+    /// When the program is one of our own applets, run by descriptor.
+    pub own_binary: Option<Own>,
     /// `process.oomScoreAdj` is what the program is to have at the least.
     pub oom_score_at_least: bool,
     /// What is kept of it; without, nothing is, and it ends with its caller.
@@ -83,10 +83,10 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
     plan.reserve(64);
     let additions = setting.additions;
     Additions::add(additions.and_then(|all| all.before.as_ref()), &mut plan)?;
-    if setting.own_binary {
+    if let Some(when) = setting.own_binary {
         let slot = plan.slot();
         plan.then(KeepOwnBinary { slot });
-        plan.run_from_own_binary(slot);
+        plan.run_from_own_binary(slot, when);
     }
     let copies = tree::copy_outside(&mut plan, spec)?;
     let own_groups = match making {

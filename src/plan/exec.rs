@@ -34,6 +34,15 @@ impl Command {
     }
 }
 
+/// When a command that is the plain name of one of our applets is run from our own binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// Always.
+    Always,
+    /// Where none of the directories of `PATH` has a program of that name.
+    StandsIn,
+}
+
 /// Replaces the process by a program (execve(2)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exec {
@@ -41,7 +50,7 @@ pub struct Exec {
     /// The whole environment, `NAME=value` each.
     env: Vec<OsString>,
     /// Where our own binary stands by, when the program is one of our applets.
-    own_binary: Option<Slot>,
+    own_binary: Option<(Slot, Own)>,
     /// The original tool's words for a failure.
     failure: Text,
     /// The environment is the plan's own making, so that a script has to say it.
@@ -82,8 +91,8 @@ impl Exec {
     }
 
     /// Runs our own binary, which an earlier step left in `slot`, under the name in `argv[0]`.
-    pub fn from_own_binary(&mut self, slot: Slot) {
-        self.own_binary = Some(slot);
+    pub fn from_own_binary(&mut self, slot: Slot, when: Own) {
+        self.own_binary = Some((slot, when));
     }
 
     /// What to say where it fails (the program follows).
@@ -149,15 +158,21 @@ impl Exec {
     fn become_program(&self, cx: &Context) -> Result<Infallible, Attempt> {
         let argv = c_strings(&self.command.argv)?;
         let env = c_strings(&self.env)?;
-        if let Some(slot) = self.own_binary {
+        let own = |slot| {
             let binary = cx.get(slot).map_err(Attempt::Plan)?;
-            return Ok(execveat(binary, c"", &argv, &env, AtFlags::AT_EMPTY_PATH)?);
+            Ok(execveat(binary, c"", &argv, &env, AtFlags::AT_EMPTY_PATH)?)
+        };
+        if let Some((slot, Own::Always)) = self.own_binary {
+            return own(slot);
         }
-        self.each_place(|path| match try_path(path, &argv, &env) {
+        let theirs = self.each_place(|path| match try_path(path, &argv, &env) {
             Err(Errno::ENOEXEC) if !self.binaries_only => try_shell(path, &argv, &env),
             other => other,
-        })
-        .map_err(Attempt::Kernel)
+        });
+        match (theirs, self.own_binary) {
+            (Err(Errno::ENOENT), Some((slot, _))) => own(slot),
+            (theirs, _) => theirs.map_err(Attempt::Kernel),
+        }
     }
 
     /// Tries every file that the program may be, in order, as execvp(3) does: a file that may not be executed is
@@ -206,12 +221,13 @@ impl Exec {
             .iter()
             .map(|word| format!("{word:?}"))
             .collect();
+        let argv = argv.join(", ");
+        let theirs = || format!("execve({:?}, [{argv}])", self.command.program);
+        let own = || format!("execveat(ISOBOX, \"\", [{argv}], AT_EMPTY_PATH)");
         let call = match self.own_binary {
-            Some(_) => format!(
-                "execveat(ISOBOX, \"\", [{}], AT_EMPTY_PATH)",
-                argv.join(", ")
-            ),
-            None => format!("execve({:?}, [{}])", self.command.program, argv.join(", ")),
+            None => theirs(),
+            Some((_, Own::Always)) => own(),
+            Some((_, Own::StandsIn)) => format!("{}, if that is not there {}", theirs(), own()),
         };
         Explanation::new(
             call,

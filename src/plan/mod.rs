@@ -37,7 +37,7 @@ use nix::unistd::Pid;
 use crate::error::{Doing, Error, Result, Text};
 use crate::process::{Signals, Wait};
 
-pub use exec::{Command, Exec};
+pub use exec::{Command, Exec, Own};
 pub use explain::{Told, json, text};
 pub use run::{Observer, Outcome, Quiet};
 pub use running::Running;
@@ -370,9 +370,9 @@ impl Plan {
     }
 
     /// Runs the program, which is one of our applets, from the handle on our own binary in `slot`.
-    pub fn run_from_own_binary(&mut self, slot: Slot) {
+    pub fn run_from_own_binary(&mut self, slot: Slot, when: Own) {
         if let Some(exec) = &mut self.exec {
-            exec.from_own_binary(slot);
+            exec.from_own_binary(slot, when);
         }
     }
 

@@ -27,7 +27,7 @@ use crate::plan::steps::process::DeathSignal;
 use crate::plan::steps::root::Chdir;
 use crate::plan::steps::schedule::SetAffinity;
 use crate::plan::steps::terminal::{NewSession, TakeTerminal};
-use crate::plan::{Command, Exec, Fork, Plan, Slot};
+use crate::plan::{Command, Exec, Fork, Own, Plan, Slot};
 use crate::process::{Signals, Wait};
 
 /// A program that is to join a container.
@@ -37,8 +37,8 @@ pub(crate) struct Joining<'a> {
     pub target: Target,
     /// The container, with the program as its `process`.
     pub spec: &'a Spec,
-    /// The program is one of our own applets, run by descriptor.
-    pub own_binary: bool,
+    /// When the program is one of our own applets, run by descriptor.
+    pub own_binary: Option<Own>,
     /// The groups that it joins.
     pub groups: Vec<Group>,
     /// What the caller decides.
@@ -75,10 +75,10 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
         ..Setting::default()
     };
     let mut plan = Plan::new(exec);
-    if own_binary {
+    if let Some(when) = own_binary {
         let slot = plan.slot();
         plan.then(KeepOwnBinary { slot });
-        plan.run_from_own_binary(slot);
+        plan.run_from_own_binary(slot, when);
     }
     let terminal = spec.process.terminal.then(|| line(&mut plan, setting));
     plan.wait(Wait {

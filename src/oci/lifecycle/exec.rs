@@ -14,7 +14,7 @@ use crate::oci::compile::{Joining, join};
 use crate::oci::making::{self, Making};
 use crate::oci::spec::Spec;
 use crate::oci::status::Status;
-use crate::plan::{Observer, Outcome, Plan, Running};
+use crate::plan::{Observer, Outcome, Own, Plan, Running};
 use crate::sys::clone::pidfd_send_signal;
 use crate::terminal::leave::Leave;
 
@@ -29,8 +29,8 @@ pub struct Exec<'a> {
     pub below: Vec<(Option<String>, PathBuf)>,
     /// Also where the container is paused: the program waits until it is resumed.
     pub ignore_paused: bool,
-    /// The program is one of our own applets, run by descriptor.
-    pub own_binary: bool,
+    /// When the program is one of our own applets, run by descriptor.
+    pub own_binary: Option<Own>,
     /// A file for the number of the program.
     pub pid_file: Option<PathBuf>,
     /// A socket for its pidfd.
