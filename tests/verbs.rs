@@ -76,6 +76,25 @@ fn update_sets_what_runc_sets() {
         );
 }
 
+/// Groups that were made above the first container of two go with the last.
+#[test]
+fn groups_above_go_with_the_last() {
+    needs!(root, busybox, controller("memory"), controller("pids"));
+    let t = Sandbox::new("verbs");
+    bundle(&t, r#"["sleep", "1000"]"#, "");
+    with(
+        &t,
+        "runc",
+        "left() { find /sys/fs/cgroup -path \"*/$G/web*\" -type d | wc -l; }
+        for order in 'a b c' 'c a b' 'b c a'; do
+            for id in a b c; do container edit b linux.cgroupsPath=/$G/web/deep/$id; $R create -b b $id; done
+            for id in $order; do $R delete -f $id; done; left
+        done",
+    )
+    .ok()
+    .out("0\n0\n0\n");
+}
+
 /// What changes how a container is made or joined is done as it says, or refused.
 #[test]
 fn runcs_rarer_options() {

@@ -255,32 +255,46 @@ impl Kept {
         let started = Instant::now();
         let mut pause = Duration::from_millis(1);
         loop {
-            let dir = openat(&self.dir, ".", DIRECTORY, Mode::empty());
-            let dir = dir.doing_to("cannot open", &self.path)?;
-            match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Lock(lock)),
-                Err((_, Errno::EWOULDBLOCK)) if started.elapsed() < PATIENCE => {
-                    sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(100));
-                }
-                Err((_, Errno::EWOULDBLOCK)) => {
-                    return Err(
-                        Error::new("another process is busy with container").on(self.id.as_str())
-                    );
-                }
-                Err((_, errno)) => return Err(errno).doing_to("cannot lock", &self.path),
+            if let Some(lock) = self.lock_now()? {
+                return Ok(lock);
             }
+            if started.elapsed() >= PATIENCE {
+                return Err(
+                    Error::new("another process is busy with container").on(self.id.as_str())
+                );
+            }
+            sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    }
+
+    /// The same without waiting; `None` where somebody else changes it.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn lock_now(&self) -> Result<Option<Lock>> {
+        let dir = openat(&self.dir, ".", DIRECTORY, Mode::empty());
+        let dir = dir.doing_to("cannot open", &self.path)?;
+        match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(Lock(lock))),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(errno).doing_to("cannot lock", &self.path),
         }
     }
 
     /// Whether somebody is changing it at this moment.
     pub fn is_busy(&self) -> bool {
-        let dir = openat(&self.dir, ".", DIRECTORY, Mode::empty());
-        dir.is_ok_and(|dir| {
-            matches!(
-                Flock::lock(dir, FlockArg::LockExclusiveNonblock),
-                Err((_, Errno::EWOULDBLOCK))
-            )
+        matches!(self.lock_now(), Ok(None))
+    }
+
+    /// Where it and others are kept.
+    ///
+    /// # Errors
+    /// Where there are no more descriptors.
+    pub fn store(&self) -> Result<Store> {
+        Ok(Store {
+            dir: self.store.try_clone().doing("cannot copy a descriptor")?,
+            path: self.path.parent().unwrap_or(&self.path).into(),
         })
     }
 

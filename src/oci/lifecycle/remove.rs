@@ -82,7 +82,7 @@ pub(super) fn remove_all(
     if let Some(path) = record.groups_left(&known) {
         return Err(Error::new("cannot remove the cgroup").on(path));
     }
-    remove_above(&record.isobox.made_above)?;
+    remove_above(kept, &record.isobox.made_above)?;
     forget(kept, record)
 }
 
@@ -97,18 +97,51 @@ pub(super) fn forget(kept: &Kept, record: &Record) -> Result<Option<Error>> {
     Ok(hooks.err())
 }
 
-/// Removes the groups that were made above a container's own, deepest first, as far as nobody else uses them.
-fn remove_above(paths: &[PathBuf]) -> Result<()> {
+/// Removes the groups that were made above a container's own, deepest first, as far as nobody else uses them. Those in
+/// which there are other containers are theirs from then on.
+fn remove_above(kept: &Kept, paths: &[PathBuf]) -> Result<()> {
+    let mut in_use = Vec::new();
     let mut paths: Vec<&PathBuf> = paths.iter().collect();
     order::sort_by_key(&mut paths, |path| {
         std::cmp::Reverse(path.components().count())
     });
     for path in paths {
         match unlinkat(AT_FDCWD, path, UnlinkatFlags::RemoveDir) {
-            // One in use stays.
-            Ok(()) | Err(Errno::ENOENT | Errno::EBUSY | Errno::ENOTEMPTY) => {}
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(Errno::EBUSY | Errno::ENOTEMPTY) => in_use.push(path),
             Err(errno) => return Err(errno).doing_to("cannot remove the cgroup", path),
         }
+    }
+    // It failing leaves an empty group, and is no reason to keep the container.
+    let _ = hand_over(kept, in_use);
+    Ok(())
+}
+
+/// Leaves each of these groups to a container below it, to be removed with that.
+fn hand_over(kept: &Kept, mut groups: Vec<&PathBuf>) -> Result<()> {
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let store = kept.store()?;
+    for id in store.ids()?.iter().filter(|id| *id != kept.id()) {
+        let Some(other) = store.find(id)? else {
+            continue;
+        };
+        // Whoever is on his way out waits for nobody, or two could wait for each other.
+        let (Some(_lock), Some(mut record)) = (other.lock_now()?, other.record()?) else {
+            continue;
+        };
+        let is_below = |group: &&PathBuf| {
+            let mut own = record.cgroup_paths.values();
+            own.any(|own| own.starts_with(group) && own != *group)
+        };
+        let (theirs, left): (Vec<&PathBuf>, _) = groups.iter().partition(|group| is_below(group));
+        if theirs.is_empty() {
+            continue;
+        }
+        record.isobox.made_above.extend(theirs.into_iter().cloned());
+        other.keep(&record)?;
+        groups = left;
     }
     Ok(())
 }
