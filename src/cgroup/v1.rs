@@ -204,24 +204,44 @@ fn sum(a: Limit, b: Limit) -> Limit {
 
 /// v1's `cpu.shares` (2 to 262144, 1024 by default) as a weight (1 to 10000, 100 by default), on the curve that
 /// runtimes agreed on in 2025: it meets both ends and both defaults.
-/// `weight = ceil(10 ^ ((l^2 + 125 l) / 612 - 7/34))`, with `l = log2(shares)`.
+/// `weight = ceil(10 ^ ((l^2 + 125 l) / 612 - 7/34))`, with `l = log2(shares)`: the least weight whose logarithm is not
+/// below that exponent. Whole numbers do; for floating point, a C library's powers would come along (12 kB).
 pub fn weight_of_shares(shares: u64) -> u64 {
-    // The ends exactly: rounding errors would be rounded up to a whole weight.
-    match shares {
-        0..=2 => return 1,
-        262_144.. => return 10_000,
-        _ => {}
+    let l = log2(shares.clamp(2, 262_144));
+    let exponent = (((l * l) >> FRACTION) + 125 * l - (126 << FRACTION)) / 612;
+    let (mut low, mut high) = (1, 10_000);
+    while low < high {
+        let middle = u64::midpoint(low, high);
+        if ((log2(middle) * LOG10_OF_2) >> FRACTION) + ROUNDING < exponent {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
     }
-    #[allow(clippy::cast_precision_loss, reason = "below 2^18")]
-    let l = (shares as f64).log2();
-    let weight = 10_f64.powf((l * l + 125.0 * l) / 612.0 - 7.0 / 34.0).ceil();
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between 1 and 10000"
-    )]
-    let weight = weight as u64;
-    weight.clamp(1, 10_000)
+    low
+}
+
+/// Logarithms have so many bits behind the point.
+const FRACTION: u32 = 40;
+/// log10(2), with as many.
+const LOG10_OF_2: u128 = 330_985_980_542;
+/// More than what was cut off can amount to, so that a whole weight is met, and less than any two weights differ by.
+const ROUNDING: u128 = 64;
+
+/// The logarithm of a number from 1 up, bit by bit: squaring doubles it, and doubled past 2 the next bit is set.
+fn log2(number: u64) -> u128 {
+    let whole = number.ilog2();
+    let mut rest = u128::from(number) << (63 - whole);
+    let mut log = u128::from(whole);
+    for _ in 0..FRACTION {
+        rest = (rest * rest) >> 63;
+        log <<= 1;
+        if rest >> 64 != 0 {
+            rest >>= 1;
+            log |= 1;
+        }
+    }
+    log
 }
 
 /// A weight as v1's `cpu.shares`: the most shares whose weight it is.
@@ -344,5 +364,15 @@ mod tests {
     fn weights_and_shares_meet_at_the_ends_and_the_defaults() {
         assert_eq!([2, 1024, 262_144].map(weight_of_shares), [1, 100, 10_000]);
         assert_eq!([1, 100, 10_000].map(shares_of_weight), [2, 1024, 262_144]);
+        for shares in (3_u32..262_144).step_by(97) {
+            let l = f64::from(shares).log2();
+            let weight = 10_f64.powf((l * l + 125.0 * l) / 612.0 - 7.0 / 34.0);
+            let ours = weight_of_shares(shares.into());
+            assert_eq!(
+                f64::from(u16::try_from(ours).unwrap()),
+                weight.ceil(),
+                "{shares}"
+            );
+        }
     }
 }

@@ -4,8 +4,8 @@
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
+use ring::digest::{Context, SHA256, SHA512};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::error::{Error, Result};
 
@@ -30,7 +30,9 @@ pub enum Digest {
 impl Digest {
     /// The SHA-256 of these bytes.
     pub fn sha256(bytes: &[u8]) -> Self {
-        Self::Sha256(Sha256::digest(bytes).into())
+        let mut hasher = Hasher::sha256();
+        hasher.update(bytes);
+        hasher.finish()
     }
 
     /// The digest of `bytes` by the algorithm of this one.
@@ -43,8 +45,8 @@ impl Digest {
     /// A hasher of this digest's algorithm.
     pub fn hasher(&self) -> Hasher {
         match self {
-            Self::Sha256(_) => Hasher(State::Sha256(Sha256::new())),
-            Self::Sha512(_) => Hasher(State::Sha512(Box::new(Sha512::new()))),
+            Self::Sha256(_) => Hasher(Context::new(&SHA256)),
+            Self::Sha512(_) => Hasher(Context::new(&SHA512)),
         }
     }
 
@@ -148,33 +150,29 @@ impl Serialize for Digest {
 
 /// Computes a digest as the bytes come.
 #[derive(Clone)]
-pub struct Hasher(State);
-
-#[derive(Clone)]
-enum State {
-    Sha256(Sha256),
-    Sha512(Box<Sha512>),
-}
+pub struct Hasher(Context);
 
 impl Hasher {
     /// A hasher for SHA-256.
     pub fn sha256() -> Self {
-        Self(State::Sha256(Sha256::new()))
+        Self(Context::new(&SHA256))
     }
 
     /// Takes in more bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        match &mut self.0 {
-            State::Sha256(state) => state.update(bytes),
-            State::Sha512(state) => state.update(bytes),
-        }
+        self.0.update(bytes);
     }
 
     /// The digest of all that was taken in.
     pub fn finish(self) -> Digest {
-        match self.0 {
-            State::Sha256(state) => Digest::Sha256(state.finalize().into()),
-            State::Sha512(state) => Digest::Sha512(state.finalize().into()),
+        let digest = self.0.finish();
+        let bytes = digest.as_ref();
+        // Which of the two it is, its length says.
+        match <[u8; 64]>::try_from(bytes) {
+            Ok(bytes) => Digest::Sha512(bytes),
+            Err(_) => Digest::Sha256(std::array::from_fn(|at| {
+                bytes.get(at).copied().unwrap_or_default()
+            })),
         }
     }
 }
