@@ -73,15 +73,15 @@ pub fn auth_header(input: &[u8]) {
 pub fn manifest(input: &[u8]) {
     let _ = ImageConfig::parse(input);
     let told = match Document::parse(input, None) {
-        Ok(Document::Manifest(manifest)) => serde_json::to_vec(&*manifest),
-        Ok(Document::Index(index)) => serde_json::to_vec(&index),
+        Ok(Document::Manifest(manifest)) => manifest.to_json(),
+        Ok(Document::Index(index)) => index.to_json(),
         Err(_) => return,
     };
     let told = told.expect("what was read can be told");
     let again = Document::parse(&told, None).expect("what was told can be read");
     let retold = match again {
-        Document::Manifest(manifest) => serde_json::to_vec(&*manifest),
-        Document::Index(index) => serde_json::to_vec(&index),
+        Document::Manifest(manifest) => manifest.to_json(),
+        Document::Index(index) => index.to_json(),
     };
     assert_eq!(told, retold.expect("what was read can be told"));
 }

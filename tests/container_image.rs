@@ -522,7 +522,7 @@ fn a_config_is_printed_and_edited() {
         .out("b\nb\n");
     t.run("container edit --args '[\"sh\",\"-c\",\"echo $A$A2; hostname; mount | grep -c /new\"]' -e A=z --pids 20 --cpus 1.5 annotations- && container run -b .; jq -c '.linux.resources.pids, .linux.resources.cpu' config.json")
         .ok()
-        .out("zc\nbox\n1\n{\"limit\":20}\n{\"period\":100000,\"quota\":150000}\n");
+        .out("zc\nbox\n1\n{\"limit\":20}\n{\"quota\":150000,\"period\":100000}\n");
     t.run("cp config.json before; for bad in process.args=5 nonsense hostname.x=1 ociVersion=9; do container edit $bad; echo $?; done; cmp before config.json; container edit nowhere x=1")
         .status(1)
         .out("1\n1\n1\n1\n")

@@ -522,7 +522,7 @@ fn what_is_no_container_is_refused() {
         (r#""linux": {"#, r#""linux": {"devices": [{"type": "c", "path": "/plain", "major": 1, "minor": 3}], "#, "/plain"),
         (r#""linux": {"#, r#""hooks": {"poststop": [{"path": "bin/true"}]}, "linux": {"#, "hooks.poststop[0].path: not an absolute path"),
         (r#""linux": {"#, r#""hooks": {"prestart": [{"path": "/bin/true", "timeout": 0}]}, "linux": {"#, "hooks.prestart[0].timeout"),
-        (r#""linux": {"#, r#""mounts": [], "linux": {"#, "duplicate field `mounts`"),
+        (r#""linux": {"#, r#""mounts": [], "linux": {"#, "the key 'mounts' stands twice"),
         (r#""destination": "/proc""#, r#""destination": """#, "mount"),
         (r#""linux": {"#, r#""linux": {"x": "\u0000", "#, ""),
     ];

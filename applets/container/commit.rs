@@ -12,6 +12,7 @@ use isobox::image::digest::Hasher;
 use isobox::image::reference::Typed;
 use isobox::image::store::Store;
 use isobox::image::{Descriptor, Digest, Image, Manifest, Source, media};
+use isobox::json::texts;
 use isobox::oci::lifecycle::Container;
 use isobox::oci::time;
 use isobox::rootfs::local::Local;
@@ -134,10 +135,7 @@ impl Commit {
         for change in &self.change {
             instruct(&mut config.config, change)?;
         }
-        let written = |error: serde_json::Error| {
-            Error::new("cannot write the image's config").because(error.to_string())
-        };
-        let config_bytes = serde_json::to_vec(&config).map_err(written)?;
+        let config_bytes = config.to_json()?;
         let mut manifest: Manifest = parent.manifest.clone();
         manifest.layers.push(layer);
         manifest.subject = None;
@@ -146,7 +144,7 @@ impl Commit {
             Digest::sha256(&config_bytes),
             config_bytes.len() as u64,
         );
-        let manifest_bytes = serde_json::to_vec(&manifest).map_err(written)?;
+        let manifest_bytes = manifest.to_json()?;
         let image = Image::new(&parent.descriptor.media_type, manifest_bytes, config_bytes)?;
         let source = Cached {
             image: &image,
@@ -249,9 +247,7 @@ fn instruct(how: &mut Execution, instruction: &str) -> Result<()> {
     let rest = rest.trim();
     let words = || -> Result<Vec<String>> {
         match rest.starts_with('[') {
-            true => {
-                serde_json::from_str(rest).map_err(|_| bad("a list of strings in JSON is expected"))
-            }
+            true => texts(rest).map_err(|_| bad("a list of strings in JSON is expected")),
             false => Ok(vec!["/bin/sh".into(), "-c".into(), rest.into()]),
         }
     };
@@ -273,16 +269,16 @@ fn instruct(how: &mut Execution, instruction: &str) -> Result<()> {
         }
         "LABEL" => drop(
             pair()
-                .map(|(name, value)| how.labels.insert(name, value))
+                .map(|(name, value)| how.labels.put(&name, value))
                 .ok_or_else(no_pair)?,
         ),
-        "EXPOSE" => how.exposed_ports.push(match rest.contains('/') {
+        "EXPOSE" => how.exposed_ports.0.push(match rest.contains('/') {
             true => rest.into(),
             false => format!("{rest}/tcp"),
         }),
         "STOPSIGNAL" => how.stop_signal = rest.into(),
         "USER" => how.user = rest.into(),
-        "VOLUME" => how.volumes.push(rest.into()),
+        "VOLUME" => how.volumes.0.push(rest.into()),
         "WORKDIR" => how.working_dir = rest.into(),
         _ => {
             return Err(bad(

@@ -10,9 +10,9 @@ use argh::{ArgsInfo, FromArgs};
 use isobox::cgroup::limits::Limits;
 use isobox::error::{Doing, Error, Result};
 use isobox::image::save;
+use isobox::json::Value;
 use isobox::oci::spec::load;
 use isobox::oci::{Resources, Spec};
-use serde_json::{Value, json};
 
 use fields::{Change, change, find, put};
 
@@ -99,11 +99,7 @@ impl Edit {
             _ => PathBuf::from("config.json"),
         };
         let bytes = load(&file)?;
-        let mut all: Value = serde_json::from_slice(&bytes).map_err(|error| {
-            Error::new("cannot understand")
-                .on(&file)
-                .because(error.to_string())
-        })?;
+        let mut all = Value::parse(&bytes, &file.to_string_lossy())?;
         self.flags(&mut all)?;
         for word in &words {
             change(&mut all, word)?;
@@ -111,11 +107,9 @@ impl Edit {
         if words.is_empty() && self.has_no_option() {
             return by_editor(&file, &bytes);
         }
-        let mut text = serde_json::to_vec_pretty(&all)
-            .map_err(std::io::Error::from)
-            .doing_to("cannot write", &file)?;
-        text.push(b'\n');
-        keep(&file, &text)
+        let mut text = all.pretty()?;
+        text.push('\n');
+        keep(&file, text.as_bytes())
     }
 
     /// What has a flag of its own.
@@ -123,9 +117,8 @@ impl Edit {
         let mut set = |key: &str, value: Value| put(all, key, Change::Set(value));
         if let Some(words) = &self.args {
             let list = match words.starts_with('[') {
-                true => serde_json::from_str(words)
-                    .map_err(|_| Error::new("no list in JSON:").on(words))?,
-                false => json!(words.split_whitespace().collect::<Vec<_>>()),
+                true => Value::parse(words.as_bytes(), "list")?,
+                false => Value::texts(words.split_whitespace()),
             };
             set("process.args", list)?;
         }
@@ -134,7 +127,7 @@ impl Edit {
             ("root.readonly", &self.read_only),
         ] {
             if let Some(truth) = truth {
-                set(key, Value::Bool(truth.0))?;
+                set(key, Value::Truth(truth.0))?;
             }
         }
         for (key, text) in [
@@ -143,7 +136,7 @@ impl Edit {
             ("root.path", &self.rootfs),
         ] {
             if let Some(text) = text {
-                set(key, json!(text))?;
+                set(key, Value::from(&**text))?;
             }
         }
         match self.net.as_deref() {
@@ -155,18 +148,24 @@ impl Edit {
             Some(path) => put(
                 all,
                 "linux.namespaces[type=network].path",
-                Change::Set(json!(path)),
+                Change::Set(path.into()),
             )?,
         }
         for entry in &self.env {
             let name = entry.split('=').next().unwrap_or_default();
             let env = find(all, "process.env")?;
-            if let Value::Array(list) = env {
-                list.retain(|old| old.as_str().and_then(|old| old.split('=').next()) != Some(name));
+            if let Value::List(list) = env {
+                list.retain(|old| {
+                    old.as_text().and_then(|old| old.split('=').next()) != Some(name)
+                });
             }
-            put(all, "process.env", Change::Add(json!(entry)))?;
+            put(all, "process.env", Change::Add(Value::from(&**entry)))?;
         }
         self.limits(all)?;
+        self.rights(all)
+    }
+
+    fn rights(&self, all: &mut Value) -> Result<()> {
         if let Some(list) = &self.caps {
             let names: Vec<String> = names(list)
                 .filter(|name| *name != "none")
@@ -183,7 +182,7 @@ impl Edit {
                 put(
                     all,
                     &format!("process.capabilities.{set}"),
-                    Change::Set(json!(names)),
+                    Change::Set(Value::texts(names.iter().map(String::as_str))),
                 )?;
             }
             for set in ["inheritable", "ambient"] {
@@ -191,9 +190,15 @@ impl Edit {
             }
         }
         if let Some(list) = &self.seccomp_errno {
-            let names: Vec<&str> = names(list).collect();
-            let rule = json!({"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": 1});
-            let seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]});
+            let rule = Value::object([
+                ("names", Value::texts(names(list))),
+                ("action", "SCMP_ACT_ERRNO".into()),
+                ("errnoRet", Value::Number("1".into())),
+            ]);
+            let seccomp = Value::object([
+                ("defaultAction", "SCMP_ACT_ALLOW".into()),
+                ("syscalls", Value::List(vec![rule])),
+            ]);
             put(all, "linux.seccomp", Change::Set(seccomp))?;
         }
         Ok(())
@@ -214,28 +219,24 @@ impl Edit {
             },
             ..Spec::default()
         };
-        let written: Value = serde_json::from_str(&spec.to_json()?)
-            .map_err(std::io::Error::from)
-            .doing("cannot write limits")?;
-        let Some(mut new) = written.pointer("/linux/resources").cloned() else {
-            return Ok(());
-        };
+        let mut written = Value::parse(spec.to_json()?.as_bytes(), "limits")?;
+        let new = find(&mut written, "linux.resources")?;
         // Words that every runtime has, on every machine.
-        let mut unified = new.as_object_mut().and_then(|new| new.remove("unified"));
-        let mut take = |name: &str| {
-            let word = unified.as_mut()?.as_object_mut()?.remove(name)?;
-            Some(word.as_str()?.to_owned())
+        let unified = std::mem::take(find(new, "unified")?);
+        put(new, "unified", Change::Away)?;
+        let word = |name: &str| match &unified {
+            Value::Object(words) => words.value(name).and_then(Value::as_text),
+            _ => None,
         };
-        let number = |text: &str| json!(text.parse::<i64>().unwrap_or(-1));
-        if let Some(count) = take("pids.max") {
-            new["pids"]["limit"] = number(&count);
+        let number = |text: &str| Value::Number(text.parse().unwrap_or(-1_i64).to_string());
+        if let Some(count) = word("pids.max") {
+            put(new, "pids.limit", Change::Set(number(count)))?;
         }
-        if let Some((quota, period)) = take("cpu.max")
-            .as_deref()
-            .and_then(|text| text.split_once(' '))
-        {
-            new["cpu"] = json!({"quota": number(quota), "period": number(period)});
+        if let Some((quota, period)) = word("cpu.max").and_then(|text| text.split_once(' ')) {
+            put(new, "cpu.quota", Change::Set(number(quota)))?;
+            put(new, "cpu.period", Change::Set(number(period)))?;
         }
+        let new = std::mem::take(new);
         merge(find(all, "linux.resources")?, new);
         Ok(())
     }
@@ -249,10 +250,14 @@ fn names(list: &str) -> impl Iterator<Item = &str> {
 fn merge(into: &mut Value, from: Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
-            for (key, value) in from {
-                merge(into.entry(key).or_insert(Value::Null), value);
+            for (key, value) in from.0 {
+                if let Some(field) = into.entry(&key) {
+                    merge(field, value);
+                }
             }
         }
+        // Nothing was said of it.
+        (_, Value::Null) => {}
         (into, from) => *into = from,
     }
 }

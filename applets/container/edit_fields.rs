@@ -1,7 +1,7 @@
 //! Fields of a JSON document by their names, as container edit has them: `mounts[destination=/tmp].options`.
 
 use isobox::error::{Error, Result};
-use serde_json::{Map, Value, json};
+use isobox::json::Value;
 
 /// What is done to a field.
 pub(super) enum Change {
@@ -12,7 +12,7 @@ pub(super) enum Change {
 
 /// Follows a change as it was typed.
 pub(super) fn change(all: &mut Value, word: &str) -> Result<()> {
-    let json = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+    let json = |text: &str| Value::parse(text.as_bytes(), "value").unwrap_or_else(|_| text.into());
     // An equals sign in brackets belongs to the key.
     let mut depth = 0;
     let at = word.char_indices().find_map(|(at, c)| {
@@ -64,26 +64,18 @@ pub(super) fn find<'v>(all: &'v mut Value, key: &str) -> Result<&'v mut Value> {
             .strip_prefix('[')
             .and_then(|part| part.strip_suffix(']'));
         here = match (entry, here) {
-            (None, Value::Object(fields)) => fields.entry(part).or_insert(Value::Null),
-            (None, empty @ Value::Null) => {
-                *empty = Value::Object(Map::new());
-                let fields = empty
-                    .as_object_mut()
-                    .ok_or_else(|| bad("it is in no object"))?;
-                fields.entry(part).or_insert(Value::Null)
-            }
+            (None, fields) => fields
+                .members()
+                .and_then(|fields| fields.entry(part))
+                .ok_or_else(|| bad("what is before it is no object"))?,
             (Some(entry), list) => {
-                if list.is_null() {
-                    *list = json!([]);
-                }
                 let list = list
-                    .as_array_mut()
+                    .items()
                     .ok_or_else(|| bad("what is before the bracket is no list"))?;
                 let at = index(list, entry).ok_or_else(|| bad("there is no such entry"))?;
                 list.get_mut(at)
                     .ok_or_else(|| bad("there is no such entry"))?
             }
-            (None, _) => return Err(bad("what is before it is no object")),
         };
     }
     Ok(here)
@@ -94,11 +86,14 @@ fn index(list: &mut Vec<Value>, entry: &str) -> Option<usize> {
     let Some((field, text)) = entry.split_once('=') else {
         return entry.parse().ok();
     };
-    let fits = |one: &Value| one.get(field).and_then(Value::as_str) == Some(text);
+    let fits = |one: &Value| match one {
+        Value::Object(fields) => fields.value(field).and_then(Value::as_text) == Some(text),
+        _ => false,
+    };
     if let Some(at) = list.iter().position(fits) {
         return Some(at);
     }
-    list.push(json!({field: text}));
+    list.push(Value::object([(field, text.into())]));
     Some(list.len() - 1)
 }
 
@@ -107,13 +102,8 @@ pub(super) fn put(all: &mut Value, key: &str, change: Change) -> Result<()> {
     match change {
         Change::Set(value) => *find(all, key)? = value,
         Change::Add(value) => {
-            let list = find(all, key)?;
-            if list.is_null() {
-                *list = json!([]);
-            }
-            list.as_array_mut()
-                .ok_or_else(|| bad("it is no list"))?
-                .push(value);
+            let list = find(all, key)?.items();
+            list.ok_or_else(|| bad("it is no list"))?.push(value);
         }
         Change::Away => {
             let mut parts = parts(key);
@@ -124,12 +114,12 @@ pub(super) fn put(all: &mut Value, key: &str, change: Change) -> Result<()> {
                 .strip_prefix('[')
                 .and_then(|part| part.strip_suffix(']'));
             match (entry, above) {
-                (Some(entry), Value::Array(list)) => {
+                (Some(entry), Value::List(list)) => {
                     if let Some(at) = index(list, entry).filter(|at| *at < list.len()) {
                         list.remove(at);
                     }
                 }
-                (None, Value::Object(fields)) => drop(fields.remove(last)),
+                (None, Value::Object(fields)) => fields.0.retain(|(key, _)| key != last),
                 (_, Value::Null) => {}
                 _ => return Err(bad("there is no such field")),
             }
@@ -142,38 +132,42 @@ pub(super) fn put(all: &mut Value, key: &str, change: Change) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn json(text: &str) -> Value {
+        Value::parse(text.as_bytes(), "x").unwrap()
+    }
+
     #[test]
     fn changes_are_made_where_they_are_meant() {
         let cases = [
-            ("a=1", json!({"a": 1, "l": [1, 2], "n": [{"type": "x"}]})),
+            ("a=1", r#"{"l": [1, 2], "n": [{"type": "x"}], "a": 1}"#),
             (
                 "a.b.c=text",
-                json!({"a": {"b": {"c": "text"}}, "l": [1, 2], "n": [{"type": "x"}]}),
+                r#"{"l": [1, 2], "n": [{"type": "x"}], "a": {"b": {"c": "text"}}}"#,
             ),
-            ("l+=\"3\"", json!({"l": [1, 2, "3"], "n": [{"type": "x"}]})),
-            ("l[0]-", json!({"l": [2], "n": [{"type": "x"}]})),
-            ("l-", json!({"n": [{"type": "x"}]})),
+            ("l+=\"3\"", r#"{"l": [1, 2, "3"], "n": [{"type": "x"}]}"#),
+            ("l[0]-", r#"{"l": [2], "n": [{"type": "x"}]}"#),
+            ("l-", r#"{"n": [{"type": "x"}]}"#),
             (
                 "n[type=x].path=/p=q",
-                json!({"l": [1, 2], "n": [{"type": "x", "path": "/p=q"}]}),
+                r#"{"l": [1, 2], "n": [{"type": "x", "path": "/p=q"}]}"#,
             ),
             (
                 "n[type=y].path=/p",
-                json!({"l": [1, 2], "n": [{"type": "x"}, {"type": "y", "path": "/p"}]}),
+                r#"{"l": [1, 2], "n": [{"type": "x"}, {"type": "y", "path": "/p"}]}"#,
             ),
-            ("n[type=x]-", json!({"l": [1, 2], "n": []})),
+            ("n[type=x]-", r#"{"l": [1, 2], "n": []}"#),
             (
                 "new+=1",
-                json!({"l": [1, 2], "n": [{"type": "x"}], "new": [1]}),
+                r#"{"l": [1, 2], "n": [{"type": "x"}], "new": [1]}"#,
             ),
         ];
         for (word, want) in cases {
-            let mut all = json!({"l": [1, 2], "n": [{"type": "x"}]});
+            let mut all = json(r#"{"l": [1, 2], "n": [{"type": "x"}]}"#);
             change(&mut all, word).unwrap();
-            assert_eq!(all, want, "{word}");
+            assert_eq!(all, json(want), "{word}");
         }
         for word in ["a", "l.x=1", "n[5].x=1", "l[x]=1", "n[type=x].type.y=1"] {
-            let mut all = json!({"l": [1, 2], "n": [{"type": "x"}]});
+            let mut all = json(r#"{"l": [1, 2], "n": [{"type": "x"}]}"#);
             assert!(change(&mut all, word).is_err(), "{word}");
         }
     }

@@ -66,7 +66,9 @@ impl Run {
         for (key, text) in self.network_words() {
             put(key, &text);
         }
-        let own = image.iter().flat_map(|image| &image.execution().labels);
+        let own = image
+            .iter()
+            .flat_map(|image| image.execution().labels.iter());
         let own = own.map(|(key, value)| (key.clone(), value.clone()));
         for (key, value) in own.chain(self.labels()?) {
             put(

@@ -6,13 +6,13 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde::Deserialize;
 
 use super::address::{Address, Origin};
 use super::credentials::Login;
 use super::document::parse;
 use super::transport::{Authorization, Request, Transport, check_near};
 use crate::error::{Error, Result};
+use crate::json::objects;
 
 /// The most bytes of a token server's answer.
 const TOKEN_LIMIT: u64 = 1 << 20;
@@ -252,10 +252,11 @@ impl Visitor<'_> {
     }
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    token: Option<String>,
-    access_token: Option<String>,
+objects! {
+    struct Answer in Exact {
+        token: Option<String>,
+        access_token: Option<String>,
+    }
 }
 
 /// `name=value&...`, encoded.

@@ -3,130 +3,62 @@
 //! What an image says about itself is data. Each field here has one effect, and a program of the caller decides
 //! whether it has it; fields that are not here have none.
 
-use std::collections::BTreeMap;
-
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
-
 use super::CONFIG_LIMIT;
 use super::digest::Digest;
-use super::document::{null_is_empty, parse};
+use super::document::parse;
 use super::platform::Platform;
 use crate::error::{Error, Result};
+use crate::json::{Keys, Map, compact, objects};
 
-/// An image's config.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-pub struct ImageConfig {
-    /// The architecture it is for.
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub architecture: String,
-    /// The variant of the architecture, where it has any.
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "String::is_empty"
-    )]
-    pub variant: String,
-    /// The operating system it is for.
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub os: String,
-    /// When it was made, as RFC 3339 has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created: Option<String>,
-    /// How to run it.
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub config: Execution,
-    /// Its layers.
-    #[serde(default)]
-    pub rootfs: RootFs,
-}
+objects! {
+    /// An image's config.
+    #[derive(Debug)]
+    pub struct ImageConfig in Exact {
+        /// The architecture it is for.
+        pub architecture: String = written,
+        /// The variant of the architecture, where it has any.
+        pub variant: String,
+        /// The operating system it is for.
+        pub os: String = written,
+        /// When it was made, as RFC 3339 has it.
+        pub created: Option<String>,
+        /// How to run it.
+        pub config: Execution = written,
+        /// Its layers.
+        pub rootfs: RootFs = written,
+    }
 
-/// The layers as a config names them.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-pub struct RootFs {
-    /// Always `layers`.
-    #[serde(default, rename = "type")]
-    pub kind: String,
-    /// The digests of the uncompressed tars, lowest first.
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub diff_ids: Vec<Digest>,
-}
+    /// The layers as a config names them.
+    #[derive(Debug)]
+    pub struct RootFs in Exact {
+        /// Always `layers`.
+        pub kind as "type": String = written,
+        /// The digests of the uncompressed tars, lowest first.
+        pub diff_ids: Vec<Digest> = written,
+    }
 
-/// How an image wants to be run: defaults that the caller may take.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Execution {
-    /// `user`, `uid`, `user:group`, `uid:gid`.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "String::is_empty"
-    )]
-    pub user: String,
-    /// `NAME=VALUE`.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
-    pub env: Vec<String>,
-    /// The words before the command.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
-    pub entrypoint: Vec<String>,
-    /// The command, or the default arguments of the entrypoint.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
-    pub cmd: Vec<String>,
-    /// The working directory.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "String::is_empty"
-    )]
-    pub working_dir: String,
-    /// The signal to end it with.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "String::is_empty"
-    )]
-    pub stop_signal: String,
-    /// Notes.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
-    pub labels: BTreeMap<String, String>,
-    /// Directories that hold data, as the keys of an object.
-    #[serde(
-        deserialize_with = "keys",
-        serialize_with = "as_keys",
-        skip_serializing_if = "Vec::is_empty"
-    )]
-    pub volumes: Vec<String>,
-    /// `PORT/tcp`, as the keys of an object.
-    #[serde(
-        deserialize_with = "keys",
-        serialize_with = "as_keys",
-        skip_serializing_if = "Vec::is_empty"
-    )]
-    pub exposed_ports: Vec<String>,
-}
-
-/// The keys of an object whose values mean nothing.
-fn keys<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> std::result::Result<Vec<String>, D::Error> {
-    let map = Option::<BTreeMap<String, IgnoredAny>>::deserialize(deserializer)?;
-    Ok(map.unwrap_or_default().into_keys().collect())
-}
-
-fn as_keys<S: serde::Serializer>(
-    keys: &[String],
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_map(keys.iter().map(|key| (key, BTreeMap::<(), ()>::new())))
+    /// How an image wants to be run: defaults that the caller may take.
+    #[derive(Debug)]
+    pub struct Execution in Pascal {
+        /// `user`, `uid`, `user:group`, `uid:gid`.
+        pub user: String,
+        /// `NAME=VALUE`.
+        pub env: Vec<String>,
+        /// The words before the command.
+        pub entrypoint: Vec<String>,
+        /// The command, or the default arguments of the entrypoint.
+        pub cmd: Vec<String>,
+        /// The working directory.
+        pub working_dir: String,
+        /// The signal to end it with.
+        pub stop_signal: String,
+        /// Notes.
+        pub labels: Map<String>,
+        /// Directories that hold data.
+        pub volumes: Keys,
+        /// `PORT/tcp`.
+        pub exposed_ports: Keys,
+    }
 }
 
 impl ImageConfig {
@@ -137,6 +69,14 @@ impl ImageConfig {
             architecture: self.architecture.clone(),
             variant: self.variant.clone(),
         }
+    }
+
+    /// Writes it down.
+    ///
+    /// # Errors
+    /// None that a text has.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        compact(self).map(String::into_bytes)
     }
 
     /// Reads an image's config.
@@ -165,9 +105,9 @@ mod tests {
         let config = ImageConfig::parse(text).unwrap();
         assert_eq!(config.platform().to_string(), "linux/arm/v7");
         assert_eq!(config.config.cmd, ["sh"]);
-        assert_eq!(config.config.volumes, ["/data"]);
+        assert_eq!(config.config.volumes.0, ["/data"]);
         assert!(config.config.entrypoint.is_empty());
-        let written = serde_json::to_string(&config).unwrap();
+        let written = compact(&config).unwrap();
         assert!(written.contains(r#""Volumes":{"/data":{}}"#), "{written}");
         let bare = ImageConfig::parse(br#"{"architecture":"amd64","os":"linux","config":null,"rootfs":{"type":"layers","diff_ids":null}}"#);
         assert!(bare.unwrap().rootfs.diff_ids.is_empty());

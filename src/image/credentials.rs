@@ -7,18 +7,17 @@
 
 mod change;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde::{Deserialize, Serialize};
 
-use super::document::{null_is_empty, parse};
+use super::document::parse;
 use super::reference::DOCKER_HUB;
 use crate::error::{Doing, Error, Result};
+use crate::json::{Map, objects};
 
 pub use change::{erase, store};
 
@@ -65,43 +64,27 @@ pub struct Keychain<'a> {
     pub note: &'a (dyn Fn(&str) + Sync),
 }
 
-/// A file of credentials, docker's or podman's. What is not known here is kept when it is written again.
-#[derive(Default, Deserialize, Serialize)]
-struct AuthFile {
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
-    auths: BTreeMap<String, Entry>,
-    #[serde(
-        default,
-        rename = "credHelpers",
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
-    cred_helpers: BTreeMap<String, String>,
-    #[serde(
-        default,
-        rename = "credsStore",
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "String::is_empty"
-    )]
-    creds_store: String,
-}
+objects! {
+    /// A file of credentials, docker's or podman's.
+    struct AuthFile {
+        auths: Map<Entry>,
+        cred_helpers: Map<String>,
+        creds_store: String,
+    }
 
-#[derive(Default, Deserialize, Serialize)]
-struct Entry {
-    #[serde(default, deserialize_with = "null_is_empty")]
-    auth: String,
-    #[serde(default, deserialize_with = "null_is_empty")]
-    identitytoken: String,
-    #[serde(default, deserialize_with = "null_is_empty")]
-    registrytoken: String,
-    #[serde(default, deserialize_with = "null_is_empty")]
-    username: String,
-    #[serde(default, deserialize_with = "null_is_empty")]
-    password: String,
+    struct Entry {
+        auth: String,
+        identitytoken: String,
+        registrytoken: String,
+        username: String,
+        password: String,
+    }
+
+    /// What a helper answers to `get`.
+    struct Answer in Pascal {
+        username: String,
+        secret: String,
+    }
 }
 
 impl Entry {
@@ -189,15 +172,6 @@ impl Keychain<'_> {
             }
         }
     }
-}
-
-/// What a helper answers to `get`.
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(default, rename = "Username")]
-    username: String,
-    #[serde(default, rename = "Secret")]
-    secret: String,
 }
 
 /// Asks the helper `docker-credential-NAME`.
@@ -327,7 +301,7 @@ mod tests {
     }
 
     fn user_of(text: &str, registry: &str, repository: &str) -> Option<String> {
-        let file: AuthFile = serde_json::from_str(text).unwrap();
+        let file: AuthFile = parse(text.as_bytes(), "file", LIMIT).unwrap();
         let chain = Keychain {
             given: None,
             files: Vec::new(),
@@ -419,8 +393,8 @@ mod tests {
             Some("rt")
         );
         assert_eq!(user_of(r#"{"auths":{"a.b":{}}}"#, "a.b", "x"), None);
-        let file: AuthFile = serde_json::from_str(r#"{"auths":{"a.b":{"auth":"???"}}}"#).unwrap();
-        assert!(file.auths["a.b"].login("a.b").is_err());
+        let file: AuthFile = parse(br#"{"auths":{"a.b":{"auth":"???"}}}"#, "file", LIMIT).unwrap();
+        assert!(file.auths[0].1.login("a.b").is_err());
         assert!(
             check_helper("../../bin/sh").is_err()
                 && check_helper("").is_err()

@@ -1,12 +1,8 @@
 //! Descriptors (image-spec, descriptor.md): a piece of content by its media type, digest and size.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
-
 use super::digest::Digest;
-use super::document::null_is_empty;
 use super::platform::Platform;
+use crate::json::{Map, objects};
 
 /// Media types of image-spec and of docker's manifest version 2.
 pub mod media {
@@ -95,30 +91,23 @@ impl Kind {
     }
 }
 
-/// A piece of content. `urls` are not read: an image does not say where we look.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Descriptor {
-    /// What it is.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub media_type: String,
-    /// Its digest.
-    pub digest: Digest,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The platform, for a manifest in an index.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<Platform>,
-    /// What kind of artifact a manifest in an index is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<String>,
-    /// Notes.
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
-    pub annotations: BTreeMap<String, String>,
+objects! {
+    /// A piece of content. `urls` are not read: an image does not say where we look.
+    #[derive(Debug)]
+    pub struct Descriptor {
+        /// What it is.
+        pub media_type: String,
+        /// Its digest.
+        pub digest: Digest = required,
+        /// Its size in bytes.
+        pub size: u64 = required,
+        /// The platform, for a manifest in an index.
+        pub platform: Option<Platform>,
+        /// What kind of artifact a manifest in an index is.
+        pub artifact_type: Option<String>,
+        /// Notes.
+        pub annotations: Map<String>,
+    }
 }
 
 impl Descriptor {
@@ -128,9 +117,7 @@ impl Descriptor {
             media_type: media_type.to_owned(),
             digest,
             size,
-            platform: None,
-            artifact_type: None,
-            annotations: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
@@ -143,7 +130,9 @@ impl Descriptor {
     pub fn is_attestation(&self) -> bool {
         let unknown =
             |platform: &Platform| platform.os == "unknown" || platform.architecture == "unknown";
-        self.annotations.contains_key("vnd.docker.reference.type")
+        self.annotations
+            .value("vnd.docker.reference.type")
+            .is_some()
             || self.platform.as_ref().is_some_and(unknown)
     }
 }
@@ -151,6 +140,7 @@ impl Descriptor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::read;
 
     #[test]
     fn media_types_are_told_apart() {
@@ -211,9 +201,20 @@ mod tests {
             let text = format!(
                 r#"{{"mediaType":"a","digest":"{digest}","size":{size},"urls":["http://x/"]}}"#
             );
-            let read = serde_json::from_str::<Descriptor>(&text);
+            let read = read::<Descriptor>(text.as_bytes(), "descriptor");
             assert_eq!(read.is_ok(), good, "{text}");
         }
-        assert!(serde_json::from_str::<Descriptor>(r#"{"digest":"sha256:00","size":1}"#).is_err());
+        for bad in [
+            r#"{"digest":"sha256:00","size":1}"#.to_owned(),
+            r#"{"size":1}"#.to_owned(),
+            r#"{"digest":null,"size":1}"#.to_owned(),
+            format!(r#"{{"digest":"{digest}"}}"#),
+            format!(r#"{{"digest":"{digest}","size":null}}"#),
+            "null".to_owned(),
+        ] {
+            assert!(read::<Descriptor>(bad.as_bytes(), "x").is_err(), "{bad}");
+        }
+        assert!(read::<Vec<Descriptor>>(b"[null]", "x").is_err());
+        assert!(read::<Vec<Digest>>(b"[null]", "x").is_err());
     }
 }

@@ -5,9 +5,9 @@ use std::fmt::{self, Write};
 use std::str::FromStr;
 
 use ring::digest::{Context, SHA256, SHA512};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
+use crate::json::{Field, Fit, Shown};
 
 /// The digest of some content, by one of the two algorithms that image-spec registers.
 ///
@@ -135,16 +135,31 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+/// The digest of nothing that anybody has: what one is read into.
+impl Default for Digest {
+    fn default() -> Self {
+        Self::Sha256([0; 32])
     }
 }
 
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl Field for Digest {
+    fn takes(&self) -> &'static str {
+        "a digest"
+    }
+    fn text(&mut self, text: &str) -> Fit {
+        match text.parse() {
+            Ok(digest) => {
+                *self = digest;
+                Fit::Yes
+            }
+            Err(error) => Fit::Bad(Error::to_string(&error)),
+        }
+    }
+    fn nullable(&self) -> bool {
+        false
+    }
+    fn shown(&self) -> Shown<'_> {
+        Shown::Made(self.to_string())
     }
 }
 

@@ -3,66 +3,56 @@
 //! What a document is, its own body decides, once: what it was announced as and its `mediaType` have to agree with
 //! it, and a body that could be read as either is refused (CVE-2021-41190).
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
-
 use super::descriptor::{Descriptor, Kind};
-use super::document::{null_is_empty, parse};
+use super::document::parse;
 use super::{LAYER_LIMIT, MANIFEST_LIMIT};
 use crate::error::{Error, Result};
+use crate::json::{Map, There, compact, objects};
 
 /// The most entries of an index.
 const INDEX_LIMIT: usize = 1000;
 
-/// The manifest of one image.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Manifest {
-    /// Always 2.
-    pub schema_version: u32,
-    /// What it says that it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub media_type: Option<String>,
-    /// What kind of artifact it is, where it is no image to run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<String>,
-    /// The config.
-    pub config: Descriptor,
-    /// The layers, lowest first.
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub layers: Vec<Descriptor>,
-    /// The manifest that this one is about: an image, where this is its signature.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<Descriptor>,
-    /// Notes.
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
-    pub annotations: BTreeMap<String, String>,
-}
+objects! {
+    /// The manifest of one image.
+    #[derive(Debug)]
+    pub struct Manifest {
+        /// Always 2.
+        pub schema_version: u32 = required,
+        /// What it says that it is.
+        pub media_type: Option<String>,
+        /// What kind of artifact it is, where it is no image to run.
+        pub artifact_type: Option<String>,
+        /// The config.
+        pub config: Descriptor = required,
+        /// The layers, lowest first.
+        pub layers: Vec<Descriptor> = written,
+        /// The manifest that this one is about: an image, where this is its signature.
+        pub subject: Option<Descriptor>,
+        /// Notes.
+        pub annotations: Map<String>,
+    }
 
-/// A list of manifests: one image for several platforms, mostly.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Index {
-    /// Always 2.
-    pub schema_version: u32,
-    /// What it says that it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub media_type: Option<String>,
-    /// Its entries.
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub manifests: Vec<Descriptor>,
-    /// Notes.
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
-    pub annotations: BTreeMap<String, String>,
+    /// A list of manifests: one image for several platforms, mostly.
+    #[derive(Debug)]
+    pub struct Index {
+        /// Always 2.
+        pub schema_version: u32 = required,
+        /// What it says that it is.
+        pub media_type: Option<String>,
+        /// Its entries.
+        pub manifests: Vec<Descriptor> = written,
+        /// Notes.
+        pub annotations: Map<String>,
+    }
+
+    /// What tells them apart.
+    struct Shape {
+        schema_version: Option<u64>,
+        media_type: Option<String>,
+        config: There,
+        layers: There,
+        manifests: There,
+    }
 }
 
 /// Either.
@@ -74,21 +64,6 @@ pub enum Document {
     Index(Index),
 }
 
-/// What tells them apart.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Shape<'a> {
-    schema_version: Option<u64>,
-    #[serde(default, borrow)]
-    media_type: Option<std::borrow::Cow<'a, str>>,
-    #[serde(default)]
-    config: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
-    layers: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
-    manifests: Option<serde::de::IgnoredAny>,
-}
-
 impl Document {
     /// Reads a manifest or an index. `announced` is the media type that whoever handed it out, or a descriptor, gave.
     ///
@@ -96,7 +71,7 @@ impl Document {
     /// Where it is neither, or could be both, or is something else than it was announced as; and for more entries or
     /// layers than an image has.
     pub fn parse(bytes: &[u8], announced: Option<&str>) -> Result<Self> {
-        let shape: Shape<'_> = parse(bytes, "manifest", MANIFEST_LIMIT)?;
+        let shape: Shape = parse(bytes, "manifest", MANIFEST_LIMIT)?;
         let kind = shape.kind()?;
         for told in [announced, shape.media_type.as_deref()]
             .into_iter()
@@ -123,7 +98,7 @@ fn is_manifest_type(media_type: &str) -> bool {
     media_type.contains("manifest") || media_type.contains("index")
 }
 
-impl Shape<'_> {
+impl Shape {
     fn kind(&self) -> Result<Kind> {
         if self.schema_version == Some(1) {
             return Err(
@@ -134,10 +109,7 @@ impl Shape<'_> {
         if self.schema_version != Some(2) {
             return Err(contradiction("its schemaVersion is not 2".into()));
         }
-        let (manifest, index) = (
-            self.config.is_some() || self.layers.is_some(),
-            self.manifests.is_some(),
-        );
+        let (manifest, index) = (self.config.0 || self.layers.0, self.manifests.0);
         match (manifest, index) {
             (true, false) => Ok(Kind::Manifest),
             (false, true) => Ok(Kind::Index),
@@ -156,6 +128,14 @@ fn contradiction(why: String) -> Error {
 }
 
 impl Manifest {
+    /// Writes it down.
+    ///
+    /// # Errors
+    /// None that a text has.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        compact(self).map(String::into_bytes)
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self> {
         let manifest: Self = parse(bytes, "manifest", MANIFEST_LIMIT)?;
         if manifest.layers.len() > LAYER_LIMIT {
@@ -168,6 +148,14 @@ impl Manifest {
 }
 
 impl Index {
+    /// Writes it down.
+    ///
+    /// # Errors
+    /// None that a text has.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        compact(self).map(String::into_bytes)
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self> {
         let index: Self = parse(bytes, "index", MANIFEST_LIMIT)?;
         if index.manifests.len() > INDEX_LIMIT {
@@ -220,7 +208,7 @@ mod tests {
             (r#"{"schemaVersion":1,"fsLayers":[]}"#, None, "schema 1"),
             (r#"{"schemaVersion":2}"#, None, "neither"),
             (r#"{"manifests":[]}"#, None, "schemaVersion"),
-            (r#"[]"#, None, "invalid"),
+            (r#"[]"#, None, "an object is expected, and not a list"),
             (
                 r#"{"schemaVersion":2,"schemaVersion":2,"manifests":[]}"#,
                 None,

@@ -3,28 +3,21 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use super::descriptor::Descriptor;
-use super::document::null_is_empty;
 use crate::error::{Error, Result};
+use crate::json::objects;
 
-/// What an image runs on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Platform {
-    /// `linux`.
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub os: String,
-    /// `amd64`, `arm64`, `arm`, ...
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub architecture: String,
-    /// `v7` of arm, `v3` of amd64; empty where there is none.
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "String::is_empty"
-    )]
-    pub variant: String,
+objects! {
+    /// What an image runs on.
+    #[derive(Debug)]
+    pub struct Platform {
+        /// `linux`.
+        pub os: String = written,
+        /// `amd64`, `arm64`, `arm`, ...
+        pub architecture: String = written,
+        /// `v7` of arm, `v3` of amd64; empty where there is none.
+        pub variant: String,
+    }
 }
 
 impl Platform {

@@ -8,19 +8,18 @@ mod refusal;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::MANIFEST_LIMIT;
 use super::address::{Address, Nearness, Origin};
 use super::authenticate::{Visitor, challenges};
 use super::credentials::Login;
 use super::descriptor::{Descriptor, media};
 use super::digest::Digest;
-use super::document::{null_is_empty, parse};
+use super::document::parse;
 use super::observer::Observer;
 use super::transport::{Authorization, Failure, Reply, Request, Transport};
 use super::verify;
 use crate::error::{Error, Result};
+use crate::json::objects;
 
 pub use refusal::Refusal;
 
@@ -461,10 +460,10 @@ fn wait_of(text: &str) -> Option<Duration> {
     text.trim().parse().ok().map(Duration::from_secs)
 }
 
-#[derive(Deserialize)]
-struct Tags {
-    #[serde(default, deserialize_with = "null_is_empty")]
-    tags: Vec<String>,
+objects! {
+    struct Tags {
+        tags: Vec<String>,
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //! Both appear whole or not at all: a blob of a layout is there before the index that names it, a file gets its name
 //! when everything is in it.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -88,21 +87,19 @@ pub fn layout(source: &dyn Source, dir: &Path) -> Result<()> {
     entry.platform = Some(image.config.platform());
     if let Some(name) = &image.name {
         let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-        entry.annotations.insert(REF_NAME.into(), tag.to_owned());
+        entry.annotations.put(REF_NAME, tag.to_owned());
         entry
             .annotations
-            .insert("io.containerd.image.name".into(), name.clone());
+            .put("io.containerd.image.name", name.clone());
         index
             .manifests
-            .retain(|old| old.annotations.get(REF_NAME).map(String::as_str) != Some(tag));
+            .retain(|old| old.annotations.value(REF_NAME).map(String::as_str) != Some(tag));
     }
     index
         .manifests
         .retain(|old| old.digest != entry.digest || !old.annotations.is_empty());
     index.manifests.push(entry);
-    let text = serde_json::to_vec(&index)
-        .map_err(io::Error::from)
-        .doing_to("cannot write the layout", dir)?;
+    let text = index.to_json()?;
     // The index makes it a layout, so it comes last.
     put(&dir.join("oci-layout"), LAYOUT)?;
     put(&dir.join("index.json"), &text)
@@ -130,8 +127,7 @@ fn prepare(dir: &Path) -> Result<Index> {
     Ok(Index {
         schema_version: 2,
         media_type: Some(media::INDEX.into()),
-        manifests: Vec::new(),
-        annotations: BTreeMap::new(),
+        ..Index::default()
     })
 }
 

@@ -14,7 +14,6 @@ use base64::prelude::BASE64_STANDARD;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
-use serde::Deserialize;
 
 use super::descriptor::Descriptor;
 use super::digest::Digest;
@@ -24,6 +23,7 @@ use super::registry::{Fetched, Refusal};
 use super::remote::Remote;
 use super::verify;
 use crate::error::{Error, Result};
+use crate::json::{Map, There, objects};
 
 /// The layers of a manifest that hold simple signing payloads.
 const SIMPLE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -171,7 +171,7 @@ fn is_signature(
 ) -> Result<bool> {
     let simple = layer
         .annotations
-        .get(ANNOTATION)
+        .value(ANNOTATION)
         .filter(|_| layer.media_type == SIMPLE);
     let bundle = layer.media_type.starts_with(BUNDLE);
     if simple.is_none() && !bundle {
@@ -186,22 +186,42 @@ fn is_signature(
     })
 }
 
-#[derive(Deserialize)]
-struct Payload {
-    critical: Critical,
-}
+objects! {
+    struct Payload {
+        critical: Critical,
+    }
 
-#[derive(Deserialize)]
-struct Critical {
-    image: Signed,
-    #[serde(rename = "type")]
-    kind: String,
-}
+    struct Critical {
+        image: Signed,
+        kind as "type": String,
+    }
 
-#[derive(Deserialize)]
-struct Signed {
-    #[serde(rename = "docker-manifest-digest")]
-    digest: Digest,
+    struct Signed {
+        digest as "docker-manifest-digest": Digest = required,
+    }
+
+    struct Bundle {
+        dsse_envelope: Option<Envelope>,
+        message_signature: There,
+    }
+
+    struct Envelope {
+        payload: String,
+        payload_type: String,
+        signatures: Vec<Signature>,
+    }
+
+    struct Signature {
+        sig: String,
+    }
+
+    struct Statement {
+        subject: Vec<Subject>,
+    }
+
+    struct Subject {
+        digest: Map<String>,
+    }
 }
 
 fn payload_is_about(payload: &[u8], digest: &Digest) -> bool {
@@ -214,43 +234,13 @@ fn payload_is_about(payload: &[u8], digest: &Digest) -> bool {
     })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Bundle {
-    dsse_envelope: Option<Envelope>,
-    message_signature: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope {
-    payload: String,
-    payload_type: String,
-    signatures: Vec<Signature>,
-}
-
-#[derive(Deserialize)]
-struct Signature {
-    sig: String,
-}
-
-#[derive(Deserialize)]
-struct Statement {
-    subject: Vec<Subject>,
-}
-
-#[derive(Deserialize)]
-struct Subject {
-    digest: std::collections::BTreeMap<String, String>,
-}
-
 fn bundle_fits(key: &Key, bundle: &[u8], digest: &Digest) -> bool {
     let Ok(bundle) = parse::<Bundle>(bundle, "bundle", PAYLOAD_LIMIT) else {
         return false;
     };
     let Some(envelope) = bundle
         .dsse_envelope
-        .filter(|envelope| bundle.message_signature.is_none() && envelope.payload_type == IN_TOTO)
+        .filter(|envelope| !bundle.message_signature.0 && envelope.payload_type == IN_TOTO)
     else {
         return false;
     };
@@ -284,7 +274,7 @@ fn statement_is_about(payload: &[u8], digest: &Digest) -> bool {
         statement
             .subject
             .iter()
-            .any(|subject| subject.digest.get(digest.algorithm()) == Some(&hex))
+            .any(|subject| subject.digest.value(digest.algorithm()) == Some(&hex))
     })
 }
 

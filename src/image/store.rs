@@ -22,13 +22,13 @@ use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
 use nix::libc;
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use serde::{Deserialize, Serialize};
 
 use super::descriptor::Descriptor;
 use super::digest::Digest;
 use super::document::parse;
 use super::verify::Verified;
 use crate::error::{Doing, Error, Result};
+use crate::json::{compact, objects};
 use crate::sys::mount::{openat2, resolve};
 
 /// The most bytes of what is kept about a name.
@@ -43,11 +43,12 @@ pub struct Store {
     names: OwnedFd,
 }
 
-/// What is kept about a name.
-#[derive(Serialize, Deserialize)]
-struct Named {
-    name: String,
-    descriptor: Descriptor,
+objects! {
+    /// What is kept about a name.
+    struct Named {
+        name: String,
+        descriptor: Descriptor = required,
+    }
 }
 
 /// A blob on its way, locked.
@@ -258,8 +259,7 @@ impl Store {
             name: name.to_owned(),
             descriptor: descriptor.clone(),
         };
-        let text = serde_json::to_vec(&named).map_err(io::Error::from);
-        let text = self.written(text)?;
+        let text = compact(&named)?;
         let temporary = format!("{}.{}", file_of(name), std::process::id());
         let write = || -> io::Result<()> {
             use std::io::Write;
@@ -274,7 +274,7 @@ impl Store {
                 flags,
                 Mode::from_bits_truncate(0o600),
             )?);
-            file.write_all(&text)?;
+            file.write_all(text.as_bytes())?;
             file.sync_data()?;
             renameat(
                 &self.names,

@@ -4,18 +4,17 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use serde::Deserialize;
-
 use super::archive::{IMAGE_NAME, REF_NAME, blob_path};
 use super::descriptor::{Descriptor, media};
 use super::digest::{Digest, Hasher};
-use super::document::{null_is_empty, parse};
+use super::document::parse;
 use super::files::Files;
 use super::manifest::{Document, Index, Manifest};
 use super::platform::Platform;
 use super::verify::{Verified, check};
 use super::{CONFIG_LIMIT, Image, ImageConfig, LAYER_LIMIT, MANIFEST_LIMIT, Source, layer};
 use crate::error::{Doing, Error, Result};
+use crate::json::objects;
 use crate::order;
 
 /// How deep an index may lie in another.
@@ -145,7 +144,7 @@ fn in_index(files: &dyn Files, index: &Index, choice: &Choice) -> Result<Option<
 
 /// What a layout calls an image.
 fn name_of(descriptor: &Descriptor) -> Option<&str> {
-    let name = |key| descriptor.annotations.get(key);
+    let name = |key| descriptor.annotations.value(key);
     name(IMAGE_NAME)
         .or_else(|| name(REF_NAME))
         .map(String::as_str)
@@ -163,7 +162,7 @@ fn named<'i>(index: &'i Index, choice: &Choice) -> Result<&'i Descriptor> {
         let is_wanted = |entry: &&Descriptor| {
             [IMAGE_NAME, REF_NAME]
                 .iter()
-                .any(|key| entry.annotations.get(*key) == Some(wanted))
+                .any(|key| entry.annotations.value(key) == Some(wanted))
         };
         return images()
             .find(is_wanted)
@@ -217,15 +216,13 @@ fn several(names: &[&str]) -> Error {
         .hint("--image NAME chooses one")
 }
 
-/// An entry of docker's manifest.json.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
-    #[serde(default, deserialize_with = "null_is_empty")]
-    repo_tags: Vec<String>,
-    #[serde(default, deserialize_with = "null_is_empty")]
-    layers: Vec<String>,
+objects! {
+    /// An entry of docker's manifest.json.
+    struct Saved in Pascal {
+        config: String = required,
+        repo_tags: Vec<String>,
+        layers: Vec<String>,
+    }
 }
 
 /// What `docker save` wrote before it wrote layouts: layers are bare tars whose digests only the config knows, under
@@ -248,11 +245,8 @@ fn in_docker_list(files: &dyn Files, list: &[u8], choice: &Choice) -> Result<Opt
     let mut manifest = Manifest {
         schema_version: 2,
         media_type: Some(media::MANIFEST.into()),
-        artifact_type: None,
         config: Descriptor::new(media::CONFIG, digest, config_bytes.len() as u64),
-        layers: Vec::new(),
-        subject: None,
-        annotations: BTreeMap::new(),
+        ..Manifest::default()
     };
     let mut paths = BTreeMap::from([(digest, saved.config.clone())]);
     for (path, diff_id) in saved.layers.iter().zip(&config.rootfs.diff_ids) {
@@ -262,9 +256,7 @@ fn in_docker_list(files: &dyn Files, list: &[u8], choice: &Choice) -> Result<Opt
         paths.insert(layer.digest, path.clone());
         manifest.layers.push(layer);
     }
-    let bytes = serde_json::to_vec(&manifest)
-        .map_err(|error| Error::new("cannot write a manifest").because(error.to_string()))?;
-    let mut image = Image::new(media::MANIFEST, bytes, config_bytes)?;
+    let mut image = Image::new(media::MANIFEST, manifest.to_json()?, config_bytes)?;
     image.name = saved.repo_tags.first().cloned();
     Ok(Some(Found { image, paths }))
 }

@@ -1,7 +1,6 @@
 //! What the maker of a kept container decides besides its spec, and what is written down of it on the way.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,6 +17,7 @@ use super::state::{Config, Id, Kept, Own, Record, write_beside};
 use super::time;
 use crate::cgroup::{Group, Hierarchies, Setting, Version, group_path, tree};
 use crate::error::{Doing, Error, Result};
+use crate::json::Map;
 use crate::plan::confine::{Confinement, Place};
 use crate::plan::steps::process::DeathSignal;
 use crate::plan::steps::start::{AwaitStart, ListenForStart};
@@ -234,7 +234,7 @@ pub fn record(id: &Id, spec: &Spec, bundle: &Path, confinement: Option<&Confinem
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     labels.push(format!("bundle={}", bundle.display()));
-    let mut cgroup_paths = BTreeMap::new();
+    let mut cgroup_paths = Map::default();
     let (mut made_above, mut shared) = (Vec::new(), Vec::new());
     for group in confinement
         .iter()
@@ -245,7 +245,7 @@ pub fn record(id: &Id, spec: &Spec, bundle: &Path, confinement: Option<&Confinem
             shared.push(group.shown());
         }
         for name in names(group) {
-            cgroup_paths.insert(name, group.shown());
+            cgroup_paths.put(&name, group.shown());
         }
         let above = group
             .levels()

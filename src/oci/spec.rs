@@ -9,12 +9,14 @@
 //! | `spec/resources.rs` | `linux.resources` |
 //! | `spec/seccomp.rs` | `linux.seccomp` |
 //! | `spec/hooks.rs` | `hooks` |
-//! | `spec/json.rs` | how all of them are read and written |
+//! | `spec/capable.rs` | lists of capabilities |
+//!
+//! How all of them are read and written is json.rs' to know.
 //!
 //! Whether a container can be made of it is the compiler's to say.
 
+mod capable;
 mod hooks;
-mod json;
 mod linux;
 mod mounts;
 mod process;
@@ -31,10 +33,11 @@ use nix::libc;
 use nix::sys::stat::{Mode, fstat};
 
 use crate::error::{Doing, Error, Result};
+use crate::json::{self, objects};
+pub use crate::json::{Map, Required};
 
+pub use capable::Capable;
 pub use hooks::{Hook, Hooks};
-use json::objects;
-pub use json::{Capable, Map, Required};
 pub use linux::{
     Device, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, NetDevice, Personality, TimeOffset,
 };
@@ -50,6 +53,7 @@ pub use seccomp::{Seccomp, SyscallArg, SyscallRule};
 
 objects! {
     /// A container.
+    #[derive(Debug)]
     pub struct Spec {
         /// The version of the specification that it follows.
         pub oci_version: String,
@@ -130,9 +134,9 @@ impl Spec {
         {
             let mut spec = self.clone();
             spec.linux.seccomp = Some(super::compile::default_seccomp(&self.process));
-            return json::write(&spec);
+            return json::pretty(&spec, 4);
         }
-        json::write(self)
+        json::pretty(self, 4)
     }
 }
 
@@ -171,7 +175,7 @@ impl Process {
     /// # Errors
     /// As [`Spec::to_json`].
     pub fn to_json(&self) -> Result<String> {
-        json::write(self)
+        json::pretty(self, 4)
     }
 }
 

@@ -10,7 +10,6 @@
 //! finds it can take all of it away. A file is written beside, flushed and renamed: it is there as a whole or not at
 //! all. What a container *is* (created, running, stopped) is not in here: the kernel is asked ([`super::status`]).
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
@@ -25,10 +24,10 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use serde::{Deserialize, Serialize};
 
 use super::notify;
 use crate::error::{Doing, Error, Result};
+use crate::json::{Map, compact, objects, read};
 use crate::order;
 use crate::procfs::read_whole;
 
@@ -61,58 +60,57 @@ impl fmt::Display for Id {
     }
 }
 
-/// What is written down of a container. The first words are those of runc's state.json.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Record {
-    /// Its name.
-    pub id: String,
-    /// Its first process, as its maker numbers it; 0 until there is one.
-    pub init_process_pid: i32,
-    /// When that started, in clock ticks since boot (proc_pid_stat(5), field 22).
-    pub init_process_start: u64,
-    /// When it was made.
-    pub created: String,
-    /// What others look for in runc's.
-    pub config: Config,
-    /// Whether it was made by an ordinary user.
-    pub rootless: bool,
-    /// Its control groups, by controller.
-    pub cgroup_paths: BTreeMap<String, PathBuf>,
-    /// The namespaces of its first process.
-    pub namespace_paths: BTreeMap<String, PathBuf>,
+objects! {
+    /// What is written down of a container. The first words are those of runc's state.json.
+    #[derive(Debug)]
+    pub struct Record in Exact {
+        /// Its name.
+        pub id: String,
+        /// Its first process, as its maker numbers it; 0 until there is one.
+        pub init_process_pid: i32,
+        /// When that started, in clock ticks since boot (proc_pid_stat(5), field 22).
+        pub init_process_start: u64,
+        /// When it was made.
+        pub created: String,
+        /// What others look for in runc's.
+        pub config: Config,
+        /// Whether it was made by an ordinary user.
+        pub rootless: bool = written,
+        /// Its control groups, by controller.
+        pub cgroup_paths: Map<PathBuf>,
+        /// The namespaces of its first process.
+        pub namespace_paths: Map<PathBuf>,
+        /// What only we write.
+        pub isobox: Own,
+    }
+
+    /// The part of runc's `config` that others look at.
+    #[derive(Debug)]
+    pub struct Config in Exact {
+        /// Its root directory.
+        pub rootfs: PathBuf,
+        /// The annotations, and `bundle=`, each as `NAME=VALUE`.
+        pub labels: Vec<String>,
+        /// The version of the specification that its maker follows.
+        pub version: String,
+    }
+
     /// What only we write.
-    pub isobox: Own,
-}
-
-/// The part of runc's `config` that others look at.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Config {
-    /// Its root directory.
-    pub rootfs: PathBuf,
-    /// The annotations, and `bundle=`, each as `NAME=VALUE`.
-    pub labels: Vec<String>,
-    /// The version of the specification that its maker follows.
-    pub version: String,
-}
-
-/// What only we write.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Own {
-    /// Which boot of the machine this was (`/proc/sys/kernel/random/boot_id`).
-    pub boot: String,
-    /// The inode number of its first process's pidfd, which the kernel never uses twice (Linux 6.9; 0 before).
-    pub pidfd: u64,
-    /// The control groups that were made above its own.
-    pub made_above: Vec<PathBuf>,
-    /// Those of its control groups that others were in before it: not its own to stop, to end or to remove.
-    pub shared: Vec<PathBuf>,
-    /// There are programs to be run when it has started.
-    pub poststart: bool,
-    /// There are programs to be run when it is gone.
-    pub poststop: bool,
+    #[derive(Debug)]
+    pub struct Own in Exact {
+        /// Which boot of the machine this was (`/proc/sys/kernel/random/boot_id`).
+        pub boot: String,
+        /// The inode number of its first process's pidfd, which the kernel never uses twice (Linux 6.9; 0 before).
+        pub pidfd: u64,
+        /// The control groups that were made above its own.
+        pub made_above: Vec<PathBuf>,
+        /// Those of its control groups that others were in before it: not its own to stop, to end or to remove.
+        pub shared: Vec<PathBuf>,
+        /// There are programs to be run when it has started.
+        pub poststart: bool,
+        /// There are programs to be run when it is gone.
+        pub poststop: bool,
+    }
 }
 
 /// A directory of containers.
@@ -306,13 +304,7 @@ impl Kept {
         let Some(text) = self.read("state.json")? else {
             return Ok(None);
         };
-        let record = serde_json::from_slice(&text);
-        let bad = |error: serde_json::Error| {
-            Error::new("cannot understand")
-                .on(self.path.join("state.json"))
-                .because(error.to_string())
-        };
-        record.map(Some).map_err(bad)
+        read(&text, &self.path.join("state.json").to_string_lossy()).map(Some)
     }
 
     /// Writes the record.
@@ -320,11 +312,7 @@ impl Kept {
     /// # Errors
     /// The kernel's answer, and for a path that is no UTF-8.
     pub fn keep(&self, record: &Record) -> Result<()> {
-        let text = serde_json::to_vec(record);
-        let bad = |error: serde_json::Error| {
-            Error::new("cannot write down the container").because(error.to_string())
-        };
-        self.write("state.json", &text.map_err(bad)?)
+        self.write("state.json", compact(record)?.as_bytes())
     }
 
     /// One of its files; `None` where it is not there.

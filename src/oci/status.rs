@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use super::state::{Kept, Own, Record};
 use crate::cgroup::{Group, Hierarchies};
 use crate::error::{Doing, Error, Result};
+use crate::json::Map;
 use crate::plan::steps::start::is_awaited;
 use crate::procfs::{Process, read_path};
 use crate::sys::clone::pidfd_open;
@@ -57,14 +58,14 @@ impl Record {
         self.isobox.pidfd = inode(&pidfd);
         self.isobox.boot = boot();
         let kinds = crate::namespace::Kind::ALL;
-        self.namespace_paths = kinds
+        let paths = kinds
             .into_iter()
             .filter(|kind| *kind != crate::namespace::Kind::Time)
             .map(|kind| {
                 let name = kind.flag_name().trim_start_matches("CLONE_").to_owned();
                 (name, format!("/proc/{pid}/ns/{}", kind.proc_name()).into())
-            })
-            .collect();
+            });
+        self.namespace_paths = Map(paths.collect());
         Ok(())
     }
 
@@ -91,7 +92,7 @@ impl Record {
     /// down, without a look at all that is mounted.
     fn is_frozen(&self) -> bool {
         let says = |controller: &str, file: &str, words: [&[u8]; 2]| {
-            let path = self.cgroup_paths.get(controller);
+            let path = self.cgroup_paths.value(controller);
             let own = path.filter(|path| !self.isobox.shared.contains(path));
             let text = own.and_then(|path| read_path(&path.join(file), 64).ok());
             text.is_some_and(|text| words.contains(&text.trim_ascii_end()))

@@ -142,7 +142,7 @@ fn helpers_keep_passwords_for_others() {
         .err_has("helper lab");
     t.run("cat calls; grep -c s3cret .docker/config.json")
         .out_has(&format!("get {at}\n"))
-        .out_has("store {\"Secret\":\"s3cret\"")
+        .out_has("\"Secret\":\"s3cret\"}")
         .out_has("\n0\n");
     t.run(&format!("pull logout {at}; tail -1 calls"))
         .ok()

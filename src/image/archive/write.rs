@@ -157,17 +157,16 @@ fn layout_index(image: &Image) -> Result<Vec<u8>> {
     descriptor.platform = Some(image.config.platform());
     if let Some(name) = &image.name {
         for key in [REF_NAME, IMAGE_NAME] {
-            descriptor.annotations.insert(key.into(), name.clone());
+            descriptor.annotations.put(key, name.clone());
         }
     }
     let index = Index {
         schema_version: 2,
         media_type: Some(media::INDEX.into()),
         manifests: vec![descriptor],
-        annotations: std::collections::BTreeMap::new(),
+        ..Index::default()
     };
-    serde_json::to_vec(&index)
-        .map_err(|error| Error::new("cannot write index.json").because(error.to_string()))
+    index.to_json()
 }
 
 /// `manifest.json`, docker's own: paths of config and layers, and the names that the image gets.

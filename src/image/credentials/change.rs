@@ -13,6 +13,7 @@ use super::{
 };
 use crate::error::{Doing, Error, Result};
 use crate::image::document::parse;
+use crate::json::{Value, quote};
 
 /// Keeps a password where docker keeps it: with the helper that the file names, or else in the file, which only its
 /// owner can read. Says where.
@@ -29,8 +30,13 @@ pub fn store(
     let file = read(path)?.unwrap_or_default();
     if let Some(name) = helper_for(&file, registry) {
         check_helper(name)?;
-        let input = serde_json::json!({"ServerURL": server_name(registry), "Username": user, "Secret": password});
-        return match helper.run(name, "store", input.to_string().as_bytes())? {
+        let input = format!(
+            "{{\"ServerURL\":{},\"Username\":{},\"Secret\":{}}}",
+            quote(server_name(registry)),
+            quote(user),
+            quote(password)
+        );
+        return match helper.run(name, "store", input.as_bytes())? {
             Some((_, true)) => Ok(format!("the credential helper {name}")),
             _ => Err(Error::new(format!(
                 "cannot store the credentials with docker-credential-{name}"
@@ -40,12 +46,9 @@ pub fn store(
     }
     let auth = BASE64_STANDARD.encode(format!("{user}:{password}"));
     edit(path, |auths| {
-        auths.retain(|key, _| !same_registry(key, registry));
-        auths.insert(
-            server_name(registry).into(),
-            serde_json::json!({ "auth": auth }),
-        );
-        true
+        auths.retain(|(key, _)| !same_registry(key, registry));
+        let entry = Value::object([("auth", Value::from(&*auth))]);
+        auths.push((server_name(registry).into(), entry));
     })?;
     Ok(path.display().to_string())
 }
@@ -63,11 +66,14 @@ pub fn erase(path: &Path, registry: &str, helper: &dyn Helper) -> Result<bool> {
         found = ask(helper, name, registry)?.is_some();
         helper.run(name, "erase", server_name(registry).as_bytes())?;
     }
-    if file.auths.keys().any(|key| same_registry(key, registry)) {
+    if file
+        .auths
+        .iter()
+        .any(|(key, _)| same_registry(key, registry))
+    {
         found = true;
         edit(path, |auths| {
-            auths.retain(|key, _| !same_registry(key, registry));
-            true
+            auths.retain(|(key, _)| !same_registry(key, registry));
         })?;
     }
     Ok(found)
@@ -82,28 +88,18 @@ fn helper_for<'f>(file: &'f AuthFile, registry: &str) -> Option<&'f str> {
     (!name.is_empty()).then_some(name.as_str())
 }
 
-type Object = serde_json::Map<String, serde_json::Value>;
-
 /// Changes the entries of a file and leaves everything else in it as it is.
-fn edit(path: &Path, change: impl FnOnce(&mut Object) -> bool) -> Result<()> {
-    let mut whole: Object = match bytes_of(path)? {
+fn edit(path: &Path, change: impl FnOnce(&mut Vec<(String, Value)>)) -> Result<()> {
+    let mut whole = match bytes_of(path)? {
         Some(bytes) => parse(&bytes, "file of credentials", LIMIT).map_err(|e| e.on(path))?,
-        None => Object::new(),
+        None => Value::Null,
     };
-    let auths = whole.entry("auths").or_insert_with(|| Object::new().into());
-    if auths.is_null() {
-        *auths = Object::new().into();
-    }
-    let auths = auths
-        .as_object_mut()
+    let auths = whole
+        .members()
+        .and_then(|members| members.entry("auths")?.members())
         .ok_or_else(|| Error::new("not a file of credentials:").on(path))?;
-    if change(auths) {
-        let text = serde_json::to_vec_pretty(&whole)
-            .map_err(io::Error::from)
-            .doing("cannot write the credentials")?;
-        write_private(path, &text)?;
-    }
-    Ok(())
+    change(&mut auths.0);
+    write_private(path, whole.pretty()?.as_bytes())
 }
 
 /// Writes a file that only its owner can read, in one piece: the old one is there until the new one is whole.

@@ -1,11 +1,10 @@
 //! What a registry says when it does not give what it was asked for.
 
-use serde::Deserialize;
-
 use super::Registry;
 use crate::error::Error;
-use crate::image::document::{null_is_empty, parse};
+use crate::image::document::parse;
 use crate::image::transport::Reply;
+use crate::json::objects;
 
 /// The most of an error's text that is read.
 const ERROR_LIMIT: u64 = 64 * 1024;
@@ -79,17 +78,15 @@ impl From<Refusal> for Error {
     }
 }
 
-#[derive(Deserialize)]
-struct Errors {
-    errors: Vec<Complaint>,
-}
+objects! {
+    struct Errors {
+        errors: Vec<Complaint>,
+    }
 
-#[derive(Deserialize)]
-struct Complaint {
-    #[serde(default)]
-    code: String,
-    #[serde(default, deserialize_with = "null_is_empty")]
-    message: String,
+    struct Complaint {
+        code: String,
+        message: String,
+    }
 }
 
 /// The first complaint of an error's body.

@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::json::objects;
+use crate::json::objects;
 
 objects! {
     /// Programs to be run, in this order.
+    #[derive(Debug)]
     pub struct Hooks {
         /// Outside, when the namespaces are there; the older name of the next.
         pub prestart: Vec<Hook>,
@@ -23,6 +24,7 @@ objects! {
     }
 
     /// One program.
+    #[derive(Debug)]
     pub struct Hook {
         /// Its file, an absolute path.
         pub path: PathBuf,

@@ -3,14 +3,15 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::json::{Map, objects};
 use super::resources::Resources;
 use super::seccomp::Seccomp;
 use crate::idmap::Range;
+use crate::json::{Map, objects};
 use crate::namespace::Kind;
 
 objects! {
     /// What only Linux has.
+    #[derive(Debug)]
     pub struct Linux {
         /// Devices besides those that every container has.
         pub devices: Vec<Device>,
@@ -49,6 +50,7 @@ objects! {
     }
 
     /// `linux.namespaces[]`
+    #[derive(Debug)]
     pub struct Namespace {
         /// `pid`, `network`, `mount`, `ipc`, `uts`, `user`, `cgroup` or `time`.
         pub kind as "type": String,
@@ -57,6 +59,7 @@ objects! {
     }
 
     /// `linux.uidMappings[]`, `linux.gidMappings[]`
+    #[derive(Debug)]
     pub struct IdMapping {
         /// First id inside.
         pub container_id as "containerID": u32,
@@ -67,6 +70,7 @@ objects! {
     }
 
     /// `linux.devices[]` (mknod(2))
+    #[derive(Debug)]
     pub struct Device {
         /// `c`, `b`, `u` or `p`.
         pub kind as "type": String,
@@ -85,12 +89,14 @@ objects! {
     }
 
     /// `linux.intelRdt`
+    #[derive(Debug)]
     pub struct IntelRdt {
         /// The class of service.
         pub clos_id as "closID": String,
     }
 
     /// `linux.memoryPolicy` (set_mempolicy(2))
+    #[derive(Debug)]
     pub struct MemoryPolicy {
         /// `MPOL_BIND` ...
         pub mode: String,
@@ -101,6 +107,7 @@ objects! {
     }
 
     /// `linux.personality` (personality(2))
+    #[derive(Debug)]
     pub struct Personality {
         /// `LINUX` or `LINUX32`.
         pub domain: String,
@@ -109,6 +116,7 @@ objects! {
     }
 
     /// `linux.timeOffsets.*` (time_namespaces(7))
+    #[derive(Debug)]
     pub struct TimeOffset {
         /// Seconds.
         pub secs: i64,
@@ -117,6 +125,7 @@ objects! {
     }
 
     /// `linux.netDevices.*`, whose key is the interface's name outside
+    #[derive(Debug)]
     pub struct NetDevice {
         /// Its name inside; the same without.
         pub name: OsString,

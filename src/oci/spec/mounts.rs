@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::json::objects;
 use super::linux::IdMapping;
+use crate::json::objects;
 
 objects! {
     /// The container's root directory.
+    #[derive(Debug)]
     pub struct Root {
         /// The directory; in config.json relative to the bundle.
         pub path: PathBuf,
@@ -24,6 +25,7 @@ objects! {
     }
 
     /// `mounts[]`
+    #[derive(Debug)]
     pub struct Mount {
         /// Where, in the container's root.
         pub destination: PathBuf,

@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::json::{Capable, objects};
+use super::Capable;
+use crate::json::objects;
 
 objects! {
     /// The program and who runs it.
+    #[derive(Debug)]
     pub struct Process {
         /// Whether it gets a terminal of its own.
         pub terminal: bool,
@@ -41,6 +43,7 @@ objects! {
     }
 
     /// `process.consoleSize`
+    #[derive(Debug)]
     pub struct ConsoleSize {
         /// Lines.
         pub height: u32,
@@ -49,6 +52,7 @@ objects! {
     }
 
     /// `process.user`
+    #[derive(Debug)]
     pub struct User {
         /// User id in the container.
         pub uid: u32,
@@ -61,6 +65,7 @@ objects! {
     }
 
     /// `process.capabilities`
+    #[derive(Debug)]
     pub struct Capabilities {
         /// What an exec can give at most.
         pub bounding: Capable,
@@ -75,6 +80,7 @@ objects! {
     }
 
     /// `process.rlimits[]` (setrlimit(2))
+    #[derive(Debug)]
     pub struct Rlimit {
         /// `RLIMIT_NOFILE` ...
         pub kind as "type": String,
@@ -85,6 +91,7 @@ objects! {
     }
 
     /// `process.scheduler` (sched_setattr(2))
+    #[derive(Debug)]
     pub struct Scheduler {
         /// `SCHED_OTHER` ...
         pub policy: String,
@@ -103,6 +110,7 @@ objects! {
     }
 
     /// `process.ioPriority` (ioprio_set(2))
+    #[derive(Debug)]
     pub struct IoPriority {
         /// `IOPRIO_CLASS_RT`, `IOPRIO_CLASS_BE` or `IOPRIO_CLASS_IDLE`.
         pub class: String,
@@ -111,6 +119,7 @@ objects! {
     }
 
     /// `process.execCPUAffinity`
+    #[derive(Debug)]
     pub struct CpuAffinity {
         /// Before it is in the container's group.
         pub initial: String,

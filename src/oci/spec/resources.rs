@@ -1,9 +1,10 @@
 //! `linux.resources`: limits of the control group (config-linux.md, "Control groups").
 
-use super::json::{Map, Required, objects};
+use crate::json::{Map, Required, objects};
 
 objects! {
     /// Limits of the control group.
+    #[derive(Debug)]
     pub struct Resources {
         /// Which devices may be used, in this order.
         pub devices: Vec<DeviceRule>,
@@ -26,6 +27,7 @@ objects! {
     }
 
     /// `devices[]`
+    #[derive(Debug)]
     pub struct DeviceRule {
         /// Whether this allows or denies.
         pub allow: Required,
@@ -40,6 +42,7 @@ objects! {
     }
 
     /// `memory`, in bytes; -1 for no limit
+    #[derive(Debug)]
     pub struct Memory {
         /// The limit.
         pub limit: Option<i64>,
@@ -62,6 +65,7 @@ objects! {
     }
 
     /// `cpu`, times in microseconds
+    #[derive(Debug)]
     pub struct Cpu {
         /// Its share against others: 2 to 262144.
         pub shares: Option<u64>,
@@ -84,12 +88,14 @@ objects! {
     }
 
     /// `pids`
+    #[derive(Debug)]
     pub struct Pids {
         /// How many; -1 for no limit.
         pub limit: Option<i64>,
     }
 
     /// `blockIO`
+    #[derive(Debug)]
     pub struct BlockIo {
         /// Its share against others: 10 to 1000.
         pub weight: Option<u16>,
@@ -108,6 +114,7 @@ objects! {
     }
 
     /// `blockIO.weightDevice[]`
+    #[derive(Debug)]
     pub struct WeightDevice {
         /// The major number.
         pub major: i64,
@@ -120,6 +127,7 @@ objects! {
     }
 
     /// `blockIO.throttle*Device[]`
+    #[derive(Debug)]
     pub struct ThrottleDevice {
         /// The major number.
         pub major: i64,
@@ -130,6 +138,7 @@ objects! {
     }
 
     /// `hugepageLimits[]`
+    #[derive(Debug)]
     pub struct HugepageLimit {
         /// `2MB` ...
         pub page_size: String,
@@ -138,6 +147,7 @@ objects! {
     }
 
     /// `network` (v1)
+    #[derive(Debug)]
     pub struct Network {
         /// What packets are tagged with.
         pub class_id as "classID": Option<u32>,
@@ -146,6 +156,7 @@ objects! {
     }
 
     /// `network.priorities[]`
+    #[derive(Debug)]
     pub struct InterfacePriority {
         /// The interface, outside.
         pub name: String,
@@ -154,6 +165,7 @@ objects! {
     }
 
     /// `rdma.*`
+    #[derive(Debug)]
     pub struct Rdma {
         /// Handles.
         pub hca_handles: Option<u32>,

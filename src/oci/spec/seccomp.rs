@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::json::objects;
+use crate::json::objects;
 
 objects! {
     /// A filter over system calls.
+    #[derive(Debug)]
     pub struct Seccomp {
         /// What becomes of a call that no rule is about: `SCMP_ACT_ERRNO` ...
         pub default_action: String,
@@ -28,6 +29,7 @@ objects! {
     }
 
     /// `syscalls[]`
+    #[derive(Debug)]
     pub struct SyscallRule {
         /// The calls.
         pub names: Vec<String>,
@@ -40,6 +42,7 @@ objects! {
     }
 
     /// `syscalls[].args[]`
+    #[derive(Debug)]
     pub struct SyscallArg {
         /// Which argument, from 0.
         pub index: u32,

@@ -1,16 +1,14 @@
-//! Where in a text an error is: serde_json says a line and a column, people want the field.
+//! Where in a document something is wrong: people want the line and the field.
 
-/// Where a line and a column are in a text, both counted from 1.
-pub(super) fn offset(text: &[u8], line: usize, column: usize) -> usize {
-    let newlines = text
+/// The line and the column of a byte, both counted from 1.
+pub(super) fn line_and_column(text: &[u8], at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let start = before
         .iter()
-        .enumerate()
-        .filter(|(_, b)| **b == b'\n')
-        .map(|(at, _)| at + 1);
-    let start = std::iter::once(0)
-        .chain(newlines)
-        .nth(line.saturating_sub(1));
-    start.unwrap_or(0) + column
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |at| at + 1);
+    let lines = before.iter().filter(|b| **b == b'\n').count();
+    (lines + 1, before.len() - start + 1)
 }
 
 /// An object or an array that a place of a text is in.
@@ -34,7 +32,7 @@ pub(super) fn path_at(text: &[u8], end: usize) -> String {
                 }
                 rest = rest.get(length + 1..).unwrap_or_default();
             }
-            (b',', Some(Inside::Object(_, next))) => *next = true,
+            (b',', Some(Inside::Object(key, next))) => (*key, *next) = (Vec::new(), true),
             (b',', Some(Inside::Array(index))) => *index += 1,
             (b'{', _) => stack.push(Inside::Object(Vec::new(), true)),
             (b'[', _) => stack.push(Inside::Array(0)),

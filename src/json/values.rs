@@ -1,12 +1,12 @@
-//! What can stand in a field besides an object: numbers, texts, lists, maps, capabilities.
+//! What can stand in a field besides an object of known fields: truth values, numbers, texts, lists, maps.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::{Field, Fit, Member, Shown, read, write};
-use crate::capability::{Capability, Set};
+use super::{Field, Fit, Name, Shown, pretty, read};
 use crate::error::Result;
 
 macro_rules! numbers {
@@ -15,13 +15,13 @@ macro_rules! numbers {
             fn takes(&self) -> &'static str {
                 stringify!($type)
             }
-            fn number(&mut self, number: i128) -> Fit {
-                match Self::try_from(number) {
+            fn number(&mut self, written: &str) -> Fit {
+                match written.parse() {
                     Ok(number) => {
                         *self = number;
                         Fit::Yes
                     }
-                    Err(_) => Fit::OutOfRange,
+                    Err(_) => Fit::No,
                 }
             }
             fn shown(&self) -> Shown<'_> {
@@ -92,14 +92,20 @@ impl<T: Field + Default> Field for Option<T> {
     fn truth(&mut self, truth: bool) -> Fit {
         self.get_or_insert_default().truth(truth)
     }
-    fn number(&mut self, number: i128) -> Fit {
-        self.get_or_insert_default().number(number)
+    fn number(&mut self, written: &str) -> Fit {
+        self.get_or_insert_default().number(written)
     }
     fn text(&mut self, text: &str) -> Fit {
         self.get_or_insert_default().text(text)
     }
-    fn member(&mut self, name: &str) -> Member<'_> {
+    fn object(&mut self) -> bool {
+        self.get_or_insert_default().object()
+    }
+    fn member(&mut self, name: &str) -> Option<&mut dyn Field> {
         self.get_or_insert_default().member(name)
+    }
+    fn lacks(&self, keys: &[(Cow<'_, str>, bool)]) -> Option<Name> {
+        self.as_ref()?.lacks(keys)
     }
     fn absent(&self) -> bool {
         self.is_none()
@@ -111,7 +117,10 @@ impl<T: Field + Default> Field for Option<T> {
 
 impl<T: Field + Default> Field for Vec<T> {
     fn takes(&self) -> &'static str {
-        "an array"
+        "a list"
+    }
+    fn list(&mut self) -> bool {
+        true
     }
     fn item(&mut self) -> Option<&mut dyn Field> {
         self.push(T::default());
@@ -151,6 +160,25 @@ impl<T> Map<T> {
             .map(|(_, value)| value)
     }
 
+    /// The values.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.iter().map(|(_, value)| value)
+    }
+
+    /// The value of a key, to be changed; an empty one is made where there is none.
+    pub fn entry(&mut self, key: &str) -> Option<&mut T>
+    where
+        T: Default,
+    {
+        if self.value(key).is_none() {
+            self.0.push((key.to_owned(), T::default()));
+        }
+        self.0
+            .iter_mut()
+            .find(|(known, _)| known == key)
+            .map(|(_, value)| value)
+    }
+
     /// Gives a key a value.
     pub fn put(&mut self, key: &str, value: T) {
         match self.0.iter_mut().find(|(known, _)| known == key) {
@@ -174,7 +202,7 @@ impl Map<String> {
     /// # Errors
     /// None that a text has.
     pub fn to_json(&self) -> Result<String> {
-        write(self)
+        pretty(self, 4)
     }
 }
 
@@ -182,66 +210,94 @@ impl<T: Field + Default> Field for Map<T> {
     fn takes(&self) -> &'static str {
         "an object"
     }
-    fn member(&mut self, name: &str) -> Member<'_> {
+    fn object(&mut self) -> bool {
+        true
+    }
+    fn member(&mut self, name: &str) -> Option<&mut dyn Field> {
         self.0.push((name.into(), T::default()));
-        match self.0.last_mut() {
-            Some((_, value)) => Member::Of(value),
-            None => Member::Unknown,
-        }
+        self.0.last_mut().map(|(_, value)| value as &mut dyn Field)
     }
     fn absent(&self) -> bool {
         self.is_empty()
     }
     fn shown(&self) -> Shown<'_> {
-        let members = self.iter().map(|(key, value)| (key.clone(), value.shown()));
-        Shown::Object(members.collect())
-    }
-}
-
-/// A set of capabilities, by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Capable {
-    /// Those that this program knows.
-    pub set: Set,
-    /// Names that it does not know, which the specification wants to be warned of and left out.
-    pub unknown: Vec<String>,
-}
-
-impl From<Set> for Capable {
-    fn from(set: Set) -> Self {
-        Self {
-            set,
-            unknown: Vec::new(),
-        }
-    }
-}
-
-/// A list of names.
-impl Field for Capable {
-    fn takes(&self) -> &'static str {
-        "an array of strings"
-    }
-    fn item(&mut self) -> Option<&mut dyn Field> {
-        Some(self)
-    }
-    fn text(&mut self, name: &str) -> Fit {
-        match name.strip_prefix("CAP_").and_then(Capability::named) {
-            Some(cap) => self.set.0 |= cap.bit(),
-            None => self.unknown.push(name.into()),
-        }
-        Fit::Yes
-    }
-    fn absent(&self) -> bool {
-        self.set == Set::EMPTY && self.unknown.is_empty()
-    }
-    fn shown(&self) -> Shown<'_> {
-        let name = |cap: Capability| format!("CAP_{cap}").to_ascii_uppercase();
-        let known = self.set.iter().map(name);
-        Shown::List(
-            known
-                .chain(self.unknown.iter().cloned())
-                .map(Shown::Made)
+        let members = self.iter();
+        Shown::Object(
+            members
+                .map(|(key, value)| (key.into(), value.shown()))
                 .collect(),
         )
+    }
+}
+
+/// The keys of an object whose values mean nothing, in the order of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keys(pub Vec<String>);
+
+impl Deref for Keys {
+    type Target = [String];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Field for Keys {
+    fn takes(&self) -> &'static str {
+        "an object"
+    }
+    fn object(&mut self) -> bool {
+        true
+    }
+    fn member(&mut self, name: &str) -> Option<&mut dyn Field> {
+        self.0.push(name.into());
+        None
+    }
+    fn absent(&self) -> bool {
+        self.is_empty()
+    }
+    fn shown(&self) -> Shown<'_> {
+        let member = |key: &'_ String| (Cow::Owned(key.clone()), Shown::Object(Vec::new()));
+        Shown::Object(self.iter().map(member).collect())
+    }
+}
+
+/// Whether there is anything, whatever it is. It is not written.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct There(pub(crate) bool);
+
+impl There {
+    fn yes(&mut self) -> Fit {
+        self.0 = true;
+        Fit::Yes
+    }
+}
+
+impl Field for There {
+    fn takes(&self) -> &'static str {
+        "anything"
+    }
+    fn truth(&mut self, _: bool) -> Fit {
+        self.yes()
+    }
+    fn number(&mut self, _: &str) -> Fit {
+        self.yes()
+    }
+    fn text(&mut self, _: &str) -> Fit {
+        self.yes()
+    }
+    fn list(&mut self) -> bool {
+        self.0 = true;
+        true
+    }
+    fn object(&mut self) -> bool {
+        self.0 = true;
+        true
+    }
+    fn absent(&self) -> bool {
+        true
+    }
+    fn shown(&self) -> Shown<'_> {
+        Shown::Null
     }
 }
