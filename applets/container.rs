@@ -20,6 +20,8 @@ mod images;
 mod inspect;
 #[path = "container/kept.rs"]
 mod kept;
+#[path = "container/landlock.rs"]
+mod landlock;
 #[path = "container/list.rs"]
 mod list;
 #[path = "container/logs.rs"]

@@ -6,6 +6,7 @@
 mod attack;
 mod identity;
 mod limits;
+mod profile;
 mod script;
 pub mod terminal;
 

@@ -72,14 +72,14 @@ fn a_bridge_connects_a_container() {
         nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80; names; settings >before
         container run --rootfs r --network bridge --hostname box --dns 203.0.113.1 --add-host db:10.1.1.1 sh -c '
             ip -o -4 addr show eth0 | grep -o "10.87.0.2/24"; ip route | grep default
-            cat /etc/hosts /etc/hostname /etc/resolv.conf; cat /proc/sys/net/ipv4/ping_group_range
+            cat /etc/hosts /etc/hostname /etc/resolv.conf; cd /proc/sys/net; cat ipv4/ping_group_range ipv4/ip_unprivileged_port_start ipv6/conf/eth0/disable_ipv6
             wget -qO- http://203.0.113.1/f; nslookup -type=a box.example | tail -2 | grep Addr' 2>notes
         grep -v ip_forward notes; left; settings | cmp before -"#);
     t.run(&line).ok().out(
         "10.87.0.2/24\ndefault via 10.87.0.1 dev eth0 \n\
          127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.87.0.2\tbox\n\
          10.87.0.1\thost.containers.internal host.docker.internal\n10.1.1.1\tdb\nbox\nnameserver 203.0.113.1\n\
-         0\t2147483647\npage of wan\nAddress: 203.0.113.1\n0\n",
+         0\t2147483647\n0\n1\npage of wan\nAddress: 203.0.113.1\n0\n",
     );
 }
 
@@ -119,7 +119,7 @@ fn ipv6_and_ranges() {
         container run --rootfs r --network bridge --pids-limit -1 sleep 50 2>/dev/null & first=$!; pids="$pids $!"
         until $ip link show isobox0 up 2>/dev/null | grep -q UP; do sleep 0.02; done; cat /proc/sys/net/ipv6/conf/isobox0/disable_ipv6
         container run --rootfs r --init --ip6 auto --hostname box -p 8000-8002:80-82 -p '[2001:db8::2]:9:81' sh -c '
-            ip -o -6 addr show eth0 | grep -o "fd87.*/64"; ip -6 route | grep default; grep box /etc/hosts
+            cat /proc/sys/net/ipv6/conf/eth0/accept_ra; ip -o -6 addr show eth0 | grep -o "fd87.*/64"; ip -6 route | grep default; grep box /etc/hosts
             wget -qO- http://[2001:db8::1]/f; httpd -p 80 -h /; httpd -p 82 -h /; httpd -f -p 81 -h /' 2>/dev/null >said & web=$!; pids="$pids $!"
         until fetch http://10.87.0.3:81/f >/dev/null 2>&1; do sleep 0.05; done; cat said; nat list | grep -c published
         for at in 203.0.113.2:8000 203.0.113.2:8002 [2001:db8::2]:8000 [2001:db8::2]:9; do nsenter -t $wan -n busybox wget -qO- http://$at/f; done
@@ -132,7 +132,7 @@ fn ipv6_and_ranges() {
     t.run(&line)
         .ok()
         .out(
-            "1\nfd87:6973:6f62::2/64\ndefault via fd87:6973:6f62::1 dev eth0  metric 1024 \n10.87.0.3\tbox\nfd87:6973:6f62::2\tbox\n\
+            "1\n0\nfd87:6973:6f62::2/64\ndefault via fd87:6973:6f62::1 dev eth0  metric 1024 \n10.87.0.3\tbox\nfd87:6973:6f62::2\tbox\n\
              page of wan\n7\npage of r\npage of r\npage of r\npage of r\nnot there\npage of r\n10.87.0.0/24 masquerade\n0\n0\n1\n0\n",
         )
         .err_has("the address fd87:6973:6f62::2 is taken");

@@ -16,6 +16,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, geteuid};
 
 use super::kept::Shelf;
+use super::landlock;
 use super::start::Keys;
 use super::values::{absolute_inside, env_file, set_variable};
 use crate::cli::Exit;
@@ -92,6 +93,7 @@ impl Join {
                 detached: self.detach,
                 // Its terminal hangs up on it, if nobody holds that.
                 may_leave: self.tty,
+                landlock: landlock::words(home.fact("landlock"), landlock::Whose::Joining)?,
                 ..Making::default()
             },
             input: self.interactive,

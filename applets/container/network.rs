@@ -182,11 +182,7 @@ impl Asked {
         if self.script {
             return self.script_of_bridge(spec, &lease);
         }
-        // Without CAP_NET_RAW it is this that lets programs ping.
-        let ping = ("net.ipv4.ping_group_range".into(), GROUPS.into());
-        if spec.linux.sysctl.iter().all(|(name, _)| *name != ping.0) {
-            spec.linux.sysctl.0.push(ping);
-        }
+        spec.open_network(lease.networks.len() > 1);
         let mut additions = self.files(spec, Some(&lease));
         let wire = wire(&lease);
         let entries = lease.entries();
@@ -242,11 +238,11 @@ impl Asked {
         words.push("--hold".to_owned());
         let line = |words: &[&str]| words.iter().map(OsString::from).collect();
         let enter = format!("--net={}", file.display());
-        let ping = format!("echo {GROUPS} >/proc/sys/net/ipv4/ping_group_range");
+        let ping = "cd /proc/sys/net/ipv4; echo 0 2147483647 >ping_group_range; echo 0 >ip_unprivileged_port_start";
         let around = Around {
             before: vec![
                 line(&["ip", "netns", "add", name]),
-                line(&["nsenter", &enter, "sh", "-c", &ping]),
+                line(&["nsenter", &enter, "sh", "-c", ping]),
             ],
             row: words.into_iter().map(OsString::from).collect(),
             after: line(&["ip", "netns", "delete", name]),
@@ -343,9 +339,6 @@ impl Asked {
         found.text()
     }
 }
-
-/// The groups whose processes may ping: all of them.
-const GROUPS: &str = "0 2147483647";
 
 /// What was asked for by an option, as it was kept.
 pub(super) fn said<T: argh::FromArgValue>(facts: &Map<String>, key: &str) -> Result<Vec<T>> {

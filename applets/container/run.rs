@@ -15,6 +15,7 @@ use isobox::oci::{self, Additions, Setting, Spec};
 use isobox::plan::Plan;
 
 use super::images::{Prepared, Pull};
+use super::landlock;
 use super::more;
 use super::network;
 use super::start::Keys;
@@ -203,6 +204,18 @@ pub(super) struct Run {
     /// change what it may do: seccomp=unconfined, seccomp=FILE (rules in JSON), no-new-privileges=false, systempaths=unconfined, apparmor=PROFILE
     #[argh(option, arg_name = "what")]
     security_opt: Vec<String>,
+    /// take more from it than the default profile does: all capabilities, what /proc tells besides processes, control groups
+    #[argh(switch)]
+    strict: bool,
+    /// keep it to its root with Landlock, and from processes and abstract sockets elsewhere
+    #[argh(switch)]
+    landlock: bool,
+    /// keep it to what such rules name, as setpriv has them: path-beneath:RIGHTS:PATH, net-port:RIGHTS:PORT; may be repeated
+    #[argh(option, arg_name = "rule")]
+    landlock_rule: Vec<Raw>,
+    /// let it run programs of 32 bits too (i386 and x32; its filter kills them without)
+    #[argh(switch)]
+    arch32: bool,
     /// let its programs gain privileges by set-user-id files and file capabilities
     #[argh(switch)]
     allow_new_privileges: bool,
@@ -290,6 +303,9 @@ impl Run {
                 cannot("--init").because("the process above the program is not of its root")
             );
         }
+        if !self.landlock_words().is_empty() {
+            return Err(cannot("--landlock"));
+        }
         let (mut spec, additions, image, _) = self.meant()?;
         if spec.root.throw_away {
             return Err(
@@ -308,12 +324,15 @@ impl Run {
 
     fn plan(self) -> Result<(Plan, Option<Prepared>)> {
         let input = self.interactive;
+        let domain = landlock::words(&self.landlock_words(), landlock::Whose::Own)?;
         let (spec, additions, image, hierarchies) = self.meant()?;
         let setting = Setting {
             input,
             own_binary: own_applet(&spec.process.args),
             oom_score_at_least: true,
             additions: Some(&additions),
+            landlock: domain.as_ref(),
+            forbids_user_namespaces: !spec.may_nest(),
             hierarchies: hierarchies.as_ref(),
             ..Setting::default()
         };

@@ -38,6 +38,21 @@ impl Run {
                 "a root that is a directory is no image",
             )?;
         }
+        let relaxes = |option: &String| {
+            matches!(
+                option.as_str(),
+                "seccomp=unconfined" | "systempaths=unconfined" | "no-new-privileges=false"
+            )
+        };
+        let relaxed = self.security_opt.iter().any(relaxes);
+        let loose = [
+            self.allow_new_privileges
+                .then_some("--allow-new-privileges"),
+            relaxed.then_some("--security-opt"),
+        ];
+        if self.strict {
+            wrong(first_given(&loose), "--strict takes it back")?;
+        }
         let watching = [
             self.detach_keys.is_some().then_some("--detach-keys"),
             self.sig_proxy.is_some().then_some("--sig-proxy"),

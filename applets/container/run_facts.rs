@@ -61,6 +61,7 @@ impl Run {
             let path = std::path::absolute(path).doing_to("cannot find", path)?;
             put("pidfile", &path.to_string_lossy());
         }
+        put("landlock", &self.landlock_words());
         put("any-number", yes(self.processes_unlimited()));
         put("shared", &self.shared());
         for (key, text) in self.network_words() {
@@ -77,6 +78,9 @@ impl Run {
             );
         }
         let spec = self.spec(args, image.as_ref())?;
+        if spec.may_nest() {
+            facts.put("may-nest", "yes".into());
+        }
         note_root(&spec.root, &mut facts);
         Ok((facts, spec, image))
     }
@@ -97,6 +101,16 @@ impl Run {
     pub(in super::super) fn has_company(&self) -> bool {
         let pid = self.pid.as_ref().map(Said::get);
         pid.is_some_and(|share| !matches!(share, Share::Private))
+    }
+
+    /// `--landlock` and its rules, a line each; the rules of an empty one are those of its root.
+    pub(super) fn landlock_words(&self) -> String {
+        let rules = self.landlock_rule.iter();
+        let mut all: Vec<_> = rules.map(|Raw(rule)| rule.to_string_lossy()).collect();
+        if self.landlock {
+            all.push("on".into());
+        }
+        all.join("\n")
     }
 
     /// The namespaces that it is to share, a line each.

@@ -119,6 +119,9 @@ impl Run {
         let process = &mut spec.process;
         process.terminal = self.tty;
         process.no_new_privileges = !self.allow_new_privileges;
+        if self.strict {
+            self.cap_drop.push(Raw("ALL".into()));
+        }
         process.capabilities = capabilities(&self.cap_add, &self.cap_drop)?;
         process.rlimits = oci::limits();
         let home = who
@@ -214,6 +217,16 @@ impl Run {
 
     /// What of the default profile is taken back, each by its name.
     fn relax(&self, spec: &mut Spec) -> Result<()> {
+        if self.strict {
+            spec.be_strict();
+        }
+        if let (true, Some(seccomp)) = (self.arch32, &mut spec.linux.seccomp) {
+            if std::env::consts::ARCH != "x86_64" {
+                return Err(Error::new("--arch32 is not there")
+                    .because("the calls of this machine's programs of 32 bits are not known"));
+            }
+            seccomp.architectures = ["SCMP_ARCH_X86", "SCMP_ARCH_X32"].map(String::from).into();
+        }
         if self.privileged {
             return Err(Error::new("--privileged is not there")
                 .because("it would take all protection away at once")

@@ -29,6 +29,7 @@ use nix::unistd::{chdir, dup2_stdin, dup2_stdout, execveat, geteuid, setsid};
 
 use super::images;
 use super::kept::{self, Shelf, at_least_one, each, new_id, new_name, shown};
+use super::landlock;
 use super::more;
 use super::network;
 use super::run::Run;
@@ -293,6 +294,7 @@ fn attend(id: &OsStr, watched: bool, starter: OwnedFd) -> Result<()> {
         "" => None,
         _ => Some(images::local()?.hold(&spec.root.layers)?),
     };
+    let domain = landlock::words(home.fact("landlock"), landlock::Whose::Own)?;
     let additions = network::Asked::of_words(&home.facts, kept::short(&home))?.apply(&mut spec)?;
     let new = New {
         store: &shelf.live,
@@ -311,6 +313,8 @@ fn attend(id: &OsStr, watched: bool, starter: OwnedFd) -> Result<()> {
             own_binary: own_applet(&spec.process.args),
             oom_score_at_least: true,
             additions: Some(&additions),
+            landlock: domain.as_ref(),
+            forbids_user_namespaces: home.fact("may-nest").is_empty(),
             ..Setting::default()
         },
     };

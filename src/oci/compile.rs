@@ -39,11 +39,14 @@ use super::spec::{self, Spec};
 use crate::cgroup::fresh::fresh_name;
 use crate::cgroup::{Hierarchies, group_path};
 use crate::error::{Error, Result};
+use crate::landlock::Domain;
+use crate::namespace::Kind;
 use crate::plan::confine::{Confinement, Place};
 use crate::plan::steps::attributes::CloseOnExec;
 use crate::plan::steps::own_binary::KeepOwnBinary;
 use crate::plan::steps::root::PivotInto;
 use crate::plan::steps::start::{Connect, FindProgram};
+use crate::plan::steps::sysctl::ForbidUserNamespaces;
 use crate::plan::steps::terminal::{NewSession, NullInput, TerminalLine};
 use crate::plan::{Command, Exec, Own, Plan, Slot};
 use crate::process::{Signals, Terminal, Wait};
@@ -67,6 +70,10 @@ pub struct Setting<'a> {
     pub making: Option<&'a Making>,
     /// What the plan gets besides.
     pub additions: Option<&'a Additions>,
+    /// What the program gives up besides (landlock(7)).
+    pub landlock: Option<&'a Domain>,
+    /// In a user namespace of its own no other is made, as far as the kernel can be told so.
+    pub forbids_user_namespaces: bool,
     /// Where control groups are mounted, if the caller has looked.
     pub hierarchies: Option<&'a Hierarchies>,
 }
@@ -119,6 +126,9 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
     namespaces::settings(&mut plan, spec);
     if !setting.input && terminal.is_none() {
         plan.then(NullInput);
+    }
+    if setting.forbids_user_namespaces && spec.linux.makes(Kind::User) {
+        plan.then(ForbidUserNamespaces);
     }
     let root = tree::build(
         &mut plan,
@@ -201,8 +211,8 @@ fn load_filter(plan: &mut Plan, spec: &Spec, supervisor: Option<&Supervisor>) ->
 }
 
 /// The default profile over system calls, written out.
-pub(super) fn default_seccomp(process: &spec::Process) -> spec::Seccomp {
-    seccomp::written_out(process.capabilities.bounding.set)
+pub(super) fn default_seccomp(process: &spec::Process, architectures: &[String]) -> spec::Seccomp {
+    seccomp::written_out(process.capabilities.bounding.set, architectures)
 }
 
 /// A terminal that is made inside.

@@ -18,6 +18,7 @@ use super::time;
 use crate::cgroup::{Group, Hierarchies, Setting, Version, group_path, tree};
 use crate::error::{Doing, Error, Result};
 use crate::json::Map;
+use crate::landlock::Domain;
 use crate::plan::confine::{Confinement, Place};
 use crate::plan::steps::process::DeathSignal;
 use crate::plan::steps::start::{AwaitStart, ListenForStart};
@@ -38,6 +39,8 @@ pub struct Making {
     pub preserve: u32,
     /// It keeps the session keyring of its maker.
     pub keep_keyring: bool,
+    /// What a program that joins gives up besides (landlock(7)).
+    pub landlock: Option<Domain>,
     /// Its control groups.
     pub confinement: Option<Confinement>,
     /// What notes down its first process.

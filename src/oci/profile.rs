@@ -102,6 +102,49 @@ impl Spec {
         Some(all)
     }
 
+    /// What `--strict` takes besides the capabilities: of `/proc` all but processes, the view of control groups.
+    pub fn be_strict(&mut self) {
+        self.mounts
+            .retain(|mount| mount.destination != Path::new(CGROUPS));
+        for mount in &mut self.mounts {
+            if mount.kind == "proc" {
+                mount.options.push("subset=pid".into());
+            }
+        }
+    }
+
+    /// Whether a program of it could make user namespaces if the kernel had any for it: where its filter is not the
+    /// default profile, or it has the capability to which that allows them.
+    pub fn may_nest(&self) -> bool {
+        let process = &self.process;
+        let makes = |cap| process.capabilities.bounding.set.has(cap);
+        let filter = self.linux.seccomp.as_ref();
+        !filter.is_some_and(|one| one.default_profile)
+            || Capability::named("sys_admin").is_some_and(makes)
+    }
+
+    /// Has the network namespace of a container at a bridge allow without a capability what is expected there: ping,
+    /// which `CAP_NET_RAW` would be for, and serve low ports; and hear no router advertisements, as whoever is beside it
+    /// is no router of its. Without an address of IPv6 it speaks none.
+    pub fn open_network(&mut self, ipv6: bool) {
+        let quiet = match ipv6 {
+            true => ("net.ipv6.conf.eth0.accept_ra", "0"),
+            false => ("net.ipv6.conf.eth0.disable_ipv6", "1"),
+        };
+        let all = [
+            ("net.ipv4.ping_group_range", "0 2147483647"),
+            ("net.ipv4.ip_unprivileged_port_start", "0"),
+            quiet,
+        ];
+        let there = Path::new("/proc/sys/net/ipv6").exists();
+        let sysctl = &mut self.linux.sysctl;
+        for (name, value) in all.into_iter().take(if there { 3 } else { 2 }) {
+            if sysctl.iter().all(|(known, _)| known != name) {
+                sysctl.put(name, value.into());
+            }
+        }
+    }
+
     /// Makes the program that of another user: all its capability sets become empty.
     pub fn run_as(&mut self, user: User) {
         let capabilities = &mut self.process.capabilities;

@@ -126,17 +126,15 @@ impl Spec {
     /// # Errors
     /// For a path or a word that is no UTF-8, which JSON cannot hold.
     pub fn to_json(&self) -> Result<String> {
-        if self
-            .linux
-            .seccomp
-            .as_ref()
-            .is_some_and(|one| one.default_profile)
-        {
-            let mut spec = self.clone();
-            spec.linux.seccomp = Some(super::compile::default_seccomp(&self.process));
-            return json::pretty(&spec, 4);
+        match &self.linux.seccomp {
+            Some(one) if one.default_profile => {
+                let written = super::compile::default_seccomp(&self.process, &one.architectures);
+                let mut spec = self.clone();
+                spec.linux.seccomp = Some(written);
+                json::pretty(&spec, 4)
+            }
+            _ => json::pretty(self, 4),
         }
-        json::pretty(self, 4)
     }
 }
 

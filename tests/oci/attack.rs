@@ -130,6 +130,131 @@ fn the_kernel_reads_the_filter_as_it_is_meant() {
     );
 }
 
+/// `--arch32`: the calls of programs of 32 bits reach the kernel, by the same rules.
+#[test]
+fn programs_of_32_bits_are_let_in_by_name() {
+    needs!(root, busybox);
+    if std::env::consts::ARCH != "x86_64" {
+        return crate::kit::needs::skip(
+            "oci::attack",
+            "a machine whose code the probe is written in (x86_64)",
+        );
+    }
+    let t = Sandbox::new("oci");
+    t.root("r");
+    // mov eax, NUMBER; mov ebx, 0x10000000; int 0x80
+    let old = |number: u8| [&[0xb8, number, 0, 0, 0, 0xbb, 0, 0, 0, 0x10, 0xcd, 0x80][..]].concat();
+    for (number, want) in [(20, 255), (21, EPERM), (102, EPERM), (26, EPERM)] {
+        // getpid (which is 1), mount, socketcall (whose family nobody sees), ptrace
+        assert_eq!(ends(&t, &old(number), ""), KILLED, "{number}");
+        assert_eq!(ends(&t, &old(number), "--arch32"), want, "{number}");
+    }
+    assert_ne!(
+        ends(&t, &call(0x4000_0000 | 39, [0; 3]), "--arch32"),
+        KILLED
+    );
+    assert_eq!(
+        ends(&t, &call(0x4000_0000 | 101, [0; 3]), "--arch32"),
+        EPERM
+    );
+    let spec =
+        t.run("container spec --arch32 --rootfs r true | jq -c .linux.seccomp.architectures");
+    spec.ok().out("[\"SCMP_ARCH_X86\",\"SCMP_ARCH_X32\"]\n");
+}
+
+/// Makes these calls, all arguments -1, and ends with the place in the list of the first that is permitted, from 1.
+fn first_permitted(numbers: &[u32]) -> Vec<u8> {
+    // rdi, rsi, rdx, r10, r8, r9
+    let registers = [
+        [0x48, 0xc7],
+        [0x48, 0xc6],
+        [0x48, 0xc2],
+        [0x49, 0xc2],
+        [0x49, 0xc0],
+        [0x49, 0xc1],
+    ];
+    let mut code = Vec::new();
+    for [prefix, register] in registers {
+        code.extend([prefix, 0xc7, register, 0xff, 0xff, 0xff, 0xff]);
+    }
+    for (at, number) in numbers.iter().enumerate() {
+        code.push(0xb8);
+        code.extend(number.to_le_bytes());
+        // syscall; cmp eax, -EPERM; je over the end: mov edi, PLACE; mov eax, 60; syscall
+        code.extend([0x0f, 0x05, 0x83, 0xf8, 0xff, 0x74, 12, 0xbf]);
+        code.extend(u32::try_from(at + 1).unwrap().to_le_bytes());
+        code.extend([0xb8, 60, 0, 0, 0, 0x0f, 0x05]);
+        // rdi is not changed by the kernel.
+    }
+    code.extend([0x31, 0xc0]);
+    code
+}
+
+/// T-SEC-01: every call that the profile does not name is refused by the kernel, for root, for an ordinary user and for
+/// one with all capabilities; and those that matter are not named.
+#[test]
+fn every_call_that_is_not_named_is_refused() {
+    use isobox::seccomp::{Arch, table::Call};
+    needs!(root, userns, busybox);
+    if std::env::consts::ARCH != "x86_64" {
+        return crate::kit::needs::skip(
+            "oci::attack",
+            "a machine whose code the probe is written in (x86_64)",
+        );
+    }
+    const CLOSED: &str = "acct add_key bpf fanotify_init finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter \
+        io_uring_register io_uring_setup ioperm iopl kexec_file_load kexec_load keyctl lookup_dcookie lsm_get_self_attr \
+        lsm_list_modules lsm_set_self_attr mount mount_setattr move_mount name_to_handle_at nfsservctl open_by_handle_at \
+        open_tree open_tree_attr perf_event_open pivot_root process_vm_readv process_vm_writev ptrace quotactl quotactl_fd \
+        reboot request_key setns settimeofday clock_settime statmount listmount swapoff swapon syslog umount2 unshare \
+        userfaultfd vhangup modify_ldt delete_module create_module";
+    let t = Sandbox::new("oci");
+    t.root("r");
+    t.run("chmod 755 . r").ok();
+    let newest = Call::all().filter_map(|call| call.number(Arch::X86_64));
+    let newest = newest.filter(|number| *number < 512).max().unwrap();
+    for (user, flags) in [(0, ""), (1000, ""), (0, "--cap-add ALL")] {
+        let spec = t.run(&format!(
+            "container spec {flags} --rootfs r true | jq -r '.linux.seccomp.syscalls[].names[]'"
+        ));
+        let named: Vec<&str> = spec.stdout.lines().collect();
+        assert!(named.len() > 280, "{spec}");
+        let open = |name: &&str| named.contains(name);
+        if flags.is_empty() {
+            let open: Vec<&str> = CLOSED.split_whitespace().filter(open).collect();
+            assert!(open.is_empty(), "{open:?}");
+        }
+        let listed = |number: &u32| {
+            let mut calls = Call::all().filter(|call| call.number(Arch::X86_64) == Some(*number));
+            calls.any(|call| named.contains(&call.name()))
+        };
+        let refused: Vec<u32> = (0..=newest).filter(|number| !listed(number)).collect();
+        for part in refused.chunks(100) {
+            std::fs::write(t.work().join("r/probe"), program(&first_permitted(part))).unwrap();
+            t.run("chmod 755 r/probe").ok();
+            let ran = t
+                .cmd(&format!("container run {flags} --rootfs r /probe"))
+                .user(user)
+                .run();
+            assert_eq!(
+                ran.status,
+                0,
+                "{flags}: {:?} came through",
+                part.get(usize::try_from(ran.status).unwrap() - 1)
+            );
+        }
+    }
+    // The control: keyctl and io_uring_setup are there for whoever has no filter.
+    for number in [250, 425] {
+        let got = ends(
+            &t,
+            &first_permitted(&[number]),
+            "--security-opt seccomp=unconfined",
+        );
+        assert_eq!(got, 1, "{number}");
+    }
+}
+
 /// The same bypass against rules of a config.json: what Debian's runc lets through.
 #[test]
 fn rules_compare_what_the_kernel_reads() {

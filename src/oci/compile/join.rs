@@ -72,6 +72,7 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
     let setting = Setting {
         input,
         making: Some(making),
+        landlock: making.landlock.as_ref(),
         ..Setting::default()
     };
     let mut plan = Plan::new(exec);

@@ -9,19 +9,20 @@ use crate::error::{Error, Result};
 use crate::namespace::Kind;
 use crate::oci::making::Making;
 use crate::oci::spec::{MemoryPolicy, Process, Scheduler, Spec};
-use crate::plan::Plan;
 use crate::plan::steps::attributes::{
     AppArmorProfile, DefaultSignals, NewSessionKeyring, NotDumpable, ParentDeathSignal, SetLimit,
     Umask,
 };
 use crate::plan::steps::capabilities::{Capabilities, KeepCapabilities, NoNewPrivs};
 use crate::plan::steps::credentials::{SetGid, SetGroups, SetUid};
+use crate::plan::steps::landlock::{MakeRuleset, RestrictSelf};
 use crate::plan::steps::note::Warn;
 use crate::plan::steps::root::Chdir;
 use crate::plan::steps::schedule::{
     SetAffinity, SetIoPriority, SetMemoryPolicy, SetPersonality, SetScheduler,
 };
 use crate::plan::steps::terminal::{BindConsole, OpenTerminal, TakeTerminal};
+use crate::plan::{Plan, Slot};
 use crate::rlimit::{Limit, named};
 use crate::sys::schedule::Attributes;
 use crate::sys::terminal::Size;
@@ -72,6 +73,7 @@ pub(super) fn privileges(
     {
         plan.then(step);
     }
+    let ruleset = landlock(plan, setting);
     // Its files in /proc belong to root from here on: what is written to them has been written.
     plan.then(NotDumpable);
     for limit in &process.rlimits {
@@ -96,12 +98,18 @@ pub(super) fn privileges(
     }
     // Without no_new_privs loading it takes the privilege that is about to go.
     if !process.no_new_privileges {
+        if let Some(slot) = ruleset {
+            plan.then(RestrictSelf { slot });
+        }
         super::load_filter(plan, spec, supervisor)?;
     }
     user(plan, spec)?;
     capabilities(plan, process);
     if process.no_new_privileges {
         plan.then(NoNewPrivs);
+        if let Some(slot) = ruleset {
+            plan.then(RestrictSelf { slot });
+        }
     }
     if setting.making.is_none_or(Making::dies_with_maker) {
         // The changes of credentials have cleared the first.
@@ -111,6 +119,14 @@ pub(super) fn privileges(
     }
     plan.then(DefaultSignals);
     Ok(())
+}
+
+/// Writes down what is given up, with the paths that are meant by now.
+fn landlock(plan: &mut Plan, setting: Setting<'_>) -> Option<Slot> {
+    let domain = setting.landlock?.clone();
+    let slot = plan.slot();
+    plan.then(MakeRuleset { domain, slot });
+    Some(slot)
 }
 
 fn user(plan: &mut Plan, spec: &Spec) -> Result<()> {

@@ -74,8 +74,13 @@ pub(super) fn load(
     supervisor: Option<&Supervisor>,
 ) -> Result<()> {
     if seccomp.default_profile {
-        let filter = default_policy(capabilities).filter(SPEC_ALLOW)?;
-        let origin = Origin::Default;
+        let mut policy = default_policy(capabilities);
+        let origin = match seccomp.architectures.is_empty() {
+            true => Origin::Default,
+            false => Origin::Rules,
+        };
+        policy.arches = arches(seccomp)?.0;
+        let filter = policy.filter(SPEC_ALLOW)?;
         plan.then(LoadFilter { filter, origin });
         return Ok(());
     }
@@ -230,7 +235,7 @@ fn warning(unknown: &[&str], foreign: &[&str]) -> Option<String> {
 }
 
 /// The default profile written out, for who reads a config.json.
-pub(in crate::oci) fn written_out(capabilities: Set) -> Seccomp {
+pub(in crate::oci) fn written_out(capabilities: Set, architectures: &[String]) -> Seccomp {
     let policy = default_policy(capabilities);
     let mut plain = Vec::new();
     let mut rules = Vec::new();
@@ -251,6 +256,7 @@ pub(in crate::oci) fn written_out(capabilities: Set) -> Seccomp {
     Seccomp {
         default_action,
         default_errno_ret,
+        architectures: architectures.to_vec(),
         syscalls: std::iter::once(allowed).chain(rules).collect(),
         ..Seccomp::default()
     }
@@ -373,7 +379,7 @@ mod tests {
 
     #[test]
     fn the_default_profile_written_out_is_the_default_profile() {
-        let written = written_out(Set::EMPTY);
+        let written = written_out(Set::EMPTY, &[]);
         let (mut policy, _) = policy(&written).unwrap();
         // A config.json cannot say from which number on calls are unknown; the newest that it names stands for that.
         policy.knows_table = true;

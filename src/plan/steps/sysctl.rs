@@ -52,3 +52,33 @@ impl Step for SetSysctl {
         }
     }
 }
+
+/// Has no user namespace be made below the one this process is in. A second lock behind the filter over system calls:
+/// where `/proc/sys` cannot be written to, as in some containers, it stays open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ForbidUserNamespaces;
+
+impl Step for ForbidUserNamespaces {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        let _ = proc_write::write("sys/user/max_user_namespaces", b"0");
+        Ok(())
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            "write(\"/proc/sys/user/max_user_namespaces\", \"0\")",
+            "in a user namespace of its own a program has every capability, and with them more of the kernel to attack",
+            "only the filter over system calls would stand before that",
+            "namespaces(7), user_namespaces(7)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        let write =
+            r#"{ echo 0 >/proc/sys/user/max_user_namespaces; } 2>/dev/null; shift && exec "$@""#;
+        Shell::Option {
+            applet: SHELL,
+            words: ["-c", write, SHELL].map(Into::into).into(),
+        }
+    }
+}
