@@ -46,7 +46,7 @@ mod verify;
 use std::ffi::OsString;
 
 use argh::{ArgsInfo, FromArgs};
-use isobox::error::Result;
+use isobox::error::{Error, Result};
 use isobox::own_binary;
 
 use crate::cli::plan::environment;
@@ -147,6 +147,11 @@ impl Applet for Args {
         if let ([word], Some(runc)) = (args, crate::table::find("runc"))
             && word == "spec"
         {
+            if std::path::Path::new("config.json").exists() {
+                return Err(Error::new("there is a config.json already")
+                    .hint("container edit changes it")
+                    .status(OURS));
+            }
             return (runc.run)(runc, &["spec".into()]);
         }
         let renamed = renamed(args);

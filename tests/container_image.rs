@@ -538,6 +538,8 @@ fn a_config_is_printed_and_edited() {
         .env("EDITOR", "false")
         .run()
         .ok();
+    t.run("container spec")
+        .fails(125, "container", &["there is a config.json already"]);
     // runc's own, and the words of the acceptance list (line 505).
     t.run("rm config.json; container spec; container edit --args 'sleep 300' --terminal=false --net /run/netns/blue --memory 50M --caps none --seccomp-errno mount,socket; jq -c '[.process.args, .process.terminal, .linux.resources.memory.limit, .process.capabilities.bounding, .linux.seccomp.syscalls[0].names, (.linux.namespaces[] | select(.type==\"network\").path)]' config.json")
         .ok()

@@ -192,7 +192,7 @@ impl<'a> Remote<'a> {
 
     fn not_cached(&self) -> Error {
         Error::new(format!("{} is not in the cache", self.reference))
-            .hint("without --offline it is fetched")
+            .hint("without --offline (container run --pull never) it is fetched")
     }
 
     fn recall(&self) -> Option<Descriptor> {
