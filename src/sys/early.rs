@@ -7,7 +7,8 @@
 //! out and does the same, so nothing depends on this.
 //!
 //! Nothing is relocated yet, there is no thread-local storage, and the C library is not set up: there are only system
-//! calls by hand here, constants, and loops that are nobody's function. musl-ld makes [`isobox_start`] the entry; other architectures than x86-64 have none.
+//! calls by hand here, constants, and loops that are nobody's function. musl-ld makes `isobox_start` the entry; there is
+//! none for other architectures than x86-64.
 
 #![cfg(target_arch = "x86_64")]
 
