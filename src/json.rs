@@ -38,7 +38,7 @@ mod values;
 mod write;
 
 #[cfg(feature = "json")]
-pub(crate) use field::{Case, Field, Fit, Name, Shown, objects};
+pub(crate) use field::{Case, Field, Fit, Given, Name, Shown, objects};
 #[cfg(feature = "json")]
 pub use read::texts;
 #[cfg(feature = "json")]

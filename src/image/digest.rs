@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ring::digest::{Context, SHA256, SHA512};
 
 use crate::error::{Error, Result};
-use crate::json::{Field, Fit, Shown};
+use crate::json::{Field, Fit, Given, Shown};
 
 /// The digest of some content, by one of the two algorithms that image-spec registers.
 ///
@@ -146,7 +146,10 @@ impl Field for Digest {
     fn takes(&self) -> &'static str {
         "a digest"
     }
-    fn text(&mut self, text: &str) -> Fit {
+    fn take(&mut self, given: &Given<'_>) -> Fit {
+        let Given::Text(text) = given else {
+            return Fit::No;
+        };
         match text.parse() {
             Ok(digest) => {
                 *self = digest;
@@ -154,9 +157,6 @@ impl Field for Digest {
             }
             Err(error) => Fit::Bad(Error::to_string(&error)),
         }
-    }
-    fn nullable(&self) -> bool {
-        false
     }
     fn shown(&self) -> Shown<'_> {
         Shown::Made(self.to_string())

@@ -22,17 +22,16 @@ macro_rules! objects {
             fn takes(&self) -> &'static str {
                 "an object"
             }
-            fn object(&mut self) -> bool {
-                true
+            fn take(&mut self, given: &$crate::json::Given<'_>) -> $crate::json::Fit {
+                use $crate::json::Given::{Null, Object};
+                let must = false $(|| $crate::json::objects!(@must $($how)?))*;
+                (matches!(given, Object) || matches!(given, Null) && !must).into()
             }
             fn member(&mut self, name: &str) -> Option<&mut dyn $crate::json::Field> {
                 $(if $crate::json::objects!(@name CASE $field $($json)?).is(name) {
                     return Some(&mut self.$field);
                 })*
                 None
-            }
-            fn nullable(&self) -> bool {
-                !(false $(|| $crate::json::objects!(@must $($how)?))*)
             }
             fn lacks(&self, _keys: &[(std::borrow::Cow<'_, str>, bool)]) -> Option<$crate::json::Name> {
                 $(if $crate::json::objects!(@must $($how)?) {
@@ -68,37 +67,15 @@ pub(crate) use objects;
 pub(crate) trait Field {
     /// What that is, for an error.
     fn takes(&self) -> &'static str;
-    /// Takes a truth value, if such can stand here.
-    fn truth(&mut self, _: bool) -> Fit {
-        Fit::No
-    }
-    /// Takes a number, as it is written.
-    fn number(&mut self, _: &str) -> Fit {
-        Fit::No
-    }
-    /// Takes a text.
-    fn text(&mut self, _: &str) -> Fit {
-        Fit::No
-    }
-    /// Becomes a list without items, if it can.
-    fn list(&mut self) -> bool {
-        false
-    }
+    /// Takes what a document has for it.
+    fn take(&mut self, given: &Given<'_>) -> Fit;
     /// Makes room for one more item, of a list.
     fn item(&mut self) -> Option<&mut dyn Field> {
         None
     }
-    /// Becomes an object without members, if it can.
-    fn object(&mut self) -> bool {
-        false
-    }
     /// The member of this name, of an object; one that is not known is `None`.
     fn member(&mut self, _: &str) -> Option<&mut dyn Field> {
         None
-    }
-    /// Whether `null` can stand here.
-    fn nullable(&self) -> bool {
-        true
     }
     /// A member that must be there and is not: of an object with these keys, each with whether it has a value.
     fn lacks(&self, _: &[(Cow<'_, str>, bool)]) -> Option<Name> {
@@ -112,12 +89,32 @@ pub(crate) trait Field {
     fn shown(&self) -> Shown<'_>;
 }
 
-/// Whether a value can stand in a field.
+/// What a document has for a field.
+pub(crate) enum Given<'a> {
+    /// Stands for absent.
+    Null,
+    Truth(bool),
+    /// As it is written.
+    Number(&'a str),
+    Text(&'a str),
+    /// Whose items follow.
+    List,
+    /// Whose members follow.
+    Object,
+}
+
+/// Whether it can stand there.
 pub(crate) enum Fit {
     Yes,
     No,
     /// Not this text, and why.
     Bad(String),
+}
+
+impl From<bool> for Fit {
+    fn from(fits: bool) -> Self {
+        if fits { Self::Yes } else { Self::No }
+    }
 }
 
 /// A value on its way into a file.

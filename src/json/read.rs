@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::place::{line_and_column, path_at};
-use super::{Field, Fit, text};
+use super::{Field, Fit, Given, text};
 use crate::error::{Error, Result};
 
 /// How many objects and lists may stand in each other: what reads them needs the stack for it.
@@ -147,57 +147,42 @@ impl<'t> Reader<'t> {
         there
     }
 
-    /// Reads a value into a field, or nowhere. Says whether it was one, and not `null`.
-    fn value(&mut self, field: Option<&mut dyn Field>) -> Read<bool> {
+    /// Reads a value into a field, or nowhere. Says whether there was one: `null` is none.
+    fn value(&mut self, mut field: Option<&mut dyn Field>) -> Read<bool> {
         let first = self.next();
         let start = self.at;
-        match first {
-            Some(b'{') => self.within(field, Self::object),
-            Some(b'[') => self.within(field, Self::list),
+        let text;
+        let given = match first {
+            Some(b'{') => Given::Object,
+            Some(b'[') => Given::List,
             Some(b'"') => {
-                let text = self.string()?;
-                if field.is_some() {
-                    no_nul(start, &text)?;
-                }
-                fits(start, field, &|| format!("the text {text:?}"), &|field| {
-                    field.text(&text)
-                })
+                text = self.string()?;
+                Given::Text(&text)
             }
-            Some(b'-' | b'0'..=b'9') => {
-                let number = self.number()?;
-                fits(start, field, &|| format!("the number {number}"), &|field| {
-                    field.number(number)
-                })
-            }
-            Some(b't') => self.truth("true", true, field),
-            Some(b'f') => self.truth("false", false, field),
-            Some(b'n') => {
-                self.word("null")?;
-                match field {
-                    Some(field) if !field.nullable() => Err(unfit(start, field, "null")),
-                    _ => Ok(false),
-                }
-            }
-            _ => self.wrong("a value is expected"),
+            Some(b'-' | b'0'..=b'9') => Given::Number(self.number()?),
+            Some(b't') => self.word("true", Given::Truth(true))?,
+            Some(b'f') => self.word("false", Given::Truth(false))?,
+            Some(b'n') => self.word("null", Given::Null)?,
+            _ => return self.wrong("a value is expected"),
+        };
+        if let Some(field) = &mut field {
+            give(start, *field, &given)?;
         }
+        match given {
+            Given::Object => self.within(field, Self::object)?,
+            Given::List => self.within(field, Self::list)?,
+            _ => {}
+        }
+        Ok(!matches!(given, Given::Null))
     }
 
-    fn word(&mut self, word: &str) -> Read<()> {
-        if !self
-            .text
-            .get(self.at..)
-            .is_some_and(|rest| rest.starts_with(word))
-        {
+    fn word<'g>(&mut self, word: &str, given: Given<'g>) -> Read<Given<'g>> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        if !rest.starts_with(word) {
             return self.wrong("a value is expected");
         }
         self.at += word.len();
-        Ok(())
-    }
-
-    fn truth(&mut self, word: &str, truth: bool, field: Option<&mut dyn Field>) -> Read<bool> {
-        let start = self.at;
-        self.word(word)?;
-        fits(start, field, &|| word.into(), &|field| field.truth(truth))
+        Ok(given)
     }
 
     /// A number as it is written: `-1.5e3`.
@@ -228,7 +213,7 @@ impl<'t> Reader<'t> {
         &mut self,
         field: Option<&mut dyn Field>,
         read: fn(&mut Self, Option<&mut dyn Field>) -> Read<()>,
-    ) -> Read<bool> {
+    ) -> Read<()> {
         if self.depth == DEEPEST {
             return self.wrong("nested deeper than 127 levels");
         }
@@ -236,15 +221,10 @@ impl<'t> Reader<'t> {
         self.at += 1;
         read(self, field)?;
         self.depth -= 1;
-        Ok(true)
+        Ok(())
     }
 
     fn list(&mut self, mut field: Option<&mut dyn Field>) -> Read<()> {
-        if let Some(field) = &mut field
-            && !field.list()
-        {
-            return Err(unfit(self.at - 1, *field, "a list"));
-        }
         if self.take(b']') {
             return Ok(());
         }
@@ -264,11 +244,6 @@ impl<'t> Reader<'t> {
 
     fn object(&mut self, mut field: Option<&mut dyn Field>) -> Read<()> {
         let start = self.at - 1;
-        if let Some(field) = &mut field
-            && !field.object()
-        {
-            return Err(unfit(start, *field, "an object"));
-        }
         let mut keys: Vec<(Cow<'t, str>, bool)> = Vec::new();
         let mut ends = self.take(b'}');
         while !ends {
@@ -310,26 +285,23 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Gives a value to a field, or to none. It is there in any case.
-fn fits(
-    start: usize,
-    field: Option<&mut dyn Field>,
-    what: &dyn Fn() -> String,
-    give: &dyn Fn(&mut dyn Field) -> Fit,
-) -> Read<bool> {
-    let Some(field) = field else { return Ok(true) };
-    match give(field) {
-        Fit::Yes => Ok(true),
-        Fit::No => Err(unfit(start, field, &what())),
-        Fit::Bad(why) => Err(At(start, why)),
+/// Gives a value to a field.
+fn give(start: usize, field: &mut dyn Field, given: &Given<'_>) -> Read<()> {
+    if let Given::Text(text) = given {
+        no_nul(start, text)?;
     }
-}
-
-fn unfit(start: usize, field: &dyn Field, what: &str) -> At {
-    At(
-        start,
-        format!("{} is expected, and not {what}", field.takes()),
-    )
+    let what = match (field.take(given), given) {
+        (Fit::Yes, _) => return Ok(()),
+        (Fit::Bad(why), _) => return Err(At(start, why)),
+        (Fit::No, Given::Null) => "null".into(),
+        (Fit::No, Given::Truth(truth)) => truth.to_string(),
+        (Fit::No, Given::Number(written)) => format!("the number {written}"),
+        (Fit::No, Given::Text(text)) => format!("the text {text:?}"),
+        (Fit::No, Given::List) => "a list".into(),
+        (Fit::No, Given::Object) => "an object".into(),
+    };
+    let why = format!("{} is expected, and not {what}", field.takes());
+    Err(At(start, why))
 }
 
 /// No name and no path of the kernel's can hold a NUL, and what stands behind it would be cut off.

@@ -1,6 +1,6 @@
 //! Any JSON: to be changed and written again with all that is in it, known or not.
 
-use super::{Field, Fit, Map, Shown, pretty, read};
+use super::{Field, Fit, Given, Map, Shown, pretty, read};
 use crate::error::Result;
 
 /// A value.
@@ -90,26 +90,19 @@ impl Field for Value {
     fn takes(&self) -> &'static str {
         "a value"
     }
-    fn truth(&mut self, truth: bool) -> Fit {
-        *self = Self::Truth(truth);
+    fn take(&mut self, given: &Given<'_>) -> Fit {
+        *self = match given {
+            Given::Null => Self::Null,
+            Given::Truth(truth) => Self::Truth(*truth),
+            Given::Number(written) => Self::Number((*written).into()),
+            Given::Text(text) => Self::from(*text),
+            Given::List => Self::List(Vec::new()),
+            Given::Object => Self::Object(Map::default()),
+        };
         Fit::Yes
-    }
-    fn number(&mut self, written: &str) -> Fit {
-        *self = Self::Number(written.to_owned());
-        Fit::Yes
-    }
-    fn text(&mut self, text: &str) -> Fit {
-        *self = text.into();
-        Fit::Yes
-    }
-    fn list(&mut self) -> bool {
-        self.items().is_some()
     }
     fn item(&mut self) -> Option<&mut dyn Field> {
         self.items()?.item()
-    }
-    fn object(&mut self) -> bool {
-        self.members().is_some()
     }
     fn member(&mut self, name: &str) -> Option<&mut dyn Field> {
         self.members()?.member(name)

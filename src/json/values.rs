@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::{Field, Fit, Name, Shown, pretty, read};
+use super::{Field, Fit, Given, Name, Shown, pretty, read};
 use crate::error::Result;
 
 macro_rules! numbers {
@@ -15,13 +15,11 @@ macro_rules! numbers {
             fn takes(&self) -> &'static str {
                 stringify!($type)
             }
-            fn number(&mut self, written: &str) -> Fit {
-                match written.parse() {
-                    Ok(number) => {
-                        *self = number;
-                        Fit::Yes
-                    }
-                    Err(_) => Fit::No,
+            fn take(&mut self, given: &Given<'_>) -> Fit {
+                match given {
+                    Given::Null => Fit::Yes,
+                    Given::Number(written) => written.parse().map(|number| *self = number).is_ok().into(),
+                    _ => Fit::No,
                 }
             }
             fn shown(&self) -> Shown<'_> {
@@ -36,9 +34,11 @@ impl Field for bool {
     fn takes(&self) -> &'static str {
         "a boolean"
     }
-    fn truth(&mut self, truth: bool) -> Fit {
-        *self = truth;
-        Fit::Yes
+    fn take(&mut self, given: &Given<'_>) -> Fit {
+        if let Given::Truth(truth) = given {
+            *self = *truth;
+        }
+        matches!(given, Given::Truth(_) | Given::Null).into()
     }
     fn absent(&self) -> bool {
         !self
@@ -56,8 +56,8 @@ impl Field for Required {
     fn takes(&self) -> &'static str {
         self.0.takes()
     }
-    fn truth(&mut self, truth: bool) -> Fit {
-        self.0.truth(truth)
+    fn take(&mut self, given: &Given<'_>) -> Fit {
+        self.0.take(given)
     }
     fn shown(&self) -> Shown<'_> {
         self.0.shown()
@@ -70,9 +70,11 @@ macro_rules! texts {
             fn takes(&self) -> &'static str {
                 "a string"
             }
-            fn text(&mut self, text: &str) -> Fit {
-                *self = text.into();
-                Fit::Yes
+            fn take(&mut self, given: &Given<'_>) -> Fit {
+                if let Given::Text(text) = given {
+                    *self = (*text).into();
+                }
+                matches!(given, Given::Text(_) | Given::Null).into()
             }
             fn absent(&self) -> bool {
                 self.$bytes().is_empty()
@@ -89,17 +91,11 @@ impl<T: Field + Default> Field for Option<T> {
     fn takes(&self) -> &'static str {
         T::default().takes()
     }
-    fn truth(&mut self, truth: bool) -> Fit {
-        self.get_or_insert_default().truth(truth)
-    }
-    fn number(&mut self, written: &str) -> Fit {
-        self.get_or_insert_default().number(written)
-    }
-    fn text(&mut self, text: &str) -> Fit {
-        self.get_or_insert_default().text(text)
-    }
-    fn object(&mut self) -> bool {
-        self.get_or_insert_default().object()
+    fn take(&mut self, given: &Given<'_>) -> Fit {
+        match given {
+            Given::Null => Fit::Yes,
+            _ => self.get_or_insert_default().take(given),
+        }
     }
     fn member(&mut self, name: &str) -> Option<&mut dyn Field> {
         self.get_or_insert_default().member(name)
@@ -119,8 +115,8 @@ impl<T: Field + Default> Field for Vec<T> {
     fn takes(&self) -> &'static str {
         "a list"
     }
-    fn list(&mut self) -> bool {
-        true
+    fn take(&mut self, given: &Given<'_>) -> Fit {
+        matches!(given, Given::List | Given::Null).into()
     }
     fn item(&mut self) -> Option<&mut dyn Field> {
         self.push(T::default());
@@ -210,8 +206,8 @@ impl<T: Field + Default> Field for Map<T> {
     fn takes(&self) -> &'static str {
         "an object"
     }
-    fn object(&mut self) -> bool {
-        true
+    fn take(&mut self, given: &Given<'_>) -> Fit {
+        matches!(given, Given::Object | Given::Null).into()
     }
     fn member(&mut self, name: &str) -> Option<&mut dyn Field> {
         self.0.push((name.into(), T::default()));
@@ -246,8 +242,8 @@ impl Field for Keys {
     fn takes(&self) -> &'static str {
         "an object"
     }
-    fn object(&mut self) -> bool {
-        true
+    fn take(&mut self, given: &Given<'_>) -> Fit {
+        matches!(given, Given::Object | Given::Null).into()
     }
     fn member(&mut self, name: &str) -> Option<&mut dyn Field> {
         self.0.push(name.into());
@@ -266,33 +262,13 @@ impl Field for Keys {
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct There(pub(crate) bool);
 
-impl There {
-    fn yes(&mut self) -> Fit {
-        self.0 = true;
-        Fit::Yes
-    }
-}
-
 impl Field for There {
     fn takes(&self) -> &'static str {
         "anything"
     }
-    fn truth(&mut self, _: bool) -> Fit {
-        self.yes()
-    }
-    fn number(&mut self, _: &str) -> Fit {
-        self.yes()
-    }
-    fn text(&mut self, _: &str) -> Fit {
-        self.yes()
-    }
-    fn list(&mut self) -> bool {
-        self.0 = true;
-        true
-    }
-    fn object(&mut self) -> bool {
-        self.0 = true;
-        true
+    fn take(&mut self, given: &Given<'_>) -> Fit {
+        self.0 = !matches!(given, Given::Null);
+        Fit::Yes
     }
     fn absent(&self) -> bool {
         true

@@ -1,7 +1,7 @@
 //! A set of capabilities as a list of their names.
 
 use crate::capability::{Capability, Set};
-use crate::json::{Field, Fit, Shown};
+use crate::json::{Field, Fit, Given, Shown};
 
 /// A set of capabilities, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,16 +25,18 @@ impl Field for Capable {
     fn takes(&self) -> &'static str {
         "a list of names"
     }
-    fn list(&mut self) -> bool {
-        true
-    }
     fn item(&mut self) -> Option<&mut dyn Field> {
         Some(self)
     }
-    fn text(&mut self, name: &str) -> Fit {
-        match name.strip_prefix("CAP_").and_then(Capability::named) {
-            Some(cap) => self.set.0 |= cap.bit(),
-            None => self.unknown.push(name.into()),
+    fn take(&mut self, given: &Given<'_>) -> Fit {
+        match given {
+            // The list, or one of its names.
+            Given::Null | Given::List => {}
+            Given::Text(name) => match name.strip_prefix("CAP_").and_then(Capability::named) {
+                Some(cap) => self.set.0 |= cap.bit(),
+                None => self.unknown.push((*name).into()),
+            },
+            _ => return Fit::No,
         }
         Fit::Yes
     }
