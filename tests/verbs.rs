@@ -29,6 +29,24 @@ fn a_container_is_started_again() {
     }
 }
 
+/// Nobody is told of files that went with a container; who is told of a state is told whose.
+#[test]
+fn a_paused_container_says_so_and_ends() {
+    needs!(root, busybox, controller("freezer"));
+    let t = Sandbox::new("verbs");
+    t.root("r");
+    t.counted(
+        "",
+        "export ISOBOX_ROOT=$PWD/kept; container run -d --name web --memory 64M --rootfs r sleep 1000 >/dev/null
+         container pause web; container pause web; container exec web true
+         container kill web; container unpause web 2>&1 | grep -c cannot; container wait web; container unpause web; container rm -f web; rm -r kept",
+    )
+    .run()
+    .ok()
+    .out("web\nweb\n0\n137\nweb\n")
+    .err("container: the container is paused: web\ncontainer: the container is paused: web\ncontainer: the container is not running: web\n");
+}
+
 #[test]
 fn a_container_is_made_first_and_watched_later() {
     needs!(root, userns, busybox);

@@ -13,7 +13,7 @@ use isobox::oci::status::wait_for_end;
 use isobox::process::signal_number;
 use nix::poll::PollTimeout;
 
-use super::kept::{Now, Shelf, at_least_one, complain, each, shown, until_idle};
+use super::kept::{Now, Shelf, at_least_one, complain, each, refused, shown, until_idle};
 use super::start::start;
 use super::values::check_name;
 use crate::cli::raw::Raw;
@@ -178,7 +178,7 @@ impl Restart {
 fn each_running(words: &[Raw], act: &dyn Fn(&Container) -> Answer<()>) -> Result<Exit> {
     at_least_one(words)?;
     each(words, &mut |shelf, home| {
-        act(&shelf.running(&home)?).map_err(Refusal::into_error)
+        act(&shelf.running(&home)?).map_err(|refusal| refused(&home, refusal))
     })
 }
 

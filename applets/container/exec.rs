@@ -7,7 +7,7 @@ use argh::{ArgsInfo, FromArgs};
 use isobox::accounts::Accounts;
 use isobox::credentials::identity;
 use isobox::error::{Doing, Error, Result};
-use isobox::oci::lifecycle::{Container, Exec, Refusal};
+use isobox::oci::lifecycle::{Container, Exec};
 use isobox::oci::making::Making;
 use isobox::oci::{Capabilities, Spec, User};
 use isobox::plan::{Outcome, Quiet};
@@ -15,7 +15,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, geteuid};
 
-use super::kept::Shelf;
+use super::kept::{Shelf, refused};
 use super::landlock;
 use super::start::Keys;
 use super::values::{absolute_inside, env_file, set_variable};
@@ -107,15 +107,16 @@ impl Join {
             pid_file: None,
             pidfd_socket: None,
         };
+        let named = |refusal| refused(&home, refusal);
         if let Some(how) = self.explain.filter(|how| *how != Explain::Run) {
-            return tell(&live.joining(&exec).map_err(Refusal::into_error)?, how);
+            return tell(&live.joining(&exec).map_err(named)?, how);
         }
         self.standard_descriptors()?;
         let observer = match self.explain {
             None => &Quiet,
             narrated => observer(narrated),
         };
-        match live.exec(&exec, observer).map_err(Refusal::into_error)? {
+        match live.exec(&exec, observer).map_err(named)? {
             Outcome::Exited(status) => Ok(Exit::Status(status)),
             Outcome::Killed(signal) => {
                 Ok(Exit::Status(u8::try_from(128 + signal).unwrap_or(u8::MAX)))

@@ -219,6 +219,15 @@ fn has_begun(live: Option<Container>, name: &str) -> Result<Container> {
     live.ok_or_else(|| Error::new("the container is not running:").on(name))
 }
 
+/// A refusal, with the name of the container.
+pub(super) fn refused(home: &Home, refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::In(Status::Stopped) => Error::new("the container is not running:").on(shown(home)),
+        Refusal::In(status) => Error::new(format!("the container is {status}:")).on(shown(home)),
+        other => other.into_error(),
+    }
+}
+
 /// A running container that `runc` keeps, where it does so without `--root`.
 fn of_runc(id: &str) -> Result<Container> {
     let own = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !geteuid().is_root() && !dir.is_empty());

@@ -287,11 +287,14 @@ impl Container {
     }
 
     fn freeze(&self, frozen: bool) -> Answer<()> {
-        match tree::freeze_groups(&self.record.own_groups(), frozen)? {
-            true => Ok(()),
-            false => {
+        match tree::freeze_groups(&self.record.own_groups(), frozen) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
                 Err(Error::new("the container has no control group that can be frozen").into())
             }
+            // It ended at this moment, and its groups went with it.
+            Err(error) if error.errno() == Some(Errno::ENOENT) => Err(Refusal::In(Status::Stopped)),
+            Err(error) => Err(error.into()),
         }
     }
 
