@@ -83,6 +83,24 @@ fn a_bridge_connects_a_container() {
     );
 }
 
+/// What a cloud tells its machines is not told to containers that did not ask to be, whoever is root there.
+#[test]
+fn the_machine_s_secrets_are_not_for_containers() {
+    needs!(root, busybox, host("ip"), host("nft"));
+    let t = lab();
+    let line = run(r#"
+        nsenter -t $wan -n $ip addr add 169.254.169.254/32 dev w1; $ip route add 169.254.169.254 dev w0
+        nsenter -t $wan -n busybox httpd -f -p 80 -h wan & pids="$pids $!"; heard $wan 80
+        for flag in --allow-metadata '' '--name web'; do
+            container run --rm --rootfs r --network bridge $flag wget -qO- http://169.254.169.254/f 2>&1 | grep -v forward
+        done
+        container run --rootfs r --network bridge wget -qO- http://203.0.113.1/f 2>/dev/null
+        container run --script --rootfs r --network bridge wget -qO- http://169.254.169.254/f >s; sh s 2>&1 | grep -v forward
+        left; umount /run/netns"#);
+    t.run(&format!("export ISOBOX_ROOT=$PWD/kept; {line}; rm -rf kept"))
+        .out("page of wan\nwget: can't connect to remote host (169.254.169.254): Permission denied\nwget: can't connect to remote host (169.254.169.254): Permission denied\npage of wan\nwget: can't connect to remote host (169.254.169.254): Permission denied\n0\n");
+}
+
 /// A port from outside, from the machine itself, and from another container; a port that is taken.
 #[test]
 fn ports_are_published() {

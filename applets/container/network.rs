@@ -28,8 +28,9 @@ use isobox::net::resolv::{self, From};
 use isobox::net::user;
 use isobox::oci::spec::Map;
 use isobox::oci::{Additions, Spec};
+use isobox::plan::steps::addresses::NoMetadata;
 use isobox::plan::steps::lease::HoldLease;
-use isobox::plan::steps::links::Place;
+use isobox::plan::steps::links::{Place, Where};
 use isobox::plan::steps::nat::AddNat;
 use isobox::plan::steps::texts::MountText;
 use isobox::plan::steps::user_network::CarryNetwork;
@@ -53,6 +54,8 @@ pub(super) struct Asked {
     pub(super) hosts: Vec<HostLine>,
     pub(super) ip: Option<Ipv4Addr>,
     pub(super) ip6: Option<Ip6>,
+    /// At a bridge it may ask the cloud what its machine is told.
+    pub(super) metadata: bool,
     /// The container's name, by which its lease goes; its host name without.
     pub(super) name: Option<String>,
     /// The plan is only written down.
@@ -71,6 +74,7 @@ impl Asked {
             hosts: said(facts, "add-host")?,
             ip: said(facts, "ip")?.pop(),
             ip6: said(facts, "ip6")?.pop(),
+            metadata: facts.value("metadata").is_some(),
             name: Some(name.into()),
             script: false,
             told_only: false,
@@ -183,6 +187,7 @@ impl Asked {
             return self.script_of_bridge(spec, &lease);
         }
         spec.open_network(lease.networks.len() > 1);
+        let metadata = self.metadata;
         let mut additions = self.files(spec, Some(&lease));
         let wire = wire(&lease);
         let entries = lease.entries();
@@ -198,7 +203,11 @@ impl Asked {
             Ok(())
         }));
         additions.networked = Some(Rc::new(move |plan: &mut Plan| {
-            wire.plan(plan, When::Outside)?;
+            let slot = wire.plan(plan, When::Outside)?;
+            if !metadata {
+                let side = Where::There(slot, Place::Program);
+                plan.outside(NoMetadata { side });
+            }
             plan.outside(AddNat::new(entries.clone()));
             Ok(())
         }));
@@ -239,11 +248,16 @@ impl Asked {
         let line = |words: &[&str]| words.iter().map(OsString::from).collect();
         let enter = format!("--net={}", file.display());
         let ping = "cd /proc/sys/net/ipv4; echo 0 2147483647 >ping_group_range; echo 0 >ip_unprivileged_port_start";
+        let mut before = vec![
+            line(&["ip", "netns", "add", name]),
+            line(&["nsenter", &enter, "sh", "-c", ping]),
+        ];
+        if !self.metadata {
+            let to = "169.254.169.254";
+            before.push(line(&["ip", "-n", name, "route", "add", "prohibit", to]));
+        }
         let around = Around {
-            before: vec![
-                line(&["ip", "netns", "add", name]),
-                line(&["nsenter", &enter, "sh", "-c", ping]),
-            ],
+            before,
             row: words.into_iter().map(OsString::from).collect(),
             after: line(&["ip", "netns", "delete", name]),
         };

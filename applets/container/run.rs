@@ -240,6 +240,9 @@ pub(super) struct Run {
     /// its IPv6 address in the network of the bridge; auto: one that is free
     #[argh(option, arg_name = "address|auto")]
     ip6: Option<Said<network::Ip6>>,
+    /// let it ask 169.254.169.254, at a bridge, where clouds tell their machines secrets
+    #[argh(switch)]
+    allow_metadata: bool,
     /// print the config.json of the container, and do nothing
     #[argh(switch)]
     spec: bool,
@@ -364,6 +367,7 @@ impl Run {
             hosts: values(&mut self.add_host),
             ip: self.ip.take().map(Said::value),
             ip6: self.ip6.take().map(Said::value),
+            metadata: self.allow_metadata,
             name,
             script: self.script,
             told_only: self.told_only() && !self.script,

@@ -61,6 +61,7 @@ impl Run {
             let path = std::path::absolute(path).doing_to("cannot find", path)?;
             put("pidfile", &path.to_string_lossy());
         }
+        put("metadata", yes(self.allow_metadata));
         put("landlock", &self.landlock_words());
         put("any-number", yes(self.processes_unlimited()));
         put("shared", &self.shared());

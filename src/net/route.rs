@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use libc::{
     RT_TABLE_MAIN, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY,
-    RTA_TABLE, RTM_DELROUTE, RTM_GETROUTE, RTM_NEWROUTE, RTN_UNICAST, RTPROT_BOOT,
+    RTA_TABLE, RTM_DELROUTE, RTM_GETROUTE, RTM_NEWROUTE, RTN_PROHIBIT, RTN_UNICAST, RTPROT_BOOT,
 };
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 
@@ -163,6 +163,22 @@ impl Way {
 pub fn add(connection: &mut Connection, way: Way) -> Result<(), Refusal> {
     let flags = NLM_F_CREATE | NLM_F_EXCL;
     connection.change(way.message(RTM_NEWROUTE), flags)
+}
+
+/// Has nothing be sent to these addresses of IPv4: who tries is told that it is prohibited.
+///
+/// # Errors
+/// `EEXIST` where there is one like it.
+pub fn prohibit(connection: &mut Connection, to: Cidr) -> Result<(), Refusal> {
+    let mut structure = [0; STRUCTURE];
+    structure[0] = u8::try_from(libc::AF_INET).unwrap_or(0);
+    structure[1] = to.prefix;
+    structure[4] = RT_TABLE_MAIN;
+    structure[5] = RTPROT_BOOT;
+    structure[7] = RTN_PROHIBIT;
+    let message = Written::behind(&structure).with_ip(RTA_DST, to.network().address);
+    let message = Message::Raw(RTM_NEWROUTE, message.bytes());
+    connection.change(message, NLM_F_CREATE | NLM_F_EXCL)
 }
 
 /// Adds a route, or puts it in the place of one to the same network.

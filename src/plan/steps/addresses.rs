@@ -353,6 +353,46 @@ impl Step for DefaultRoute {
     }
 }
 
+/// Has nothing be sent to the address at which clouds tell a machine its secrets: a container is not the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoMetadata {
+    /// On which side.
+    pub side: Where,
+}
+
+/// Where the service is, in all clouds.
+const METADATA: Cidr = Cidr {
+    address: IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    prefix: 32,
+};
+
+/// It goes with its namespace.
+impl Step for NoMetadata {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let mut connection = self.side.connect(cx)?;
+        route::prohibit(&mut connection, METADATA)
+            .map_err(|refusal| explained(refusal, format!("cannot prohibit {METADATA}"), None))
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!("RTM_NEWROUTE(prohibit, {METADATA}){}", self.side.shown()),
+            "there a cloud tells who asks what its machine may do, with the keys for it",
+            "the program could act as the machine",
+            "ip-route(8)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        let to = METADATA.to_string();
+        self.side.ip(["route", "add", "prohibit", &to])
+    }
+}
+
 /// Keeps IPv6 off a link of ours that nobody gave an IPv6 address: by itself a link has one that everybody on the wire
 /// can reach, and believes whoever announces itself as its router (CVE-2020-13401). A link that is up already is
 /// somebody's, and left as it is. Or lets it on one that gets such an address.
