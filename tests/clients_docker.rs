@@ -4,6 +4,20 @@ use std::time::Duration;
 
 use crate::kit::{Ran, Sandbox};
 
+macro_rules! needs_docker {
+    () => {
+        needs!(
+            root,
+            busybox,
+            host("dockerd"),
+            host("docker"),
+            host("containerd-shim-runc-v2"),
+            controller("memory"),
+            controller("freezer")
+        );
+    };
+}
+
 /// A line with `docker` speaking to a daemon of the test's own, whose only runtime is ours, with an image `box`. It lives
 /// in namespaces of its own and ends with the line. cgroup v2, beside v1 here, is hidden from it.
 fn docker<'t>(t: &'t Sandbox, line: &str) -> Ran<'t> {
@@ -28,15 +42,7 @@ docker ps -aq | xargs -r docker rm -f >/dev/null; kill $D; wait $D; true"
 /// run: streams, statuses, user, root, volume, limits, terminal, capabilities, profiles, network, init.
 #[test]
 fn docker_runs_on_our_runtime() {
-    needs!(
-        root,
-        busybox,
-        host("dockerd"),
-        host("docker"),
-        host("containerd-shim-runc-v2"),
-        controller("memory"),
-        controller("freezer")
-    );
+    needs_docker!();
     let t = Sandbox::new("docker");
     t.write("v/file", "volume\n");
     docker(
@@ -60,18 +66,26 @@ fn docker_runs_on_our_runtime() {
     ]);
 }
 
+/// Case 187: our applets in a container of docker's, where all is allowed, and where what is missing is told.
+#[test]
+fn we_run_in_a_container_of_dockers() {
+    needs_docker!();
+    let t = Sandbox::new("docker");
+    docker(
+        &t,
+        "IN=\"--tmpfs /run -v $(readlink -f $(command -v runc)):/isobox:ro box /isobox\"; say() { \"$@\" 2>&1 | sed 's/failed:.*/failed/; s/.*docker run/docker run/'; }
+         say $RUN --privileged $IN container run --rootfs host --memory 64M sh -c 'echo nested $$; grep -c isobox- /proc/self/cgroup'
+         say $RUN --privileged $IN unshare -mpf --mount-proc sh -c 'echo $$'; say $RUN $IN unshare --mount true; say $RUN $IN container run --rootfs host true
+         $RUN $IN pid1 sh -c 'exit 7'; echo $?; $RUN $IN unshare --tty sh -c 'exit 7' </dev/null; echo $?",
+    )
+    .ok()
+    .out("nested 1\n0\n1\nunshare: unshare failed\ndocker run --privileged\ncontainer: clone(CLONE_NEWCGROUP|CLONE_NEWIPC|CLONE_NEWUTS|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS) failed\ndocker run --privileged\n7\n7\n");
+}
+
 /// A container that runs on: logs, exec, exec -t, top, stats, pause, update, cp, stop, start, restart, kill, wait, rm.
 #[test]
 fn docker_manages_a_container_that_runs_on() {
-    needs!(
-        root,
-        busybox,
-        host("dockerd"),
-        host("docker"),
-        host("containerd-shim-runc-v2"),
-        controller("memory"),
-        controller("freezer")
-    );
+    needs_docker!();
     let t = Sandbox::new("docker");
     t.write("file", "copied\n");
     docker(
