@@ -7,10 +7,10 @@
 //! out and does the same, so nothing depends on this.
 //!
 //! Nothing is relocated yet, there is no thread-local storage, and the C library is not set up: there are only system
-//! calls by hand here, constants, and loops that are nobody's function. musl-ld makes `isobox_start` the entry; there is
-//! none for other architectures than x86-64.
+//! calls by hand here, constants, and loops that are nobody's function. musl-ld makes `isobox_start` the entry, and
+//! start-order.ld has all of this among what every start needs. There is none for other architectures than x86-64.
 
-#![cfg(target_arch = "x86_64")]
+#![cfg(all(target_arch = "x86_64", feature = "oci"))]
 
 use std::arch::{asm, global_asm};
 use std::ffi::CStr;
@@ -22,6 +22,7 @@ const OWN: &CStr = c"/proc/self/exe";
 // What execve(2) leaves on the stack is handed on untouched. Register rdx must be zero: it would be a function to be called
 // at the exit (System V ABI, AMD64 supplement, "Process Initialization").
 global_asm!(
+    ".pushsection .text.isobox_start, \"ax\", @progbits",
     ".globl isobox_start",
     ".hidden isobox_start",
     "isobox_start:",
@@ -29,6 +30,7 @@ global_asm!(
     "call {protect}",
     "xor edx, edx",
     "jmp _start",
+    ".popsection",
     protect = sym protect,
 );
 
