@@ -617,3 +617,25 @@ fn layouts_are_held_to_their_digests() {
         ran.status(1).out("");
     }
 }
+
+/// T-SEC-10: should an archive ever talk the unpacker into a directory elsewhere, Landlock keeps it from writing there.
+/// strace plays that part: it says that the first directory opened is descriptor 9, which is the canary.
+#[test]
+fn an_unpacker_that_is_led_out_may_not_write_there() {
+    needs!(root, landlock, host("strace"));
+    let t = sandbox();
+    let led = |more: &str| {
+        let line = format!(
+            "rm -rf tree; strace -f -qq -o trace -e trace=openat2,mkdirat,landlock_restrict_self -e inject=openat2:retval=9:when=1 {more} mkrootfs tree <layer.tar 9<canary
+             grep -o 'mkdirat(9, \"led\".* E[A-Z]*' trace | grep -o 'E[A-Z]*$'; ls canary; rm -rf tree trace canary/led canary/.tree.incomplete"
+        );
+        t.run(&line).stdout.clone()
+    };
+    fs::write(t.work().join("layer.tar"), tar(&[dir("led")])).unwrap();
+    assert_eq!(led(""), "EACCES\nfile\nsub\n");
+    // The control: without, it does.
+    assert_eq!(
+        led("-e inject=landlock_restrict_self:retval=0"),
+        "file\nled\nsub\n"
+    );
+}

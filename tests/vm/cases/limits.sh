@@ -116,6 +116,9 @@ equal 'and says which limit' 'note: out of memory at memory.max=40M: the kernel 
 equal 'inside, its group is the root' '0::/
 7
 0' box --pids 7 -m 40M sh -c 'cat /proc/self/cgroup /sys/fs/cgroup/pids.max /sys/fs/cgroup/memory.swap.max'
+equal 'where nobody says how many processes' 1024 box cat /sys/fs/cgroup/pids.max
+equal 'nor can be limited: none' in cgexec -g :/full unshare --cgroup --mount sh -c 'mount -t cgroup2 none /mnt && mount --move /mnt /sys/fs/cgroup && exec /bin/container run --rootfs /root/r sh -c "echo in"'
+cg rm /full
 fails 'which cannot be changed' 'Read-only' box --pids 7 sh -c 'echo 9 >/sys/fs/cgroup/pids.max'
 equal 'every limit there is' '0
 50000 100000
@@ -150,10 +153,12 @@ equal 'over its limit' 137 sh -c "/bin/cgexec -g memory:/container -m 60M unshar
 check 'its group goes' cg rm /container
 
 # --- ordinary users
+equal 'no limit where no group may be made' in user /bin/container run --rootfs /root/r sh -c "echo in"
 fails 'without a group of one'"'"'s own: whose they are, and how to come by one' 'is yours; root gives one away by: cg delegate' user /bin/cgexec --pids 9 true
 cg delegate /u 1000
 equal 'with one, limits are had without root' yes sh -c 'exec /bin/cgexec -g :/u/shell setpriv --reuid 1000 --regid 1000 --clear-groups sh -c "/bin/cgexec --pids 9 cat /proc/self/cgroup | grep -q ^0::/u/isobox- && echo yes"'
 equal 'and containers with limits' '7 137' sh -c "exec /bin/cgexec -g :/u/shell setpriv --reuid 1000 --regid 1000 --clear-groups sh -c '/bin/container run --rootfs /root/r --pids 7 cat /sys/fs/cgroup/pids.max; /bin/container run --rootfs /root/r -m 30M dd if=/dev/zero of=/dev/null bs=100M count=1 2>/dev/null; echo \$?' | xargs"
+equal 'and a thousand processes unasked' 1024 cgexec -g :/u/shell setpriv --reuid 1000 --regid 1000 --clear-groups /bin/container run --rootfs /root/r cat /sys/fs/cgroup/pids.max
 fails 'but nobody comes in from outside' 'your groups begin at /sys/fs/cgroup/u' user /bin/cgexec -g :/u/kid true
 cg rm -r /u
 
