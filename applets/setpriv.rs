@@ -98,7 +98,7 @@ pub(crate) struct Args {
     /// allow ptracing from the given process: a pid, any, or none
     #[argh(option, arg_name = "pid")]
     ptracer: Vec<Raw>,
-    /// set SELinux label (refused: not supported)
+    /// set SELinux label
     #[argh(option, arg_name = "label")]
     selinux_label: Vec<Raw>,
     /// set AppArmor profile

@@ -80,6 +80,7 @@ pub mod root;
 pub mod rootfs;
 pub mod seccomp;
 pub mod securebits;
+pub mod selinux;
 pub mod subid;
 pub mod switch_root;
 pub mod sys;

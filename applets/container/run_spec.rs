@@ -245,6 +245,11 @@ impl Run {
                 }
                 // There is none that is not asked for.
                 ("apparmor", "unconfined") | ("label", "disable") => {}
+                ("label", _) => {
+                    return Err(Error::new("no SELinux label can be chosen here:")
+                        .on(option)
+                        .hint("process.selinuxLabel of a config.json can: --bundle"));
+                }
                 ("apparmor", profile) => spec.process.apparmor_profile = profile.into(),
                 ("no-new-privileges", "true") => spec.process.no_new_privileges = true,
                 ("no-new-privileges", "false") => spec.process.no_new_privileges = false,

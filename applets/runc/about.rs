@@ -171,7 +171,7 @@ fn features() -> String {
             ]),
         ),
         ("apparmor", enabled(true)),
-        ("selinux", enabled(false)),
+        ("selinux", enabled(true)),
         ("intelRdt", enabled(false)),
         (
             "memoryPolicy",

@@ -245,7 +245,7 @@ pub(super) fn check_process(process: &Process) -> Answer<()> {
     if !process.cwd.is_absolute() {
         return Err(Failure::new("Cwd must be an absolute path"));
     }
-    if !process.selinux_label.is_empty() {
+    if !process.selinux_label.is_empty() && !isobox::selinux::is_enabled() {
         return Err(Failure::new(
             "selinux label is specified in config, but selinux is disabled or not supported",
         ));

@@ -13,11 +13,12 @@ use isobox::capability::{Capability, Change, Set};
 use isobox::error::{Error, Result};
 use isobox::landlock::{self, Domain};
 use isobox::plan::steps::attributes::{
-    AppArmorProfile, ChangeDirectory, CloseOnExec, DefaultSignals, NewSessionKeyring,
-    ParentDeathSignal, SetLimit, Umask,
+    ChangeDirectory, CloseOnExec, DefaultSignals, NewSessionKeyring, ParentDeathSignal, SetLimit,
+    Umask,
 };
 use isobox::plan::steps::capabilities::{Capabilities, KeepCapabilities, NoNewPrivs, Securebits};
 use isobox::plan::steps::credentials::{SetGid, SetGroups, SetUid};
+use isobox::plan::steps::labels::{AppArmorProfile, Labelled, SelinuxLabel};
 use isobox::plan::steps::landlock::{MakeRuleset, RestrictSelf};
 use isobox::plan::steps::seccomp::{LoadFilter, Origin};
 use isobox::plan::{Command, Own, Plan};
@@ -237,8 +238,14 @@ impl Args {
     }
 
     fn label(&self, plan: &mut Plan) -> Result<()> {
-        if !self.selinux_label.is_empty() {
-            return Err(values::refuse_selinux());
+        if let Some(label) = values::first(&self.selinux_label) {
+            if !isobox::selinux::is_enabled() {
+                return Err(Error::new("SELinux is not running").status(CANNOT_SET));
+            }
+            plan.then(SelinuxLabel {
+                of: Labelled::Program,
+                label: label.to_owned(),
+            });
         }
         if let Some(profile) = values::first(&self.apparmor_profile) {
             plan.then(AppArmorProfile {

@@ -11,7 +11,6 @@ use isobox::plan::steps::attributes::{OomScoreAdjust, Tracer};
 use isobox::process::signal_number;
 use isobox::securebits::{self, KEEP_CAPS};
 use isobox::sys::task;
-use nix::errno::Errno;
 use nix::libc;
 
 use super::CANNOT_SET;
@@ -184,17 +183,6 @@ pub(super) fn environment(
 fn name(entry: &OsStr) -> &[u8] {
     let bytes = entry.as_bytes();
     bytes.split(|b| *b == b'=').next().unwrap_or(bytes)
-}
-
-/// SELinux is refused: said as setpriv(1) says it where there is none.
-pub(super) fn refuse_selinux() -> Error {
-    let there = std::path::Path::new("/sys/fs/selinux").exists();
-    let error = if there {
-        Error::new("SELinux labels are not supported by this setpriv").errno_is(Errno::ENOTSUP)
-    } else {
-        Error::new("SELinux is not running")
-    };
-    error.status(CANNOT_SET)
 }
 
 #[cfg(test)]

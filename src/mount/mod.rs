@@ -154,6 +154,8 @@ fn mount_by_cwd(
         .data
         .iter()
         .map(|(key, value)| match value {
+            // A label may hold commas, and is read without its quotes.
+            Some(value) if key == "context" => [b"context=\"", value.as_bytes(), b"\""].concat(),
             Some(value) => [key.as_bytes(), b"=", value.as_bytes()].concat(),
             None => key.as_bytes().to_vec(),
         })

@@ -170,6 +170,14 @@ impl Options {
         Self::new(split_list(list.as_bytes()))
     }
 
+    /// Asks for the SELinux label of all that is in a new file system, unless that is empty.
+    pub fn label(&mut self, label: &str) -> Result<()> {
+        match label {
+            "" => Ok(()),
+            label => self.add(format!("context={label}").into()),
+        }
+    }
+
     fn add(&mut self, word: OsString) -> Result<()> {
         if word.is_empty() {
             return Ok(());

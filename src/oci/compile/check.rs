@@ -1,12 +1,12 @@
 //! What can be refused before anything is done: what the specification forbids, and what nobody can honour here.
 
-use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::namespace::Kind;
 use crate::net::name;
 use crate::net::passage::TEMPLATE;
 use crate::oci::spec::{Hooks, IdMapping, Linux, Namespace, Spec};
+use crate::selinux::is_enabled;
 use crate::{rlimit, sysctl};
 
 /// Looks at all of a spec that its parts do not look at themselves.
@@ -190,19 +190,18 @@ fn link_name(name: &str) -> Result<()> {
 
 /// What this machine has nothing for.
 fn unsupported(spec: &Spec) -> Result<()> {
-    let selinux = || Path::new("/sys/fs/selinux").exists();
     let labels = [
         ("process.selinuxLabel", &spec.process.selinux_label),
         ("linux.mountLabel", &spec.linux.mount_label),
     ];
     for (field, label) in labels {
-        if !label.is_empty() {
-            let why = if selinux() {
-                "SELinux labels are not supported"
-            } else {
-                "SELinux is not running"
-            };
-            return Err(Error::new(format!("{field}: {label}")).because(why));
+        if !label.is_empty() && !is_enabled() {
+            let label = Error::new(format!("{field}: {label}"));
+            return Err(label.because("SELinux is not running"));
+        }
+        // It could end what quotes it among the options of a mount.
+        if label.contains('"') {
+            return Err(super::bad(field, label));
         }
     }
     if spec.linux.intel_rdt.is_some() {

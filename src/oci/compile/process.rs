@@ -10,11 +10,11 @@ use crate::namespace::Kind;
 use crate::oci::making::Making;
 use crate::oci::spec::{MemoryPolicy, Process, Scheduler, Spec};
 use crate::plan::steps::attributes::{
-    AppArmorProfile, DefaultSignals, NewSessionKeyring, NotDumpable, ParentDeathSignal, SetLimit,
-    Umask,
+    DefaultSignals, NewSessionKeyring, NotDumpable, ParentDeathSignal, SetLimit, Umask,
 };
 use crate::plan::steps::capabilities::{Capabilities, KeepCapabilities, NoNewPrivs};
 use crate::plan::steps::credentials::{SetGid, SetGroups, SetUid};
+use crate::plan::steps::labels::{AppArmorProfile, Labelled, SelinuxLabel};
 use crate::plan::steps::landlock::{MakeRuleset, RestrictSelf};
 use crate::plan::steps::note::Warn;
 use crate::plan::steps::root::Chdir;
@@ -86,6 +86,7 @@ pub(super) fn privileges(
     }
     scheduling(plan, spec)?;
     if setting.making.is_none_or(|making| !making.keep_keyring) {
+        label(plan, process, Labelled::Keys);
         plan.then(NewSessionKeyring);
     }
     if let Some(mask) = process.user.umask {
@@ -96,6 +97,7 @@ pub(super) fn privileges(
             profile: process.apparmor_profile.clone().into(),
         });
     }
+    label(plan, process, Labelled::Program);
     // Without no_new_privs loading it takes the privilege that is about to go.
     if !process.no_new_privileges {
         if let Some(slot) = ruleset {
@@ -127,6 +129,15 @@ fn landlock(plan: &mut Plan, setting: Setting<'_>) -> Option<Slot> {
     let slot = plan.slot();
     plan.then(MakeRuleset { domain, slot });
     Some(slot)
+}
+
+fn label(plan: &mut Plan, process: &Process, of: Labelled) {
+    if !process.selinux_label.is_empty() {
+        plan.then(SelinuxLabel {
+            of,
+            label: process.selinux_label.clone().into(),
+        });
+    }
 }
 
 fn user(plan: &mut Plan, spec: &Spec) -> Result<()> {

@@ -17,6 +17,7 @@ use crate::oci::spec::{Device, Mount, Spec};
 use crate::plan::steps::cgroup_mounts::CgroupMounts;
 use crate::plan::steps::devices::{DeviceNodes, Node, Symlinks};
 use crate::plan::steps::directories::MakeDirectory;
+use crate::plan::steps::labels::LabelMount;
 use crate::plan::steps::masks::{Mask, ReadOnlyPaths, RootReadOnly};
 use crate::plan::steps::mounts::{self, Bind, CopySource, RootPropagation, Source};
 use crate::plan::steps::root::BindRoot;
@@ -24,10 +25,12 @@ use crate::plan::steps::tree::{LayeredRoot, RootNoDevices, ThrowAwayRoot};
 use crate::plan::{Plan, Slot};
 use crate::root::inside;
 
-/// What a mount of the control groups has to know.
-struct Cgroups<'a> {
+/// What a mount has to know of the container: of its control groups, and its label.
+struct Surroundings<'a> {
     own_root: bool,
     hierarchies: Option<&'a Hierarchies>,
+    /// The SELinux label of every mount.
+    label: &'a str,
 }
 
 /// Where the copies are that [`copy_outside`] made, by the number of the mount.
@@ -125,11 +128,12 @@ pub(super) fn build(
         }
     }
     for (mount, copy) in spec.mounts.iter().zip(copies) {
-        let cgroups = Cgroups {
+        let around = Surroundings {
             own_root: spec.linux.namespace(Kind::Cgroup).is_some(),
             hierarchies,
+            label: &spec.linux.mount_label,
         };
-        add_mount(plan, root, mount, *copy, &cgroups)?;
+        add_mount(plan, root, mount, *copy, &around)?;
     }
     if !devices_are_the_hosts(spec) {
         plan.then(DeviceNodes {
@@ -168,6 +172,7 @@ pub(super) fn finish(plan: &mut Plan, spec: &Spec, root: Slot) {
         plan.then(Mask {
             root,
             paths: linux.masked_paths.clone(),
+            label: linux.mount_label.clone(),
         });
     }
     if !linux.readonly_paths.is_empty() {
@@ -255,7 +260,7 @@ fn add_mount(
     root: Slot,
     mount: &Mount,
     copy: Option<Slot>,
-    cgroups: &Cgroups<'_>,
+    around: &Surroundings<'_>,
 ) -> Result<()> {
     let mut options = options(mount)?;
     let target = mount.destination.clone();
@@ -285,18 +290,31 @@ fn add_mount(
             root,
             target,
             options,
-            own_root: cgroups.own_root,
-            hierarchies: cgroups.hierarchies.cloned(),
+            own_root: around.own_root,
+            hierarchies: around.hierarchies.cloned(),
+            label: around.label.to_owned(),
         });
         return Ok(());
+    }
+    let queues = mount.kind == "mqueue";
+    // What these show is labelled by the policy.
+    if !queues && mount.kind != "proc" && mount.kind != "sysfs" {
+        options.label(around.label)?;
     }
     plan.then(mounts::Mount {
         root,
         source: named(&mount.source, &mount.kind),
-        target,
+        target: target.clone(),
         fstype: mount.kind.clone(),
         options,
     });
+    if queues && !around.label.is_empty() {
+        plan.then(LabelMount {
+            root,
+            target,
+            label: around.label.into(),
+        });
+    }
     Ok(())
 }
 

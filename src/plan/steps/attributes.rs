@@ -1,9 +1,8 @@
 //! What a process hands on to its program besides who it is: limits, umask, working directory, death signal,
-//! tracer, label.
+//! tracer.
 
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -268,47 +267,6 @@ impl OomScoreAdjust {
 
 const OOM_FILE: &str = "/proc/self/oom_score_adj";
 
-/// Asks AppArmor to confine the program by this profile from its exec on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppArmorProfile {
-    /// The profile's name.
-    pub profile: std::ffi::OsString,
-}
-
-impl Step for AppArmorProfile {
-    fn perform(&self, _: &mut Context) -> Result<()> {
-        if !std::path::Path::new("/sys/kernel/security/apparmor").exists() {
-            return Err(Error::new("AppArmor is not running"));
-        }
-        // Kernels since 5.8 have a directory of AppArmor's own; the other file may be another module's.
-        let word = [b"exec ", self.profile.as_bytes()].concat();
-        match write_own("/proc/self/attr/apparmor/exec", &word) {
-            Err(error) if error.errno() == Some(Errno::ENOENT) => {
-                write_own("/proc/self/attr/exec", &word)
-            }
-            other => other,
-        }
-    }
-
-    fn explain(&self) -> Explanation {
-        Explanation::new(
-            format!(
-                "write(\"/proc/self/attr/apparmor/exec\", \"exec {}\")",
-                self.profile.display()
-            ),
-            "the program is confined by this profile",
-            "the program would keep the caller's confinement, which is mostly none",
-            "apparmor(7)",
-        )
-    }
-
-    fn shell(&self) -> Shell {
-        let mut word = std::ffi::OsString::from("--apparmor-profile=");
-        word.push(&self.profile);
-        Shell::option("setpriv", word)
-    }
-}
-
 /// Changes the working directory (chdir(2)), with the rights the process then has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeDirectory {
@@ -335,15 +293,6 @@ impl Step for ChangeDirectory {
         word.push(&self.path);
         Shell::option("setpriv", word)
     }
-}
-
-/// Writes to a file of this process below `/proc`, in one write.
-fn write_own(path: &str, text: &[u8]) -> Result<()> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).custom_flags(libc::O_CLOEXEC).open(path);
-    file.doing_to("cannot open", path)?
-        .write_all(text)
-        .doing_to("cannot write", path)
 }
 
 /// Joins a new anonymous session keyring (keyctl(2), `KEYCTL_JOIN_SESSION_KEYRING`).

@@ -27,6 +27,8 @@ pub struct CgroupMounts {
     pub own_root: bool,
     /// What there is on this machine, where somebody has looked already.
     pub hierarchies: Option<Hierarchies>,
+    /// The SELinux label of that tmpfs, if any.
+    pub label: String,
 }
 
 impl Step for CgroupMounts {
@@ -66,7 +68,8 @@ impl Step for CgroupMounts {
 
 impl CgroupMounts {
     fn show_all(&self, root: Root<'_>, all: &Hierarchies) -> Result<()> {
-        let tmpfs = Options::new(["nosuid", "nodev", "noexec", "mode=755", "size=64k"])?;
+        let mut tmpfs = Options::new(["nosuid", "nodev", "noexec", "mode=755", "size=64k"])?;
+        tmpfs.label(&self.label)?;
         let place = place_for(root, &self.target, OsStr::new("tmpfs"), true)?;
         mount_new(
             OsStr::new("tmpfs"),

@@ -1,5 +1,6 @@
 //! Covering what a program must not see, and making read-only what it must not change.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,8 @@ pub struct Mask {
     pub root: Slot,
     /// The paths.
     pub paths: Vec<PathBuf>,
+    /// The SELinux label of that tmpfs, if any.
+    pub label: String,
 }
 
 impl Step for Mask {
@@ -35,7 +38,7 @@ impl Step for Mask {
             let is_directory = place(found.as_fd(), c"")
                 .doing_to("cannot look at", path)?
                 .is(libc::S_IFDIR);
-            covers.put(found.as_fd(), is_directory, path)?;
+            covers.put(found.as_fd(), is_directory, path, &self.label)?;
         }
         Ok(())
     }
@@ -62,7 +65,13 @@ struct Covers {
 }
 
 impl Covers {
-    fn put(&mut self, over: BorrowedFd<'_>, is_directory: bool, path: &Path) -> Result<()> {
+    fn put(
+        &mut self,
+        over: BorrowedFd<'_>,
+        is_directory: bool,
+        path: &Path,
+        label: &str,
+    ) -> Result<()> {
         let cover = if is_directory {
             &mut self.empty
         } else {
@@ -77,7 +86,7 @@ impl Covers {
             }
             None => {
                 let first = if is_directory {
-                    empty_directory().doing_to(cannot, path)?
+                    empty_directory(label).doing_to(cannot, path)?
                 } else {
                     null()?
                 };
@@ -90,10 +99,14 @@ impl Covers {
 }
 
 /// A tmpfs of one inode that nothing can be put into.
-fn empty_directory() -> Result<OwnedFd, Errno> {
+fn empty_directory(label: &str) -> Result<OwnedFd, Errno> {
     let context = fsopen(c"tmpfs")?;
     fsconfig_set(context.as_fd(), c"nr_inodes", Some(c"1"))?;
     fsconfig_set(context.as_fd(), c"mode", Some(c"555"))?;
+    if !label.is_empty() {
+        let label = CString::new(label).map_err(|_| Errno::EINVAL)?;
+        fsconfig_set(context.as_fd(), c"context", Some(&label))?;
+    }
     fsmount(
         context.as_fd(),
         attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC,

@@ -23,6 +23,7 @@ pub mod enter;
 pub mod hooks;
 pub mod idmap;
 pub mod join_ids;
+pub mod labels;
 pub mod landlock;
 #[cfg(feature = "net")]
 pub mod lease;
