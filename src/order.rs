@@ -30,11 +30,31 @@ pub fn sort_by<T>(items: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
     }
 }
 
-/// Where each of `count` items belongs.
+/// Where each of `count` items belongs. By merging, lists of one, two, four and so on: in a tenth of the code of the
+/// standard library's, which would do it.
 fn places(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     let mut sorted: Vec<usize> = (0..count).collect();
-    #[allow(clippy::disallowed_methods, reason = "the one copy")]
-    sorted.sort_by(|one, other| compare(*one, *other));
+    let mut width = 1;
+    while width < count {
+        let mut merged = Vec::with_capacity(count);
+        for pair in sorted.chunks(2 * width) {
+            let (mut left, mut right) = pair.split_at(width.min(pair.len()));
+            while let ([one, behind_one @ ..], [other, behind_other @ ..]) = (left, right) {
+                // Of two that are equal the left one.
+                if compare(*other, *one).is_lt() {
+                    merged.push(*other);
+                    right = behind_other;
+                } else {
+                    merged.push(*one);
+                    left = behind_one;
+                }
+            }
+            merged.extend_from_slice(left);
+            merged.extend_from_slice(right);
+        }
+        sorted = merged;
+        width *= 2;
+    }
     let mut places = vec![0; count];
     for (place, item) in sorted.into_iter().enumerate() {
         if let Some(of_item) = places.get_mut(item) {
