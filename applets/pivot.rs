@@ -169,7 +169,7 @@ impl Args {
             plan.then(Mask {
                 root,
                 paths: paths(self.mask),
-                label: String::new(),
+                label: None,
             });
         }
         if !self.read_only_path.is_empty() {

@@ -18,7 +18,7 @@ use isobox::plan::steps::attributes::{
 };
 use isobox::plan::steps::capabilities::{Capabilities, KeepCapabilities, NoNewPrivs, Securebits};
 use isobox::plan::steps::credentials::{SetGid, SetGroups, SetUid};
-use isobox::plan::steps::labels::{AppArmorProfile, Labelled, SelinuxLabel};
+use isobox::plan::steps::labels::{AppArmorProfile, SelinuxLabel};
 use isobox::plan::steps::landlock::{MakeRuleset, RestrictSelf};
 use isobox::plan::steps::seccomp::{LoadFilter, Origin};
 use isobox::plan::{Command, Own, Plan};
@@ -242,10 +242,7 @@ impl Args {
             if !isobox::selinux::is_enabled() {
                 return Err(Error::new("SELinux is not running").status(CANNOT_SET));
             }
-            plan.then(SelinuxLabel {
-                of: Labelled::Program,
-                label: label.to_owned(),
-            });
+            plan.then(SelinuxLabel(label.to_owned()));
         }
         if let Some(profile) = values::first(&self.apparmor_profile) {
             plan.then(AppArmorProfile {

@@ -82,6 +82,13 @@ impl Shell {
             words: vec![word.into()],
         }
     }
+
+    /// One option with its value: `--name=`, and what stands behind it.
+    pub fn valued(applet: &'static str, name: &str, value: &OsStr) -> Self {
+        let mut word = OsString::from(name);
+        word.push(value);
+        Self::option(applet, word)
+    }
 }
 
 /// One command of the row.

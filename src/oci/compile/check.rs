@@ -1,6 +1,5 @@
 //! What can be refused before anything is done: what the specification forbids, and what nobody can honour here.
 
-
 use crate::error::{Error, Result};
 use crate::namespace::Kind;
 use crate::net::name;
@@ -199,8 +198,8 @@ fn unsupported(spec: &Spec) -> Result<()> {
             let label = Error::new(format!("{field}: {label}"));
             return Err(label.because("SELinux is not running"));
         }
-        // It could end what quotes it among the options of a mount.
-        if label.contains('"') {
+        // They could end what quotes it among the options of a mount, or itself.
+        if label.contains(['"', '\0']) {
             return Err(super::bad(field, label));
         }
     }

@@ -14,7 +14,7 @@ use crate::plan::steps::attributes::{
 };
 use crate::plan::steps::capabilities::{Capabilities, KeepCapabilities, NoNewPrivs};
 use crate::plan::steps::credentials::{SetGid, SetGroups, SetUid};
-use crate::plan::steps::labels::{AppArmorProfile, Labelled, SelinuxLabel};
+use crate::plan::steps::labels::{AppArmorProfile, SelinuxKeyLabel, SelinuxLabel};
 use crate::plan::steps::landlock::{MakeRuleset, RestrictSelf};
 use crate::plan::steps::note::Warn;
 use crate::plan::steps::root::Chdir;
@@ -86,7 +86,9 @@ pub(super) fn privileges(
     }
     scheduling(plan, spec)?;
     if setting.making.is_none_or(|making| !making.keep_keyring) {
-        label(plan, process, Labelled::Keys);
+        if !process.selinux_label.is_empty() {
+            plan.then(SelinuxKeyLabel(process.selinux_label.clone().into()));
+        }
         plan.then(NewSessionKeyring);
     }
     if let Some(mask) = process.user.umask {
@@ -97,7 +99,9 @@ pub(super) fn privileges(
             profile: process.apparmor_profile.clone().into(),
         });
     }
-    label(plan, process, Labelled::Program);
+    if !process.selinux_label.is_empty() {
+        plan.then(SelinuxLabel(process.selinux_label.clone().into()));
+    }
     // Without no_new_privs loading it takes the privilege that is about to go.
     if !process.no_new_privileges {
         if let Some(slot) = ruleset {
@@ -129,15 +133,6 @@ fn landlock(plan: &mut Plan, setting: Setting<'_>) -> Option<Slot> {
     let slot = plan.slot();
     plan.then(MakeRuleset { domain, slot });
     Some(slot)
-}
-
-fn label(plan: &mut Plan, process: &Process, of: Labelled) {
-    if !process.selinux_label.is_empty() {
-        plan.then(SelinuxLabel {
-            of,
-            label: process.selinux_label.clone().into(),
-        });
-    }
 }
 
 fn user(plan: &mut Plan, spec: &Spec) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The root of a container, and all that is mounted in it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::cgroup::Hierarchies;
 use crate::error::{Error, Result};
 use crate::mount::{IdMap, Options};
 use crate::namespace::Kind;
-use crate::oci::spec::{Device, Mount, Spec};
+use crate::oci::spec::{Device, Linux, Mount, Spec};
 use crate::plan::steps::cgroup_mounts::CgroupMounts;
 use crate::plan::steps::devices::{DeviceNodes, Node, Symlinks};
 use crate::plan::steps::directories::MakeDirectory;
@@ -172,7 +172,7 @@ pub(super) fn finish(plan: &mut Plan, spec: &Spec, root: Slot) {
         plan.then(Mask {
             root,
             paths: linux.masked_paths.clone(),
-            label: linux.mount_label.clone(),
+            label: label(linux),
         });
     }
     if !linux.readonly_paths.is_empty() {
@@ -184,6 +184,12 @@ pub(super) fn finish(plan: &mut Plan, spec: &Spec, root: Slot) {
     if spec.root.readonly {
         plan.then(RootReadOnly { root });
     }
+}
+
+/// The label of mounts; that it holds no NUL was checked.
+fn label(linux: &Linux) -> Option<CString> {
+    let label = Some(&linux.mount_label).filter(|label| !label.is_empty());
+    label.and_then(|label| CString::new(&**label).ok())
 }
 
 /// What mounts in the new root tell others, and hear of them.

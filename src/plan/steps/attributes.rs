@@ -289,9 +289,7 @@ impl Step for ChangeDirectory {
     }
 
     fn shell(&self) -> Shell {
-        let mut word = std::ffi::OsString::from("--workdir=");
-        word.push(&self.path);
-        Shell::option("setpriv", word)
+        Shell::valued("setpriv", "--workdir=", self.path.as_os_str())
     }
 }
 

@@ -48,9 +48,7 @@ impl Step for MountBinfmt {
     }
 
     fn shell(&self) -> Shell {
-        let mut word = OsString::from("--mount-binfmt=");
-        word.push(&self.target);
-        Shell::option("unshare", word)
+        Shell::valued("unshare", "--mount-binfmt=", self.target.as_os_str())
     }
 }
 

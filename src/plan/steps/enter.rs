@@ -167,14 +167,13 @@ impl Step for OpenNamespace {
     }
 
     fn shell(&self) -> Shell {
-        let word = match &self.source {
+        let word: String = match &self.source {
             Source::Given(Origin::File(path)) => {
-                let mut word = std::ffi::OsString::from(format!("--{}=", self.kind.option()));
-                word.push(path);
-                word
+                let name = format!("--{}=", self.kind.option());
+                return Shell::valued("nsenter", &name, path.as_os_str());
             }
-            Source::Given(Origin::Id(id)) => format!("--{}=:{id}", self.kind.option()).into(),
-            Source::Socket { number, .. } => format!("--net-socket={number}").into(),
+            Source::Given(Origin::Id(id)) => format!("--{}=:{id}", self.kind.option()),
+            Source::Socket { number, .. } => format!("--net-socket={number}"),
             Source::ParentOf(_) => "--user-parent".into(),
             Source::Target(_) => return Shell::Implied,
         };

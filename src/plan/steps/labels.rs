@@ -4,7 +4,7 @@
 //! that went to another file would leave the program unconfined (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881).
 //! [`proc_write`] makes sure of the file, and a write that fails is an error.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -29,104 +29,79 @@ impl Step for AppArmorProfile {
     fn perform(&self, _: &mut Context) -> Result<()> {
         // Kernels since 5.8 have a directory of AppArmor's own; the other file may be another module's.
         let word = [b"exec ", self.profile.as_bytes()].concat();
-        match proc_write::write("self/attr/apparmor/exec", &word) {
-            Err(Errno::ENOENT) => proc_write::write("self/attr/exec", &word),
-            other => other,
+        let mut done = proc_write::write("self/attr/apparmor/exec", &word);
+        if done == Err(Errno::ENOENT) {
+            done = proc_write::write("self/attr/exec", &word);
         }
-        .map_err(|errno| {
-            // In a container its directory of /sys is empty, whatever runs.
-            let refused = errno == Errno::EINVAL;
-            if refused && !Path::new("/sys/kernel/security/apparmor").exists() {
-                return Error::new("AppArmor is not running");
-            }
-            Error::new("cannot set the AppArmor profile")
-                .on(&self.profile)
-                .errno_is(errno)
-        })
+        // In a container its directory of /sys is empty, whatever runs.
+        if done == Err(Errno::EINVAL) && !Path::new("/sys/kernel/security/apparmor").exists() {
+            return Err(Error::new("AppArmor is not running"));
+        }
+        done.doing_to("cannot set the AppArmor profile", &self.profile)
     }
 
     fn explain(&self) -> Explanation {
-        Explanation::new(
-            format!(
-                "write(\"/proc/self/attr/apparmor/exec\", \"exec {}\")",
-                self.profile.display()
-            ),
-            "the program is confined by this profile",
-            "the program would keep the caller's confinement, which is mostly none",
-            "apparmor(7)",
-        )
+        confined("apparmor/exec", "exec ", &self.profile)
     }
 
     fn shell(&self) -> Shell {
-        let mut word = OsString::from("--apparmor-profile=");
-        word.push(&self.profile);
-        Shell::option("setpriv", word)
+        Shell::valued("setpriv", "--apparmor-profile=", &self.profile)
     }
 }
 
-/// What of the program gets an SELinux label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Labelled {
-    /// The program itself, from its exec on.
-    Program,
-    /// The keys that are made until then: its session keyring.
-    Keys,
-}
-
-/// Has SELinux give the program, or its keys, this label. Whether SELinux runs is the caller's to ask
+/// Has SELinux give the program this label. Whether SELinux runs is the caller's to ask
 /// ([`crate::selinux::is_enabled`]): in a root without `/sys` it cannot be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SelinuxLabel {
-    /// What gets it.
-    pub of: Labelled,
-    /// The label: `user:role:type:level`.
-    pub label: OsString,
-}
-
-impl SelinuxLabel {
-    fn file(&self) -> &'static str {
-        match self.of {
-            Labelled::Program => "self/attr/exec",
-            Labelled::Keys => "self/attr/keycreate",
-        }
-    }
-}
+pub struct SelinuxLabel(pub OsString);
 
 impl Step for SelinuxLabel {
     fn perform(&self, _: &mut Context) -> Result<()> {
-        let what = match self.of {
-            Labelled::Program => "can't set process label",
-            Labelled::Keys => "can't set the label of keys",
-        };
-        proc_write::write(self.file(), self.label.as_bytes()).doing_to(what, &self.label)
+        proc_write::write("self/attr/exec", self.0.as_bytes())
+            .doing_to("can't set process label", &self.0)
     }
 
     fn explain(&self) -> Explanation {
-        let (why, without) = match self.of {
-            Labelled::Program => (
-                "from its exec on SELinux lets the program do what this label may",
-                "it would have the label that the policy gives to what its caller starts",
-            ),
-            Labelled::Keys => (
-                "the keyring that is made next has the program's label",
-                "it would have its maker's, and the program might not use its own keys",
-            ),
-        };
+        confined("exec", "", &self.0)
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::valued("setpriv", "--selinux-label=", &self.0)
+    }
+}
+
+fn confined(file: &str, verb: &str, by: &OsStr) -> Explanation {
+    Explanation::new(
+        format!(
+            "write(\"/proc/self/attr/{file}\", \"{verb}{}\")",
+            by.display()
+        ),
+        "the program is confined by this",
+        "the program would keep the caller's confinement, which is mostly none",
+        "proc_pid_attr(5)",
+    )
+}
+
+/// Has SELinux give this label to the keys that are made until the exec: to the session keyring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelinuxKeyLabel(pub OsString);
+
+impl Step for SelinuxKeyLabel {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        proc_write::write("self/attr/keycreate", self.0.as_bytes())
+            .doing_to("can't set the label of keys", &self.0)
+    }
+
+    fn explain(&self) -> Explanation {
         Explanation::new(
-            format!("write(\"/proc/{}\", {:?})", self.file(), self.label),
-            why,
-            without,
+            format!("write(\"/proc/self/attr/keycreate\", {:?})", self.0),
+            "the keyring that is made next has the program's label",
+            "it would have its maker's, and the program might not use its own keys",
             "proc_pid_attr(5)",
         )
     }
 
     fn shell(&self) -> Shell {
-        if self.of == Labelled::Keys {
-            return Shell::Implied;
-        }
-        let mut word = OsString::from("--selinux-label=");
-        word.push(&self.label);
-        Shell::option("setpriv", word)
+        Shell::Implied
     }
 }
 

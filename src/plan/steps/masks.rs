@@ -1,6 +1,6 @@
 //! Covering what a program must not see, and making read-only what it must not change.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ pub struct Mask {
     /// The paths.
     pub paths: Vec<PathBuf>,
     /// The SELinux label of that tmpfs, if any.
-    pub label: String,
+    pub label: Option<CString>,
 }
 
 impl Step for Mask {
@@ -38,7 +38,7 @@ impl Step for Mask {
             let is_directory = place(found.as_fd(), c"")
                 .doing_to("cannot look at", path)?
                 .is(libc::S_IFDIR);
-            covers.put(found.as_fd(), is_directory, path, &self.label)?;
+            covers.put(found.as_fd(), is_directory, path, self.label.as_deref())?;
         }
         Ok(())
     }
@@ -70,7 +70,7 @@ impl Covers {
         over: BorrowedFd<'_>,
         is_directory: bool,
         path: &Path,
-        label: &str,
+        label: Option<&CStr>,
     ) -> Result<()> {
         let cover = if is_directory {
             &mut self.empty
@@ -99,13 +99,12 @@ impl Covers {
 }
 
 /// A tmpfs of one inode that nothing can be put into.
-fn empty_directory(label: &str) -> Result<OwnedFd, Errno> {
+fn empty_directory(label: Option<&CStr>) -> Result<OwnedFd, Errno> {
     let context = fsopen(c"tmpfs")?;
     fsconfig_set(context.as_fd(), c"nr_inodes", Some(c"1"))?;
     fsconfig_set(context.as_fd(), c"mode", Some(c"555"))?;
-    if !label.is_empty() {
-        let label = CString::new(label).map_err(|_| Errno::EINVAL)?;
-        fsconfig_set(context.as_fd(), c"context", Some(&label))?;
+    if label.is_some() {
+        fsconfig_set(context.as_fd(), c"context", label)?;
     }
     fsmount(
         context.as_fd(),

@@ -147,9 +147,8 @@ impl Step for Pin {
     }
 
     fn shell(&self) -> Shell {
-        let mut word = std::ffi::OsString::from(format!("--{}=", self.kind.option()));
-        word.push(&self.file);
-        Shell::option("unshare", word)
+        let name = format!("--{}=", self.kind.option());
+        Shell::valued("unshare", &name, self.file.as_os_str())
     }
 }
 

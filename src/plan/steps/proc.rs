@@ -46,9 +46,7 @@ impl Step for MountProc {
     }
 
     fn shell(&self) -> Shell {
-        let mut word = std::ffi::OsString::from("--mount-proc=");
-        word.push(&self.target);
-        Shell::option("unshare", word)
+        Shell::valued("unshare", "--mount-proc=", self.target.as_os_str())
     }
 }
 

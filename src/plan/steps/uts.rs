@@ -40,9 +40,7 @@ impl Step for SetHostname {
     }
 
     fn shell(&self) -> Shell {
-        let mut word = OsString::from("--hostname=");
-        word.push(&self.name);
-        Shell::option("unshare", word)
+        Shell::valued("unshare", "--hostname=", &self.name)
     }
 }
 
