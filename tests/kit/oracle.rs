@@ -75,7 +75,12 @@ impl World {
                 return difference;
             }
             thread::sleep(Duration::from_millis(5));
+            let seen = self.facts.remove("cgroup").unwrap_or_default();
             self = Self::look(sandbox);
+            // The command is over: what comes and goes now is a neighbour's.
+            if let Some(now) = self.facts.get_mut("cgroup") {
+                now.retain(|group| seen.contains(group));
+            }
         }
     }
 
