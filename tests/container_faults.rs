@@ -2,8 +2,10 @@
 //!
 //! A run of the suite takes samples; `FAULT_STRIDE=1` takes all.
 
-use crate::kit::Sandbox;
-use crate::runc_faults::with;
+use std::path::Path;
+
+use crate::kit::{Ran, Sandbox};
+use crate::runc_faults::within;
 
 /// A root `r`, containers that are kept in `work/kept`, and functions: `living` counts the processes of the sandbox's
 /// memory group, `left` lists what is left of containers, `settle` says what is left a second after the last is gone.
@@ -12,6 +14,12 @@ fn sandbox() -> Sandbox {
     t.root("r");
     t.write("r/etc/passwd", "root:x:0:0::/root:/bin/sh\n");
     t
+}
+
+/// A line in groups of the sandbox's own, with all that a container makes groups for.
+fn with<'t>(t: &'t Sandbox, line: &str) -> Ran<'t> {
+    let devices = ["", ",devices"][usize::from(Path::new("/sys/fs/cgroup/devices").exists())];
+    within(t, &format!("memory,pids{devices}"), line)
 }
 
 const AROUND: &str = r#"

@@ -9,7 +9,12 @@ use crate::kit::{Ran, Sandbox};
 use crate::runc::bundle;
 
 /// A line with `R` as the runtime, `F N HOW COMMAND` as what makes faults, and `each STRIDE` as the numbers of calls.
-pub(crate) fn with<'t>(t: &'t Sandbox, line: &str) -> Ran<'t> {
+fn with<'t>(t: &'t Sandbox, line: &str) -> Ran<'t> {
+    within(t, "memory", line)
+}
+
+/// The same below a group of the sandbox's own for each of these controllers, where what a fault leaves is its own.
+pub(crate) fn within<'t>(t: &'t Sandbox, controllers: &str, line: &str) -> Ran<'t> {
     let stride = std::env::var("FAULT_STRIDE").unwrap_or_default();
     let line = format!(
         "R='runc --root {}/k'; F={}/tests/runc/fault; ID={}; mkdir -p k\n\
@@ -19,7 +24,7 @@ pub(crate) fn with<'t>(t: &'t Sandbox, line: &str) -> Ran<'t> {
         t.id(),
     );
     t.write("line", &line);
-    t.cmd(&format!("cgexec --rm -g memory:{} sh line", t.id()))
+    t.cmd(&format!("cgexec --rm -g {controllers}:{} sh line", t.id()))
         .limit(Duration::from_secs(match stride.is_empty() {
             true => 120,
             false => 1800,
