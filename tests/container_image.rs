@@ -256,7 +256,7 @@ fn the_parts_make_a_container() {
     let parts = |limit: &str, script: &str| {
         format!(
             "cgexec -g memory:/{group}/container -m {limit} unshare --pid --fork --net --uts --ipc --user --map-root-user --cgroup sh -c '
-                hostname my-container; exec unshare -m pivot --proc rootfs /bin/sh -c \"{script}\"'"
+                hostname my-container; exec unshare -m pivot --proc --dev rootfs /bin/sh -c \"{script}\"'"
         )
     };
     let first = parts(
