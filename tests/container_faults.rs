@@ -137,11 +137,14 @@ for n in pid net ipc uts mnt cgroup; do [ $(readlink /proc/self/ns/$n) != $(cat 
 /// not run at all.
 #[test]
 fn no_program_runs_less_confined_where_a_call_fails() {
-    needs!(root, busybox, host("perl"), v1("memory"), v1("pids"));
-    if std::env::consts::ARCH != "x86_64" {
-        let why = "a machine whose registers the tracer knows (x86_64)";
-        return crate::kit::needs::skip("container_faults", why);
-    }
+    needs!(
+        root,
+        busybox,
+        host("perl"),
+        v1("memory"),
+        v1("pids"),
+        x86_64
+    );
     let t = sandbox();
     t.write("r/probe", PROBE).write("r/mnt/f", "");
     with(

@@ -94,12 +94,9 @@ fn no_program_runs_less_confined_where_a_call_fails() {
         host("perl"),
         v1("memory"),
         v1("devices"),
-        v1("pids")
+        v1("pids"),
+        x86_64
     );
-    if std::env::consts::ARCH != "x86_64" {
-        let why = "a machine whose registers the tracer knows (x86_64)";
-        return crate::kit::needs::skip("runc_faults", why);
-    }
     let t = Sandbox::new("faults");
     let root = t.root("r");
     t.write("r/probe", PROBE);

@@ -42,6 +42,16 @@ pub fn userns() -> Need {
     )
 }
 
+/// A machine whose code the test is written in, or whose registers its tracer knows.
+#[cfg(feature = "oci")]
+pub fn x86_64() -> Need {
+    if env::consts::ARCH == "x86_64" {
+        Ok(())
+    } else {
+        Err("an x86_64 machine".into())
+    }
+}
+
 /// The kernel has time namespaces.
 pub fn timens() -> Need {
     if PathBuf::from("/proc/self/ns/time").exists() {

@@ -63,13 +63,7 @@ const KILLED: i32 = 128 + 31;
 /// nothing (CVE-2026-123876), and no other entry leads in.
 #[test]
 fn the_kernel_reads_the_filter_as_it_is_meant() {
-    needs!(root, busybox);
-    if std::env::consts::ARCH != "x86_64" {
-        return crate::kit::needs::skip(
-            "oci::attack",
-            "a machine whose code the probe is written in (x86_64)",
-        );
-    }
+    needs!(root, busybox, x86_64);
     let t = Sandbox::new("oci");
     t.root("r");
     let garbage = 0x1_0000_0000;
@@ -133,13 +127,7 @@ fn the_kernel_reads_the_filter_as_it_is_meant() {
 /// `--arch32`: the calls of programs of 32 bits reach the kernel, by the same rules.
 #[test]
 fn programs_of_32_bits_are_let_in_by_name() {
-    needs!(root, busybox);
-    if std::env::consts::ARCH != "x86_64" {
-        return crate::kit::needs::skip(
-            "oci::attack",
-            "a machine whose code the probe is written in (x86_64)",
-        );
-    }
+    needs!(root, busybox, x86_64);
     let t = Sandbox::new("oci");
     t.root("r");
     // mov eax, NUMBER; mov ebx, 0x10000000; int 0x80
@@ -195,13 +183,7 @@ fn first_permitted(numbers: &[u32]) -> Vec<u8> {
 #[test]
 fn every_call_that_is_not_named_is_refused() {
     use isobox::seccomp::{Arch, table::Call};
-    needs!(root, userns, busybox);
-    if std::env::consts::ARCH != "x86_64" {
-        return crate::kit::needs::skip(
-            "oci::attack",
-            "a machine whose code the probe is written in (x86_64)",
-        );
-    }
+    needs!(root, userns, busybox, x86_64);
     const CLOSED: &str = "acct add_key bpf fanotify_init finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter \
         io_uring_register io_uring_setup ioperm iopl kexec_file_load kexec_load keyctl lookup_dcookie lsm_get_self_attr \
         lsm_list_modules lsm_set_self_attr mount mount_setattr move_mount name_to_handle_at nfsservctl open_by_handle_at \
@@ -258,13 +240,7 @@ fn every_call_that_is_not_named_is_refused() {
 /// The same bypass against rules of a config.json: what Debian's runc lets through.
 #[test]
 fn rules_compare_what_the_kernel_reads() {
-    needs!(root, busybox, host("runc"));
-    if std::env::consts::ARCH != "x86_64" {
-        return crate::kit::needs::skip(
-            "oci::attack",
-            "a machine whose code the probe is written in (x86_64)",
-        );
-    }
+    needs!(root, busybox, host("runc"), x86_64);
     let t = Sandbox::new("oci");
     t.root("r");
     std::fs::write(
