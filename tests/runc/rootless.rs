@@ -71,6 +71,29 @@ fn an_ordinary_user_has_containers_of_his_own() {
     with(&t, "runc", line).out("1\n1\n");
 }
 
+/// Where the devices of the root are files, over which the host's are shown, they serve the next container too.
+#[test]
+fn a_root_with_devices_of_its_own_serves_twice() {
+    needs!(
+        root,
+        userns,
+        busybox,
+        host("runc"),
+        host("jq"),
+        controller("memory")
+    );
+    let t = sandbox();
+    let line = r#"rm -f config.json; $R spec --rootless
+        jq '.process.terminal = false | .root.readonly = false | .process.args = ["sh", "-c", "echo x >/dev/null; stat -c %t:%T /dev/null"]
+            | .mounts |= map(select(.destination | startswith("/dev") | not))' config.json >c; mv c config.json
+        $R run x; $R run x; ls -s rootfs/dev/null; rm -r rootfs/dev; mkdir rootfs/dev; ln -s ../etc rootfs/dev/null; $R run x; echo $?; rm -r rootfs/dev; mkdir rootfs/dev"#;
+    let ours = with(&t, "runc", line);
+    ours.out("1:3\n1:3\n0 rootfs/dev/null\n1\n")
+        .err_has("something else in the place of the device");
+    let theirs = with(&t, "/usr/sbin/runc", line);
+    assert!(theirs.stdout.starts_with("1:3\n1:3\n0 "), "{theirs}");
+}
+
 /// Ranges, by newuidmap: more users than one, files of theirs, groups.
 #[test]
 fn an_ordinary_user_has_ranges_of_ids() {

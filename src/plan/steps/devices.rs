@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, readlinkat};
 use nix::libc;
 use nix::sys::stat::{Mode, SFlag, makedev, mknodat};
-use nix::unistd::{Gid, Uid, fchownat, symlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
 
 use crate::error::{Doing, Error, Result};
 use crate::mount::{Options, detached_bind};
@@ -242,7 +242,21 @@ fn verify(dir: BorrowedFd<'_>, name: &OsStr, node: &Node) -> Result<()> {
     if found.is(node.kind) && (node.kind == libc::S_IFIFO || found.rdev == node.numbers) {
         return Ok(());
     }
+    // A container before this one may have left the file over which the host's device was shown.
+    if found.is(libc::S_IFREG) && !lets_us_make(dir) {
+        return Err(Errno::EPERM).doing_to("cannot make the device", &node.path);
+    }
     Err(Error::new("the new root has something else in the place of the device").on(&node.path))
+}
+
+/// Whether the kernel lets us make devices here. It says that something stands in the way before it says that.
+fn lets_us_make(dir: BorrowedFd<'_>) -> bool {
+    let name = c".isobox-device";
+    let made = mknodat(dir, name, SFlag::S_IFCHR, Mode::empty(), makedev(1, 3));
+    if made.is_ok() {
+        let _ = unlinkat(dir, name, UnlinkatFlags::NoRemoveDir);
+    }
+    made != Err(Errno::EPERM)
 }
 
 /// Shows the host's node at the same path.
