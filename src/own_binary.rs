@@ -28,13 +28,17 @@ use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, SealFlag, fcntl, openat, re
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{FileStat, Mode, fstat, stat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use nix::unistd::{AccessFlags, access, execveat, getpid};
+use nix::unistd::{AccessFlags, access, execveat, getpid, getuid};
 
+use crate::capability::{Capability, Set};
 use crate::error::{Doing, Result};
 use crate::sys::mount::{MountAttr, attr, mount_setattr, open_tree, open_tree_flags};
-use crate::sys::{task, xattr};
+use crate::sys::{caps, task, xattr};
 
 const OWN: &str = "/proc/self/exe";
+
+/// Whose a file is seen to be whose owner has no id in this user namespace (user_namespaces(7), `overflowuid`).
+const NOBODY: u32 = 65534;
 
 /// Has this process run from a protected handle on its binary from here on: executes it anew, with the same arguments
 /// and environment, unless it runs from one already. For whoever goes into a container, or waits in one: what its
@@ -60,14 +64,29 @@ pub fn is_lent() -> bool {
     let Ok(plain) = open_own(OFlag::O_PATH) else {
         return false;
     };
-    !is_on_read_only(&plain) && !is_sealed() && !lies_in_this_root(&plain)
+    let Ok(own) = fstat(&plain) else {
+        return true;
+    };
+    !is_on_read_only(&plain) && !is_sealed() && !lies_in_this_root(&own) && !is_out_of_reach(&own)
 }
 
-fn lies_in_this_root(plain: &OwnedFd) -> bool {
+fn lies_in_this_root(own: &FileStat) -> bool {
     let here = readlink(OWN).and_then(|path| stat(path.as_os_str()));
-    let same =
-        |here: FileStat, own: FileStat| (here.st_dev, here.st_ino) == (own.st_dev, own.st_ino);
-    here.is_ok_and(|here| fstat(plain).is_ok_and(|own| same(here, own)))
+    here.is_ok_and(|here| (here.st_dev, here.st_ino) == (own.st_dev, own.st_ino))
+}
+
+/// Whether the file belongs to nobody of this user namespace and only its owner may write to it: then the kernel refuses
+/// even the root in here who may override permissions. What it refuses anybody else says nothing about others in here.
+fn is_out_of_reach(own: &FileStat) -> bool {
+    let overrides = || {
+        let permitted = caps::get().map_or(0, |sets| sets.permitted);
+        Capability::named("dac_override").is_some_and(|cap| Set(permitted).has(cap))
+    };
+    own.st_uid == NOBODY
+        && own.st_mode & 0o022 == 0
+        && getuid().is_root()
+        && overrides()
+        && access(OWN, AccessFlags::W_OK) == Err(Errno::EACCES)
 }
 
 /// Executes our binary anew, from a protected handle, with these arguments and this environment.
