@@ -36,6 +36,7 @@ use crate::cli::{Applet, Exit, gnu, mapped, say};
     note = "As an ordinary user it runs in a user namespace with the ids of /etc/subuid and /etc/subgid, so that files keep their owners; without such ids they are all yours.",
     note = "Without an input it makes a minimal root: this binary with a link for each applet, and what programs take for granted. Of names that busybox has too, ours are kept; but a busybox that was built to prefer its own applets runs those from its shell, unless they are called by path.",
     note = "--verify exits with 1 where something differs and with 2 where it cannot tell. It unpacks the input beside, in TMPDIR or /var/tmp, and compares kinds, contents, modes, owners, times of change, attributes and links; of what is mounted in the tree it only says that something is.",
+    note = "--rm never removes /, a directory in it that is no root (/etc, /usr, /home), what the working directory or the home directory is in, or what something is mounted in.",
     note = "What a program opens by itself while it runs (plugins, locales, configuration) is not known from its file: add it too.",
     note = "In an initramfs there are the devices that programs take for granted, whoever makes it, and no extended attributes. SOURCE_DATE_EPOCH is the latest time of any file."
 )]
@@ -81,9 +82,12 @@ pub(crate) struct Args {
     /// tell what in the directory is not as the input has it, one difference a line, and make nothing
     #[argh(switch)]
     verify: bool,
-    /// remove the tree at this directory, whoever its files belong to, but nothing that is mounted in it
+    /// remove the root, bundle or layers at this directory, whoever its files belong to
     #[argh(switch)]
     rm: bool,
+    /// with --rm, remove the directory though it does not look like a root
+    #[argh(switch)]
+    force: bool,
     /// copy this program or other file of the host, with its loader and its libraries; may be repeated
     #[argh(option, arg_name = "program")]
     add: Vec<Raw>,
@@ -143,6 +147,9 @@ impl Applet for Args {
         if self.rm {
             return self.remove(target);
         }
+        if self.force {
+            return Err(Error::new("--force goes with --rm"));
+        }
         let is_own = wanted.goes_with_no_input().is_err();
         if self.layers && self.output != Output::Dir {
             return Err(Error::new(
@@ -196,7 +203,7 @@ impl Args {
         {
             return Ok(exit);
         }
-        image::remove_tree(&target)
+        image::remove_tree(&target, self.force)
     }
 
     fn with_input(self, input: &Path, target: Option<PathBuf>) -> Result<Exit> {

@@ -66,6 +66,8 @@ mod lsns;
 #[cfg(feature = "image")]
 mod mkrootfs_image;
 #[cfg(feature = "image")]
+mod mkrootfs_rm;
+#[cfg(feature = "image")]
 mod mkrootfs_tree;
 #[cfg(feature = "image")]
 mod mkrootfs_verify;

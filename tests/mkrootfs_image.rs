@@ -101,7 +101,7 @@ fn an_image_becomes_what_umoci_makes_of_it_however_it_comes() {
     t.run("mkdir tmp; TMPDIR=$PWD/tmp mkrootfs -q -i oci -o tar >tar; ls -A tmp")
         .ok()
         .out("");
-    t.run("mkrootfs -i oci o; mkrootfs --rm p")
+    t.run("mkrootfs -i oci o; mkrootfs --rm --force p")
         .status(1)
         .err_has("not empty: o")
         .hint("--rm");
@@ -172,7 +172,11 @@ fn an_interrupted_run_leaves_nothing_that_looks_whole() {
           else
             test -e o && test -n "$(ls -A o)" && whole
           fi
-          if ! test -e o || test -z "$(ls -A o)" || test -e o/.incomplete; then mkrootfs -q --no-sync -i oci o || echo "again: $?"; fi
+          if ! test -e o || test -z "$(ls -A o)" || test -e o/.incomplete; then
+            # Killed while it was moved out, it is not for the next run to say whose that is.
+            test $place = mount && test -n "$(ls o)" && find o -mindepth 1 -delete
+            mkrootfs -q --no-sync -i oci o || echo "again: $?"
+          fi
           whole; ls -A | grep incomplete; test -e o/.incomplete && echo left
           umount o 2>/dev/null; rm -rf o
         done
@@ -243,11 +247,11 @@ fn an_ordinary_user_has_subordinate_ids_or_one_of_his_own() {
     t.run(&format!("with-subids mkrootfs -q -i oci o; {list}"))
         .out("closed 0 1000 1000\nfifo 755 1000 1000\nin 755 1000 1000\nowned 755 100011 100033\nsu 4755 1000 1000\n")
         .err("note: 1 member left out: devices, which only root may make (dev)\n");
-    t.run("with-subids sh -c 'rm -rf o 2>/dev/null; mkrootfs --rm o'; ls -A | grep o$")
+    t.run("with-subids sh -c 'rm -rf o 2>/dev/null; mkrootfs --rm --force o'; ls -A | grep o$")
         .out("");
     t.user()
         .run(&format!(
-            "mkrootfs -q --single-id -i oci o; {list}; mkrootfs --single-id --rm o; ls -A | grep o$"
+            "mkrootfs -q --single-id -i oci o; {list}; mkrootfs --single-id --rm --force o; ls -A | grep o$"
         ))
         .out("closed 0 1000 1000\nfifo 755 1000 1000\nowned 755 1000 1000\nsu 755 1000 1000\n")
         .err_has(
@@ -274,22 +278,19 @@ fn removal_stops_at_mounts_and_links() {
         "ln -s ../canary r/a/out; ln -s \"$PWD/canary\" r/l; ln -s r to; mount --bind canary r/m",
     )
     .ok();
-    t.run("mkrootfs --rm r")
+    t.run("mkrootfs --rm --force r")
         .status(1)
         .err_has("r/m: ")
         .hint("mounted");
-    t.run("cat canary/file; umount r/m; mkrootfs --rm to")
+    t.run("ls -A r r/a; cat canary/file; umount r/m; mkrootfs --rm to")
         .status(1)
-        .out("sings\n")
+        .out("r:\na\nl\nm\n\nr/a:\nb\nout\nsings\n")
         .err_has("not a directory");
-    t.run("mkrootfs --rm r; ls -A; cat canary/file")
+    t.run("mkrootfs --rm --force r; ls -A; cat canary/file")
         .ok()
         .out("canary\nto\nsings\n");
-    t.run("mkrootfs --rm .; mkrootfs --rm /; mkrootfs --rm canary/..")
-        .status(1)
-        .err_has("no name of its own");
     fs::create_dir(t.work().join("deep")).unwrap();
-    t.run("cd deep; for i in $(seq 300); do mkdir d && cd d; done; cd ~; chmod 000 deep/d/d; mkrootfs --rm deep; ls").ok().out("canary\nto\n");
+    t.run("cd deep; for i in $(seq 300); do mkdir d && cd d; done; cd ~; chmod 000 deep/d/d; mkrootfs --rm --force deep; ls").ok().out("canary\nto\n");
 }
 
 /// Exchanges a directory of the tree and a link to something else, as fast as it can.
@@ -319,7 +320,7 @@ fn removing_is_not_led_out_by_who_swaps_meanwhile() {
     };
     race(
         "for i in $(seq 40); do mkdir -p new/d/x; touch new/d/a new/d/x/b; ln -s ../other new/l; mv new tree; \
-         mkrootfs --rm tree 2>/dev/null; until rm -rf tree 2>/dev/null; do :; done; done",
+         mkrootfs --rm --force tree 2>/dev/null; until rm -rf tree 2>/dev/null; do :; done; done",
     )
     .ok()
     .out("2\n");

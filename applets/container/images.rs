@@ -270,7 +270,7 @@ pub(super) fn remove(path: &Path) -> Result<()> {
         return removed;
     }
     let path_text = path.to_string_lossy();
-    let status = own(&["mkrootfs", "--rm", "--", &path_text]).status();
+    let status = own(&["mkrootfs", "--rm", "--force", "--", &path_text]).status();
     match status.doing_to("cannot remove", path)?.success() {
         true => Ok(()),
         false => removed,

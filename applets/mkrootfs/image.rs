@@ -21,10 +21,7 @@ use isobox::rootfs::compare::compare;
 use isobox::rootfs::overlay::Lower;
 use isobox::rootfs::report::Report;
 use isobox::rootfs::staging::Staging;
-use isobox::rootfs::{init_file, remove, unpack};
-use nix::fcntl::AtFlags;
-use nix::libc;
-use nix::sys::stat::fstatat;
+use isobox::rootfs::{guard, init_file, remove, unpack};
 
 use crate::cli::help::print_all;
 use crate::cli::{Exit, say};
@@ -242,8 +239,8 @@ pub(super) fn compare_trees(want: &Path, have: BorrowedFd<'_>) -> Result<Exit> {
     Ok(Exit::Status((differences > 0).into()))
 }
 
-/// Removes a tree.
-pub(super) fn remove_tree(path: &Path) -> Result<Exit> {
+/// Removes a tree, unless it is one that must stay; `insists` is what `--force` says.
+pub(super) fn remove_tree(path: &Path, insists: bool) -> Result<Exit> {
     let Some(name) = path.file_name() else {
         return Err(Error::new("cannot remove")
             .on(path)
@@ -254,11 +251,8 @@ pub(super) fn remove_tree(path: &Path) -> Result<Exit> {
         _ => Path::new("."),
     };
     let parent = isobox::root::open(parent)?;
-    let stat =
-        fstatat(&parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).doing_to("cannot remove", path)?;
-    if stat.st_mode & libc::S_IFMT != libc::S_IFDIR {
-        return Err(Error::new("not a directory:").on(path));
-    }
+    let home = env::var_os("HOME").map(PathBuf::from);
+    guard::check((parent.as_fd(), name), path, home.as_deref(), insists)?;
     remove::remove(parent.as_fd(), name, path)?;
     Ok(Exit::OK)
 }

@@ -1,6 +1,7 @@
 //! Root file systems: a tree put together from what the host has ([`skeleton`]), made in a directory ([`plant`]), or of
 //! an image's layers ([`unpack`]), written as an initramfs ([`initramfs`], [`cpio`]), compared with another
-//! ([`compare`]), and taken away again ([`remove`]).
+//! ([`compare`]), and taken away again
+//! ([`remove`]), unless it must not be ([`guard`]).
 
 pub mod apply;
 pub mod compare;
@@ -8,6 +9,7 @@ pub mod cpio;
 mod deletion;
 mod directories;
 pub mod elf;
+pub mod guard;
 pub mod host;
 pub mod init_file;
 pub mod initramfs;

@@ -42,25 +42,27 @@ pub fn remove(dir: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<()> {
     unlinkat(dir, name, UnlinkatFlags::RemoveDir).map_err(|errno| refused(path, errno))
 }
 
-/// Removes everything in `dir`, but not itself.
+/// Whether the directory has nothing in it.
 ///
 /// # Errors
-/// As [`remove`].
-pub fn empty(dir: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    let start = open(dir, OsStr::new(".")).map_err(|errno| refused(path, errno))?;
-    Removal { start, moved: 0 }.empty(path)
+/// The kernel's answer.
+pub fn is_empty(dir: BorrowedFd<'_>) -> Result<bool, Errno> {
+    holds_only(dir, &|_| false)
 }
 
-/// Whether the directory has nothing in it.
-pub fn is_empty(dir: BorrowedFd<'_>) -> Result<bool, Errno> {
-    let fd = open(dir, OsStr::new("."))?;
+/// Whether every name in the directory is one of these. It is only looked at, never changed.
+///
+/// # Errors
+/// The kernel's answer.
+pub fn holds_only(dir: BorrowedFd<'_>, these: &dyn Fn(&[u8]) -> bool) -> Result<bool, Errno> {
+    let fd = openat2(dir, Path::new("."), LISTED, 0, ONE_NAME)?;
     let mut buffer = [0; 1024];
     loop {
         let part = directory::read(fd.as_fd(), &mut buffer)?;
         if part.is_empty() {
             return Ok(true);
         }
-        if directory::names(part).any(|name| !is_dots(name)) {
+        if directory::names(part).any(|name| !is_dots(name) && !these(name)) {
             return Ok(false);
         }
     }
@@ -161,10 +163,12 @@ impl Removal {
     }
 }
 
-/// Opens a directory to list it, which it allows first where it did not allow its owner.
+/// How a directory is opened whose names are wanted.
+const LISTED: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+
+/// Opens a directory that is going to be emptied, which is allowed to its owner first.
 fn open(dir: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-    let open = || openat2(dir, Path::new(name), flags, 0, ONE_NAME);
+    let open = || openat2(dir, Path::new(name), LISTED, 0, ONE_NAME);
     let fd = match open() {
         Err(Errno::EACCES) => {
             allow_owner(dir, name)?;
@@ -235,8 +239,7 @@ mod tests {
         assert!(!tree.exists());
         assert_eq!(fs::read(base.join("canary/file")).unwrap(), b"sings");
         assert!(!is_empty(dir.as_fd()).unwrap());
-        empty(dir.as_fd(), &base).unwrap();
-        assert!(is_empty(dir.as_fd()).unwrap());
-        fs::remove_dir(&base).unwrap();
+        assert!(holds_only(dir.as_fd(), &|name| name == b"canary").unwrap());
+        fs::remove_dir_all(&base).unwrap();
     }
 }

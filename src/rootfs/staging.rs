@@ -54,16 +54,15 @@ impl Staging {
                 .collect(),
             None => OsString::from(MARK),
         };
-        let left = clear(above.as_fd(), &name, path)?;
-        if whole.is_none() {
-            if left {
-                // What had been moved out already is of no more use than the rest.
-                remove::empty(above.as_fd(), path)?;
-            }
-            if !remove::is_empty(above.as_fd()).doing_to("cannot read", path)? {
-                return Err(not_empty(path));
-            }
+        // Where the directory itself is filled, nothing may lie beside what an interrupted run left: it could be
+        // anybody's. Before a single name of ours is touched.
+        let is_ours = |other: &[u8]| other == name.as_bytes();
+        if whole.is_none()
+            && !remove::holds_only(above.as_fd(), &is_ours).doing_to("cannot read", path)?
+        {
+            return Err(not_empty(path));
         }
+        clear(above.as_fd(), &name, path)?;
         mkdirat(&above, name.as_os_str(), Mode::S_IRWXU)
             .doing_to("cannot make a directory for", path)?;
         let root = open(above.as_fd(), &name).doing_to("cannot open the directory for", path)?;
@@ -209,16 +208,15 @@ fn lock(dir: OwnedFd, path: &Path) -> Result<Flock<OwnedFd>> {
     })
 }
 
-/// Takes away what an interrupted run has left; whether there was anything.
-fn clear(above: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<bool> {
+/// Takes away what an interrupted run has left.
+fn clear(above: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<()> {
     let left = match open(above, name) {
-        Err(Errno::ENOENT) => return Ok(false),
+        Err(Errno::ENOENT) => return Ok(()),
         other => other.doing_to("cannot open what was left of", path)?,
     };
     // Held until it is gone, so that of two runs one is told.
     let _lock = lock(left, path)?;
-    remove::remove(above, name, Path::new(name))?;
-    Ok(true)
+    remove::remove(above, name, Path::new(name))
 }
 
 /// The directory above `path` and the name in it, where the tree can be put there by rename(2).
