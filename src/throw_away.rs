@@ -1,5 +1,5 @@
 //! Roots that are overlays: one that shows a tree of the host and keeps nothing, and one of an image's layers
-//! ([`layered`]).
+//! ([`layered`]); and roots with ids of their own ([`mapped`]).
 //!
 //! Of the host, the tree is a lower layer that is only read, what is
 //! written goes to a tmpfs (Documentation/filesystems/overlayfs.rst, mount_namespaces(7)).
@@ -12,6 +12,8 @@
 //! In a user namespace mounts that came along are locked together: the kernel refuses an overlay over a
 //! directory with a mount somewhere below (`EINVAL`), because it would uncover what that mount hides. Such a
 //! directory is made anew, and its entries are shown one by one.
+
+pub mod mapped;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -87,17 +89,7 @@ pub fn layered(layers: &[PathBuf], written: Option<&Path>) -> Result<OwnedFd> {
         Some(path) => crate::root::open(path)?,
         None => attached_tmpfs()?,
     };
-    let top = layers.first().map_or(Path::new(""), PathBuf::as_path);
-    let mode = fs::metadata(top).doing_to("cannot look at", top)?.mode() & 0o7777;
-    let make = |name: &str, mode| {
-        match without_umask(|| mkdirat(&store, name, Mode::from_bits_truncate(mode))) {
-            // It has run before.
-            Err(Errno::EEXIST) => Ok(()),
-            other => other.doing_to("cannot make the directory", name),
-        }
-    };
-    make(UPPER, mode)?;
-    make(WORK, 0o700)?;
+    written_in(store.as_fd(), mode_of(layers)?)?;
     let mount = in_directory(&store, || {
         overlay(layers, [UPPER, WORK], in_user_namespace(), 0)
     })?;
@@ -106,6 +98,25 @@ pub fn layered(layers: &[PathBuf], written: Option<&Path>) -> Result<OwnedFd> {
         .map_err(|error| error.hint("--copy makes a copy of the image instead"))?;
     attach_over_root(mount.as_fd())?;
     Ok(mount)
+}
+
+/// The permissions of the root of the topmost layer.
+fn mode_of(layers: &[PathBuf]) -> Result<u32> {
+    let top = layers.first().map_or(Path::new(""), PathBuf::as_path);
+    let found = fs::metadata(top).doing_to("cannot look at", top)?;
+    Ok(found.mode() & 0o7777)
+}
+
+/// Makes the two directories of an overlay where what it is written to is kept.
+fn written_in(store: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    for (name, mode) in [(UPPER, mode), (WORK, 0o700)] {
+        match without_umask(|| mkdirat(store, name, Mode::from_bits_truncate(mode))) {
+            // It has run before.
+            Ok(()) | Err(Errno::EEXIST) => {}
+            other => other.doing_to("cannot make the directory", name)?,
+        }
+    }
+    Ok(())
 }
 
 /// Where what is written to an overlay is, in the directory that it is given.
@@ -381,7 +392,7 @@ fn tmpfs() -> Result<OwnedFd, Errno> {
 
 /// Attaches a mount over `/`. Paths that start at our root do not see it (it lies above), which is wanted: the
 /// host's tree stays in reach until the pivot.
-fn attach_over_root(mount: BorrowedFd<'_>) -> Result<()> {
+pub(crate) fn attach_over_root(mount: BorrowedFd<'_>) -> Result<()> {
     let slash =
         open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing_to("cannot open", "/")?;
     move_mount(mount, slash.as_fd()).doing("cannot attach the new root")

@@ -54,6 +54,8 @@ mod container_life;
 mod container_net;
 #[cfg(feature = "oci")]
 mod container_options;
+#[cfg(feature = "pull")]
+mod container_userns;
 mod frame;
 #[cfg(feature = "image")]
 mod fuzz;

@@ -172,7 +172,11 @@ fn running(pid: i32) -> Result<Command> {
     if user(&pid).doing("cannot look at the container")?
         != user("self").doing("cannot look at ourselves")?
     {
-        words.extend(["--user", "--preserve-credentials"]);
+        words.push("--user");
+        // Root becomes root in there; anybody else may be kept from giving his groups away.
+        if !geteuid().is_root() {
+            words.push("--preserve-credentials");
+        }
     }
     words.push("--");
     Ok(own(&words))

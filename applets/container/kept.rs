@@ -13,6 +13,7 @@ use isobox::error::{Doing, Error, Result};
 use isobox::namespace::Kind;
 use isobox::oci::home::{Home, Homes};
 use isobox::oci::lifecycle::{Container, Refusal};
+use isobox::oci::ranges::Ranges;
 use isobox::oci::state::Id;
 use isobox::oci::status::Status;
 use isobox::oci::time;
@@ -247,7 +248,11 @@ pub(super) fn forget(home: &Home) -> Result<()> {
     if !home.fact("of-image").is_empty() {
         super::images::forget(&super::images::local()?, home.id().as_str())?;
     }
-    home.remove()
+    home.remove()?;
+    match home.fact("mapped-root") {
+        "" => Ok(()),
+        _ => Ranges::new(&Shelf::ours().homes).sweep(),
+    }
 }
 
 /// Its name for people.

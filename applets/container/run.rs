@@ -7,10 +7,13 @@ mod check;
 mod facts;
 #[path = "run_spec.rs"]
 mod spec;
+#[path = "run_userns.rs"]
+mod userns;
 
 use argh::{ArgsInfo, FromArgs};
 use isobox::cgroup::Hierarchies;
 use isobox::error::{Error, Result};
+use isobox::oci::ranges::Taken;
 use isobox::oci::{self, Additions, Setting, Spec};
 use isobox::plan::Plan;
 
@@ -22,7 +25,7 @@ use super::start::Keys;
 use super::values::{CgroupPath, CgroupView, Ids, Said, Truth, values};
 use crate::cli::plan::{Explain, own_applet, perform};
 use crate::cli::raw::Raw;
-use crate::cli::{Exit, help};
+use crate::cli::{Exit, help, say};
 
 /// run a program in a new container, and end as it ends
 #[derive(FromArgs, ArgsInfo)]
@@ -120,8 +123,8 @@ pub(super) struct Run {
     /// make the root read-only
     #[argh(switch)]
     read_only: bool,
-    /// show a directory or file of the host inside: SRC:DST[:ro]; DST alone is a directory of its own, with an image
-    #[argh(option, short = 'v', arg_name = "src:dst[:ro]")]
+    /// show a directory or file of the host inside: SRC:DST[:ro,idmap], idmap with its owners' ids as those of the container; DST alone is a directory of its own, with an image
+    #[argh(option, short = 'v', arg_name = "src:dst[:options]")]
     volume: Vec<Raw>,
     /// the same in words: type=bind,source=SRC,target=DST[,readonly]; type=tmpfs,target=DST
     #[argh(option, arg_name = "words")]
@@ -192,8 +195,9 @@ pub(super) struct Run {
     /// its view of control groups: private (its own is the root) or host
     #[argh(option, arg_name = "private|host")]
     cgroupns: Option<CgroupView>,
-    /// its ids: of an ordinary user's single (its own alone) or subids (those of /etc/subuid too), of root's host
-    #[argh(option, arg_name = "single|subids|host")]
+    /// its ids: of root's auto (a range of its own of /etc/subuid, the default where root or containers has one there) or
+    /// host; of an ordinary user's single (its own alone) or subids (those of /etc/subuid too)
+    #[argh(option, arg_name = "auto|host|single|subids")]
     userns: Option<Ids>,
     /// leave it this capability too, or ALL
     #[argh(option, arg_name = "cap")]
@@ -256,6 +260,10 @@ pub(super) struct Run {
     #[argh(positional, arg_name = "image|program", greedy)]
     pub(super) program: Vec<Raw>,
 }
+
+/// What a container that is not kept has as long as it lives.
+type Held = (Option<Prepared>, Option<Taken>);
+
 impl Run {
     /// Whether it is a bundle's, of which only the bundle says what it is.
     pub(super) fn is_of_bundle(&self) -> bool {
@@ -289,7 +297,7 @@ impl Run {
             return super::start::run(self);
         }
         let explain = self.explain;
-        let (plan, _image) = self.plan()?;
+        let (plan, _held) = self.plan()?;
         perform(&plan, explain).map(as_status)
     }
 
@@ -309,7 +317,7 @@ impl Run {
         if !self.landlock_words().is_empty() {
             return Err(cannot("--landlock"));
         }
-        let (mut spec, additions, image, _) = self.meant()?;
+        let (mut spec, additions, (image, _), _) = self.meant()?;
         if spec.root.throw_away {
             return Err(
                 cannot("--rootfs host").because("the root of the machine is not to be written to")
@@ -322,13 +330,18 @@ impl Run {
         if image.is_some() {
             spec.root.path = "rootfs".into();
         }
+        if spec.root.mapped {
+            say(
+                "note: the files of the root must belong to these ids, or be shown so by an id-mapped mount: no config.json can say that\n",
+            );
+        }
         help::print_all(&format!("{}\n", spec.to_json()?))
     }
 
-    fn plan(self) -> Result<(Plan, Option<Prepared>)> {
+    fn plan(self) -> Result<(Plan, Held)> {
         let input = self.interactive;
         let domain = landlock::words(&self.landlock_words(), landlock::Whose::Own)?;
-        let (spec, additions, image, hierarchies) = self.meant()?;
+        let (spec, additions, held, hierarchies) = self.meant()?;
         let setting = Setting {
             input,
             own_binary: own_applet(&spec.process.args),
@@ -339,20 +352,20 @@ impl Run {
             hierarchies: hierarchies.as_ref(),
             ..Setting::default()
         };
-        Ok((oci::compile(&spec, setting)?, image))
+        Ok((oci::compile(&spec, setting)?, held))
     }
 
     /// The spec that is meant, what it has no words for, and the hierarchies of control groups, where they were looked at.
-    fn meant(mut self) -> Result<(Spec, Additions, Option<Prepared>, Option<Hierarchies>)> {
+    fn meant(mut self) -> Result<(Spec, Additions, Held, Option<Hierarchies>)> {
         let (image, args) = self.image_and_words(None)?;
         let asked = self.network_asked();
         let shared = self.shared();
         let unlimited = self.processes_unlimited();
-        let mut spec = self.spec(args, image.as_ref())?;
+        let (mut spec, taken) = self.spec(args, image.as_ref(), None)?;
         let hierarchies = (!unlimited).then(|| spec.limit_processes()).flatten();
         more::share(&mut spec, &shared)?;
         let additions = asked.apply(&mut spec)?;
-        Ok((spec, additions, image, hierarchies))
+        Ok((spec, additions, (image, taken), hierarchies))
     }
 
     fn network_asked(&mut self) -> network::Asked {
@@ -361,7 +374,7 @@ impl Run {
             .as_ref()
             .map(|name| name.0.to_string_lossy().into_owned());
         network::Asked {
-            network: self.network.take().map(Said::value),
+            network: self.network.as_ref().map(Said::get).cloned(),
             publish: values(&mut self.publish),
             dns: values(&mut self.dns),
             hosts: values(&mut self.add_host),

@@ -10,15 +10,12 @@ use isobox::process::signal_number;
 use super::super::images::Prepared;
 use super::super::more::Share;
 use super::super::values::{Said, bytes, lines, pair};
-use super::Run;
+use super::{Held, Run};
 use crate::cli::raw::Raw;
 
 impl Run {
     /// What a container is to be, and what its spec has no words for.
-    pub(in super::super) fn facts_and_spec(
-        mut self,
-        id: &Id,
-    ) -> Result<(Map<String>, Spec, Option<Prepared>)> {
+    pub(in super::super) fn facts_and_spec(mut self, id: &Id) -> Result<(Map<String>, Spec, Held)> {
         let mut facts = Map::default();
         let (image, args) = self.image_and_words(Some(id.as_str()))?;
         let own = if self.init { 2 } else { 0 };
@@ -78,12 +75,12 @@ impl Run {
                 if value.is_empty() { " " } else { &value },
             );
         }
-        let spec = self.spec(args, image.as_ref())?;
+        let (spec, taken) = self.spec(args, image.as_ref(), Some(id.as_str()))?;
         if spec.may_nest() {
             facts.put("may-nest", "yes".into());
         }
         note_root(&spec.root, &mut facts);
-        Ok((facts, spec, image))
+        Ok((facts, spec, (image, taken)))
     }
 
     /// What was asked for of the network, as it was typed: one a line.

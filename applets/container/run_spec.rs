@@ -9,18 +9,17 @@ use isobox::cgroup::limits::Limits;
 use isobox::credentials::{Identity, identity};
 use isobox::decimal::decimal;
 use isobox::error::{Doing, Error, Result};
-use isobox::idmap::{self, Block, Range, Single, with_single};
 use isobox::namespace::Kind;
+use isobox::oci::ranges::Taken;
 use isobox::oci::spec::Seccomp;
 use isobox::oci::{self, Mount, Resources, Root, Spec, User};
 use isobox::root::{self, inside};
-use isobox::subid;
-use nix::unistd::{getegid, geteuid};
+use nix::unistd::geteuid;
 
-use super::super::images::{Prepared, Wanted};
+use super::super::images::{Prepared, Wanted, is_volume};
 use super::super::values::{
     CgroupView, Ids, absolute_inside, bind, bytes, capabilities, check_name, env_file, pair,
-    set_variable, single_maps,
+    set_variable,
 };
 use super::super::{device, more};
 use super::Run;
@@ -87,8 +86,14 @@ impl Run {
         Ok((image, all))
     }
 
-    pub(super) fn spec(mut self, args: Vec<OsString>, image: Option<&Prepared>) -> Result<Spec> {
-        let root = match image {
+    /// The spec, with what holds the ids of the container that is `kept` by this id.
+    pub(super) fn spec(
+        mut self,
+        args: Vec<OsString>,
+        image: Option<&Prepared>,
+        kept: Option<&str>,
+    ) -> Result<(Spec, Option<Taken>)> {
+        let mut root = match image {
             Some(image) => image.root.clone(),
             None => self.root()?,
         };
@@ -97,9 +102,11 @@ impl Run {
             // Its layers have been unpacked with these.
             self.userns = Some(Ids::Subids);
         }
-        let maps = self.maps(&who)?;
+        let (maps, taken) = self.own_ids(&who, &mut root, kept)?;
         // With one id each the kernel lets nobody choose groups.
-        let one_group = maps.as_ref().is_some_and(|[_, groups]| groups.len() == 1);
+        let one_group = maps
+            .as_ref()
+            .is_some_and(|[_, groups]| groups.iter().map(|map| map.count).sum::<u32>() == 1);
         if one_group && !self.group_add.is_empty() {
             return Err(Error::new(
                 "--group-add cannot be: there is one group, and nobody may choose others",
@@ -164,7 +171,7 @@ impl Run {
                 }
             },
         });
-        Ok(spec)
+        Ok((spec, taken))
     }
 
     /// The mounts besides those of the default profile.
@@ -187,6 +194,10 @@ impl Run {
             let same =
                 |one: &Mount, other: &Mount| inside(&one.destination) == inside(&other.destination);
             volumes.retain(|volume| !own.iter().any(|other| same(volume, other)));
+            let kept = volumes.iter_mut().filter(|mount| is_volume(mount));
+            if spec.root.mapped {
+                kept.for_each(|mount| mount.options.push("idmap".into()));
+            }
             spec.mounts.extend(volumes);
         }
         spec.mounts.extend(own);
@@ -287,35 +298,6 @@ impl Run {
             io: std::mem::take(&mut self.io),
             ..Limits::default()
         })
-    }
-
-    /// The ids of a user namespace of its own, which an ordinary user's container has.
-    fn maps(&self, who: &Identity) -> Result<Option<[Vec<Range>; 2]>> {
-        match (&self.userns, geteuid().is_root()) {
-            (None | Some(Ids::Host), true) => Ok(None),
-            (Some(_), true) => Err(Error::new("--userns is for ordinary users")
-                .because("root's container has the ids of the machine")),
-            (Some(Ids::Host), false) => Err(Error::new("--userns host is for root")
-                .because("an ordinary user may only make a container with ids of its own")),
-            (None | Some(Ids::Single), false) => Ok(Some(single_maps(who))),
-            (Some(Ids::Subids), false) => {
-                let map = |ids, own| -> Result<Vec<Range>> {
-                    let (outside, count) = subid::first_block(ids)?;
-                    let single = Single {
-                        inside: 0,
-                        outside: own,
-                    };
-                    Ok(with_single(
-                        &[Block::FromZero { outside, count }],
-                        Some(single),
-                    ))
-                };
-                Ok(Some([
-                    map(idmap::Ids::User, geteuid().as_raw())?,
-                    map(idmap::Ids::Group, getegid().as_raw())?,
-                ]))
-            }
-        }
     }
 
     fn root(&self) -> Result<Root> {

@@ -158,7 +158,7 @@ fn make(mut run: Run, shelf: &Shelf, id: &Id) -> Result<Home> {
     }
     let replace = run.replace;
     let cidfile = run.cidfile.take();
-    let (mut facts, spec, _image) = run.facts_and_spec(id)?;
+    let (mut facts, spec, _held) = run.facts_and_spec(id)?;
     let _names = shelf.homes.names()?;
     let name = match named {
         Some(name) => name.to_string_lossy().into_owned(),

@@ -9,6 +9,7 @@ use isobox::image::store::Store;
 use isobox::image::{Digest, Image};
 use isobox::oci::home::Home;
 use isobox::oci::lifecycle::{Container, Refusal, clear};
+use isobox::oci::ranges::Ranges;
 use isobox::oci::state::Store as Live;
 
 use isobox::order::sort_by;
@@ -261,6 +262,7 @@ fn records(shelf: &Shelf) -> Result<u64> {
         shelf.homes.clear(&id)?;
         count += 1;
     }
+    Ranges::new(&shelf.homes).sweep()?;
     let live = Live::look(&shelf.live)?
         .map(|live| live.ids())
         .transpose()?;

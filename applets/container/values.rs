@@ -119,6 +119,8 @@ impl argh::FromArgValue for CgroupView {
 
 /// Which ids exist in a user namespace.
 pub(super) enum Ids {
+    /// A range of its own.
+    Auto,
     Single,
     Subids,
     /// Those of the machine.
@@ -128,11 +130,12 @@ pub(super) enum Ids {
 impl argh::FromArgValue for Ids {
     fn from_arg_value(value: &str) -> Result<Self, String> {
         match value {
+            "auto" => Ok(Self::Auto),
             "single" => Ok(Self::Single),
             "subids" => Ok(Self::Subids),
             "host" => Ok(Self::Host),
             _ => Err(gnu::bad(format!(
-                "neither single, subids nor host: '{value}'"
+                "neither auto, host, single nor subids: '{value}'"
             ))),
         }
     }
@@ -266,7 +269,8 @@ pub(super) fn bind(volume: &OsStr) -> Result<Mount> {
         match option {
             b"ro" => words.push("rro".into()),
             b"rw" => {}
-            _ => return Err(bad("ro and rw are the options there are")),
+            b"idmap" => words.push("idmap".into()),
+            _ => return Err(bad("ro, rw and idmap are the options there are")),
         }
     }
     let source = std::path::absolute(source).doing_to("cannot find", source)?;

@@ -29,12 +29,7 @@ impl IdMap {
     /// `EPERM` where the file system is not ours to map, `EINVAL` where it cannot be mapped.
     pub fn apply(&self, mount: BorrowedFd<'_>, recursive: bool) -> Result<()> {
         let namespace = self.namespace()?;
-        let change = MountAttr {
-            set: attr::IDMAP,
-            userns_fd: u64::try_from(namespace.as_raw_fd()).unwrap_or(u64::MAX),
-            ..MountAttr::default()
-        };
-        mount_setattr(mount, change, recursive).map_err(|errno| {
+        map_by(mount, namespace.as_fd(), recursive).map_err(|errno| {
             let error = Error::new("cannot map the ids of the mount").errno_is(errno);
             match errno {
                 Errno::EINVAL => {
@@ -45,8 +40,21 @@ impl IdMap {
         })
     }
 
+    /// The ids of root, as these maps number them outside.
+    pub(crate) fn root(&self) -> (u32, u32) {
+        let of = |map: &[Range]| {
+            map.iter()
+                .find(|one| one.inside == 0)
+                .map_or(0, |one| one.outside)
+        };
+        (of(&self.users), of(&self.groups))
+    }
+
     /// A user namespace with these maps: that of a process which is there for nothing else.
-    fn namespace(&self) -> Result<OwnedFd> {
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub(crate) fn namespace(&self) -> Result<OwnedFd> {
         let cannot = "cannot make a user namespace for an id-mapped mount";
         let made = fork(CloneFlags::CLONE_NEWUSER, None).doing(cannot)?;
         let Forked::Parent { child, pidfd } = made else {
@@ -75,4 +83,19 @@ impl IdMap {
         while wait(child, libc::WEXITED) == Err(Errno::EINTR) {}
         namespace
     }
+}
+
+/// Maps the ids of a mount that nobody can see yet as the user namespace has them, with `recursive` those of the mounts
+/// below it too.
+pub(crate) fn map_by(
+    mount: BorrowedFd<'_>,
+    namespace: BorrowedFd<'_>,
+    recursive: bool,
+) -> Result<(), Errno> {
+    let change = MountAttr {
+        set: attr::IDMAP,
+        userns_fd: u64::try_from(namespace.as_raw_fd()).unwrap_or(u64::MAX),
+        ..MountAttr::default()
+    };
+    mount_setattr(mount, change, recursive)
 }

@@ -30,6 +30,7 @@ use crate::sys::mount::{
 };
 
 pub use idmap::IdMap;
+pub(crate) use idmap::map_by;
 pub use options::{Attributes, Options, option_names};
 pub use refused::why_refused;
 pub use spec::{Spec, fstab_line};

@@ -50,6 +50,11 @@ impl Homes {
         Self { path }
     }
 
+    /// Where they are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Keeps others from giving names until dropped.
     ///
     /// # Errors
@@ -275,6 +280,9 @@ pub fn note_root(root: &Root, facts: &mut Map<String>) {
     if let Some(written) = &root.written {
         facts.put("written", shown(written));
     }
+    if root.mapped {
+        facts.put("mapped-root", "yes".into());
+    }
 }
 
 fn recall_root(root: &mut Root, facts: &Map<String>) {
@@ -282,6 +290,7 @@ fn recall_root(root: &mut Root, facts: &Map<String>) {
     let layers = facts.value("layers").map_or("", String::as_str);
     root.layers = layers.lines().map(PathBuf::from).collect();
     root.written = facts.value("written").map(PathBuf::from);
+    root.mapped = facts.value("mapped-root").is_some();
 }
 
 /// Nanoseconds since 1970, as a fact.

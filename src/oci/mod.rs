@@ -20,6 +20,7 @@ pub mod notify;
 #[cfg(feature = "image")]
 pub mod of_image;
 mod profile;
+pub mod ranges;
 mod resources;
 pub mod spec;
 mod starter;

@@ -131,8 +131,14 @@ impl Spec {
             true => ("net.ipv6.conf.eth0.accept_ra", "0"),
             false => ("net.ipv6.conf.eth0.disable_ipv6", "1"),
         };
+        // All groups that there are.
+        let groups = match &self.linux.gid_mappings[..] {
+            [] => i32::MAX.cast_unsigned(),
+            maps => maps.iter().map(|map| map.size).sum::<u32>() - 1,
+        };
+        let groups = format!("0 {groups}");
         let all = [
-            ("net.ipv4.ping_group_range", "0 2147483647"),
+            ("net.ipv4.ping_group_range", &*groups),
             ("net.ipv4.ip_unprivileged_port_start", "0"),
             quiet,
         ];

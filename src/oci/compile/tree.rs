@@ -21,7 +21,7 @@ use crate::plan::steps::labels::LabelMount;
 use crate::plan::steps::masks::{Mask, ReadOnlyPaths, RootReadOnly};
 use crate::plan::steps::mounts::{self, Bind, CopySource, RootPropagation, Source};
 use crate::plan::steps::root::BindRoot;
-use crate::plan::steps::tree::{LayeredRoot, RootNoDevices, ThrowAwayRoot};
+use crate::plan::steps::tree::{AttachRoot, LayeredRoot, MappedRoot, RootNoDevices, ThrowAwayRoot};
 use crate::plan::{Plan, Slot};
 use crate::root::inside;
 
@@ -33,8 +33,13 @@ struct Surroundings<'a> {
     label: &'a str,
 }
 
-/// Where the copies are that [`copy_outside`] made, by the number of the mount.
-pub(super) type Copies = Vec<Option<Slot>>;
+/// Where the copies are that [`copy_outside`] made.
+pub(super) struct Copies {
+    /// Of the root, where its files get other ids.
+    root: Option<Slot>,
+    /// Of the mounts, by number.
+    mounts: Vec<Option<Slot>>,
+}
 
 /// What of the host is shown must be copied by whoever can still reach it: by the caller where the container has a
 /// user namespace (its root may not enter our directories, and may not map ids), or shares events with the host.
@@ -62,7 +67,31 @@ pub(super) fn copy_outside(plan: &mut Plan, spec: &Spec) -> Result<Copies> {
         });
         Ok(Some(slot))
     };
-    spec.mounts.iter().map(one).collect()
+    let mounts = spec.mounts.iter().map(one).collect::<Result<_>>()?;
+    Ok(Copies {
+        root: spec.root.mapped.then(|| map_root(plan, spec)),
+        mounts,
+    })
+}
+
+fn map_root(plan: &mut Plan, spec: &Spec) -> Slot {
+    let slot = plan.slot();
+    plan.then(MappedRoot {
+        path: spec.root.path.clone(),
+        layers: spec.root.layers.clone(),
+        written: spec.root.written.clone(),
+        ids: of_container(spec),
+        slot,
+    });
+    slot
+}
+
+/// The ids of the container's user namespace.
+fn of_container(spec: &Spec) -> IdMap {
+    IdMap {
+        users: super::namespaces::ranges(&spec.linux.uid_mappings),
+        groups: super::namespaces::ranges(&spec.linux.gid_mappings),
+    }
 }
 
 /// The ids of an id-mapped mount: its own maps, or those of the container's user namespace.
@@ -71,20 +100,19 @@ fn ids(spec: &Spec, mount: &Mount, options: &Options) -> Result<Option<(IdMap, b
     if options.idmap.is_none() && !own {
         return Ok(None);
     }
-    let (uids, gids) = match own {
-        true => (&mount.uid_mappings, &mount.gid_mappings),
-        false => (&spec.linux.uid_mappings, &spec.linux.gid_mappings),
+    let map = match own {
+        true => IdMap {
+            users: super::namespaces::ranges(&mount.uid_mappings),
+            groups: super::namespaces::ranges(&mount.gid_mappings),
+        },
+        false => of_container(spec),
     };
-    if uids.is_empty() || gids.is_empty() {
+    if map.users.is_empty() || map.groups.is_empty() {
         return Err(Error::new(
             "an id-mapped mount needs uidMappings and gidMappings, of its own or of the container:",
         )
         .on(&mount.destination));
     }
-    let map = IdMap {
-        users: super::namespaces::ranges(uids),
-        groups: super::namespaces::ranges(gids),
-    };
     Ok(Some((map, options.idmap == Some(true))))
 }
 
@@ -110,14 +138,15 @@ pub(super) fn build(
     copies: &Copies,
     hierarchies: Option<&Hierarchies>,
 ) -> Result<Slot> {
-    let root = plan.slot();
+    let root = copies.root.unwrap_or_else(|| plan.slot());
     let path = spec.root.path.clone();
     if spec.root.throw_away {
         plan.then(ThrowAwayRoot { path, slot: root });
     } else {
-        match &spec.root.layers[..] {
-            [] => plan.then(BindRoot { path, slot: root }),
-            layers => plan.then(LayeredRoot {
+        match (copies.root, &spec.root.layers[..]) {
+            (Some(root), _) => plan.then(AttachRoot { root }),
+            (None, []) => plan.then(BindRoot { path, slot: root }),
+            (None, layers) => plan.then(LayeredRoot {
                 layers: layers.to_vec(),
                 written: spec.root.written.clone(),
                 slot: root,
@@ -127,7 +156,7 @@ pub(super) fn build(
             plan.then(RootNoDevices { root });
         }
     }
-    for (mount, copy) in spec.mounts.iter().zip(copies) {
+    for (mount, copy) in spec.mounts.iter().zip(&copies.mounts) {
         let around = Surroundings {
             own_root: spec.linux.namespace(Kind::Cgroup).is_some(),
             hierarchies,

@@ -22,6 +22,9 @@ objects! {
         pub layers as "": Vec<PathBuf>,
         /// Where what is written to the overlay is kept; nowhere without. Not of the specification.
         pub written as "": Option<PathBuf>,
+        /// Whether its files belong to ids of the container's user namespace, in place of those of the host that have
+        /// the same numbers (an id-mapped mount). Not of the specification.
+        pub mapped as "": bool,
     }
 
     /// `mounts[]`

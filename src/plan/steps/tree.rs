@@ -1,12 +1,14 @@
 //! Roots of a container that need more than a bind ([`crate::throw_away`]).
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Doing, Result};
+use crate::idmap::{Range, words};
+use crate::mount::IdMap;
 use crate::plan::{Context, Explanation, Shell, Slot, Step};
 use crate::sys::mount::{MountAttr, attr, mount_setattr};
-use crate::throw_away;
+use crate::throw_away::{self, mapped};
 
 /// Makes a root of a directory, with what is mounted below it, that can be written to without changing it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,16 @@ pub struct LayeredRoot {
     pub slot: Slot,
 }
 
+/// The mount of an overlay of an image's layers.
+fn told_overlay(layers: &[PathBuf], written: Option<&Path>) -> String {
+    let place = written.map_or_else(|| "TMPFS".into(), |path| format!("{path:?}"));
+    let layers: Vec<String> = layers.iter().map(|one| format!("{one:?}")).collect();
+    format!(
+        "mount(\"overlay\", lowerdir={}, upperdir={place}/upper, workdir={place}/work)",
+        layers.join(":")
+    )
+}
+
 impl Step for LayeredRoot {
     fn perform(&self, cx: &mut Context) -> Result<()> {
         let root = throw_away::layered(&self.layers, self.written.as_deref())?;
@@ -64,18 +76,14 @@ impl Step for LayeredRoot {
     }
 
     fn explain(&self) -> Explanation {
-        let (place, fate) = match &self.written {
-            Some(path) => (format!("{path:?}"), "is kept there"),
-            None => (
-                "TMPFS".into(),
-                "goes to memory and is gone with the container",
-            ),
+        let fate = match &self.written {
+            Some(_) => "is kept there",
+            None => "goes to memory and is gone with the container",
         };
-        let layers: Vec<String> = self.layers.iter().map(|one| format!("{one:?}")).collect();
         Explanation::new(
             format!(
-                "mount(\"overlay\", lowerdir={}, upperdir={place}/upper, workdir={place}/work) = ROOT",
-                layers.join(":")
+                "{} = ROOT",
+                told_overlay(&self.layers, self.written.as_deref())
             ),
             format!(
                 "containers of an image share its layers, which are only read; what is written {fate}"
@@ -104,6 +112,92 @@ impl Step for LayeredRoot {
             options,
             word: top.into(),
         }
+    }
+}
+
+/// Makes a root whose files belong to ids of the container's user namespace, out here: in there nobody could say whose
+/// they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappedRoot {
+    /// The directory; unless there are layers.
+    pub path: PathBuf,
+    /// The layers of an image, the topmost first.
+    pub layers: Vec<PathBuf>,
+    /// The directory that keeps what is written to the layers; without, memory does.
+    pub written: Option<PathBuf>,
+    /// Which ids the files have inside, and which outside.
+    pub ids: IdMap,
+    /// Where the detached mount is left.
+    pub slot: Slot,
+}
+
+impl Step for MappedRoot {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let root = match &self.layers[..] {
+            [] => mapped::directory(&self.path, &self.ids)?,
+            layers => mapped::layers(layers, self.written.as_deref(), &self.ids)?,
+        };
+        cx.put(self.slot, root);
+        Ok(())
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+
+    fn explain(&self) -> Explanation {
+        let ids = |map: &[Range]| words(map).join(" ");
+        let maps = format!(
+            "MOUNT_ATTR_IDMAP, uid_map={:?}, gid_map={:?}",
+            ids(&self.ids.users),
+            ids(&self.ids.groups)
+        );
+        let call = match &self.layers[..] {
+            [] => format!(
+                "open_tree({:?}, OPEN_TREE_CLONE|AT_RECURSIVE), mount_setattr(MS_SLAVE), mount_setattr({maps}) = ROOT",
+                self.path
+            ),
+            layers => format!(
+                "clone3(CLONE_NEWNS|CLONE_FILES), mount_setattr({maps}) of each layer, {} = ROOT",
+                told_overlay(layers, self.written.as_deref())
+            ),
+        };
+        Explanation::new(
+            call,
+            "what belongs to user 0 of the tree belongs to root inside, who is nobody of the host; nothing is given to another owner",
+            "all of the tree would belong to nobody, and root inside could not even read what only its owner may",
+            "mount_setattr(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Unsaid("an id-mapped root")
+    }
+}
+
+/// Attaches a root that was made out here ([`MappedRoot`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttachRoot {
+    /// The detached mount.
+    pub root: Slot,
+}
+
+impl Step for AttachRoot {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        throw_away::attach_over_root(cx.get(self.root)?)
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            "move_mount(ROOT, \"/\")",
+            "a root must be a mount of this mount namespace: it lies above the present one, where only its descriptor leads",
+            "pivot_root(2) would say EINVAL",
+            "move_mount(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
     }
 }
 

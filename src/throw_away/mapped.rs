@@ -1,0 +1,206 @@
+//! Roots whose files belong to the ids of a container's user namespace: the tree, or the layers of the image, are shown
+//! by id-mapped mounts (mount_setattr(2)), so that nothing is given to other owners, and the next container finds what
+//! this one has written under the numbers that it has inside.
+//!
+//! An overlay takes layers that are id-mapped mounts since Linux 5.19, but only mounts that are attached somewhere. So a
+//! process makes it in a mount namespace of its own, which ends with it, and leaves it in our table of descriptors, which
+//! it shares.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use nix::sched::CloneFlags;
+use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::utsname::uname;
+use nix::unistd::{Gid, Uid, dup3, fchdir, setfsgid, setfsuid};
+
+use super::{UPPER, WORK, first_directory, in_user_namespace, mode_of, overlay, tmpfs, written_in};
+use crate::decimal::decimal;
+use crate::error::{Doing, Error, Result};
+use crate::mount::{IdMap, Options, detached_copy, dress, map_by};
+use crate::sys::clone::{Change, Forked, fork, wait};
+use crate::sys::mount::{move_mount, openat2, resolve};
+use crate::sys::task::{self, exit_now};
+
+/// A detached copy of the tree at `path`, with the mounts below it, whose files belong to these ids. What the host mounts
+/// there later is seen in it, and not the other way round.
+///
+/// # Errors
+/// Where the path is no directory, or a file system in it, or the kernel, has no id-mapped mounts (`EINVAL`).
+pub fn directory(path: &Path, ids: &IdMap) -> Result<OwnedFd> {
+    let tree = crate::root::open(path)?;
+    let slave = Options::new(["rslave"])?;
+    let copy = detached_copy(tree.as_fd(), true)
+        .and_then(|copy| dress(copy.as_fd(), &slave).map(|()| copy))
+        .doing_to("cannot copy the mount of", path)?;
+    let mapped = ids.apply(copy.as_fd(), true);
+    mapped.map_err(|error| error.on(path)).map(|()| copy)
+}
+
+/// Looks whether the files of the root at `path` can be shown with other ids; with `layered`, whether an overlay takes
+/// what is shown so.
+///
+/// # Errors
+/// Says why not.
+pub fn try_it(path: &Path, layered: bool, ids: &IdMap) -> Result<()> {
+    if layered && uname().is_ok_and(|uname| is_before_5_19(uname.release())) {
+        return Err(
+            Error::new("an overlay takes no id-mapped mounts").because("that needs Linux 5.19")
+        );
+    }
+    directory(path, ids).map(drop)
+}
+
+/// Whether this is the name of a Linux older than that.
+fn is_before_5_19(release: &OsStr) -> bool {
+    let mut numbers = release
+        .as_bytes()
+        .split(|b| !b.is_ascii_digit())
+        .map(decimal::<u32>);
+    let mut next = || numbers.next().flatten().unwrap_or(0);
+    (next(), next()) < (5, 19)
+}
+
+/// A detached overlay of an image's layers, as [`super::layered`] makes one, whose files belong to these ids.
+///
+/// # Errors
+/// Where a layer is not there, or the kernel has no such overlay.
+pub fn layers(layers: &[PathBuf], written: Option<&Path>, ids: &IdMap) -> Result<OwnedFd> {
+    let cannot = "cannot mount an overlay of the image's layers with ids of its own";
+    let mode = mode_of(layers)?;
+    let namespace = ids.namespace()?;
+    let show = |dir: OwnedFd| -> Result<OwnedFd> {
+        let copy = detached_copy(dir.as_fd(), false).doing(cannot)?;
+        map_by(copy.as_fd(), namespace.as_fd(), false).doing(cannot)?;
+        Ok(copy)
+    };
+    let open_written = |path| -> Result<OwnedFd> {
+        let store = crate::root::open(path)?;
+        written_in(store.as_fd(), mode)?;
+        show(store)
+    };
+    let all = layers.iter().map(|layer| show(crate::root::open(layer)?));
+    let parts = Parts {
+        layers: all.collect::<Result<_>>()?,
+        written: written.map(open_written).transpose()?,
+        mode,
+        owner: ids.root(),
+    };
+    // Where the overlay is left.
+    let mut place = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(cannot)?;
+    let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FILES;
+    match fork(flags, None).doing(cannot)? {
+        Forked::Child => {
+            // What is ours to close is closed by our parent.
+            let made = parts.assemble();
+            let left = made.and_then(|overlay| dup3(&overlay, &mut place, OFlag::O_CLOEXEC));
+            exit_now(left.map_or_else(
+                |errno| u8::try_from(errno as i32).unwrap_or(u8::MAX),
+                |()| 0,
+            ))
+        }
+        Forked::Parent { child, .. } => loop {
+            match wait(child, libc::WEXITED) {
+                Err(Errno::EINTR) => {}
+                Ok(Change::Exited(0)) => return Ok(place),
+                Ok(Change::Exited(errno)) => {
+                    return Err(Errno::from_raw(errno.into())).doing(cannot);
+                }
+                _ => return Err(Error::new(cannot).because("the process that makes it was killed")),
+            }
+        },
+    }
+}
+
+/// What an overlay is made of: detached mounts, whose ids are mapped.
+struct Parts {
+    layers: Vec<OwnedFd>,
+    /// The directory that keeps what is written, with the two directories that are needed in it.
+    written: Option<OwnedFd>,
+    mode: u32,
+    /// Root's ids, as the host numbers them.
+    owner: (u32, u32),
+}
+
+impl Parts {
+    /// Makes it, in a mount namespace that nobody else is in.
+    fn assemble(&self) -> Result<OwnedFd, Errno> {
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        let store = tmpfs()?;
+        self.become_owner()?;
+        let hidden = first_directory(&["/sys", "/proc", "/dev"]).map_err(|_| Errno::ENOENT)?;
+        move_mount(store.as_fd(), hidden.as_fd())?;
+        fchdir(&store)?;
+        let mut names = Vec::new();
+        for (nth, layer) in self.layers.iter().enumerate() {
+            let name = PathBuf::from(nth.to_string());
+            attach(layer.as_fd(), store.as_fd(), &name)?;
+            names.push(name);
+        }
+        match &self.written {
+            Some(written) => attach(written.as_fd(), store.as_fd(), Path::new("written"))?,
+            None => {
+                mkdirat(&store, "written", Mode::S_IRWXU)?;
+                let at = openat2(
+                    store.as_fd(),
+                    Path::new("written"),
+                    PLACE,
+                    0,
+                    resolve::BENEATH,
+                )?;
+                written_in(at.as_fd(), self.mode).map_err(|_| Errno::ENOSPC)?;
+            }
+        }
+        let at = |name: &str| format!("written/{name}");
+        overlay(&names, [&at(UPPER), &at(WORK)], in_user_namespace(), 0)
+    }
+}
+
+impl Parts {
+    /// From here on files are made as root's of the container, with all capabilities. What an overlay makes for itself it
+    /// makes as who has mounted it, and nobody has an id in its upper layer who is none of the container's.
+    fn become_owner(&self) -> Result<(), Errno> {
+        /// `SECBIT_NO_SETUID_FIXUP` (linux/securebits.h).
+        const KEEP_CAPABILITIES: u64 = 1 << 2;
+        task::prctl(libc::PR_SET_SECUREBITS, [KEEP_CAPABILITIES, 0, 0, 0])?;
+        setfsgid(Gid::from_raw(self.owner.1));
+        setfsuid(Uid::from_raw(self.owner.0));
+        Ok(())
+    }
+}
+
+/// Attaches a detached mount at a new directory.
+fn attach(mount: BorrowedFd<'_>, store: BorrowedFd<'_>, name: &Path) -> Result<(), Errno> {
+    mkdirat(store, name, Mode::S_IRWXU)?;
+    let place = openat2(store, name, PLACE, 0, resolve::BENEATH)?;
+    move_mount(mount, place.as_fd())
+}
+
+const PLACE: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+
+#[cfg(test)]
+mod tests {
+    use super::is_before_5_19;
+
+    #[test]
+    fn releases_are_told_apart() {
+        for (release, want) in [
+            ("5.18.0-amd64", true),
+            ("5.4", true),
+            ("4.19.1", true),
+            ("5.19.0", false),
+            ("5.19-rc1", false),
+            ("6.1.0-13-amd64", false),
+            ("10.0", false),
+        ] {
+            assert_eq!(is_before_5_19(release.as_ref()), want, "{release}");
+        }
+    }
+}
