@@ -117,6 +117,12 @@ fn renamed(args: &[OsString]) -> Option<Vec<OsString>> {
 
 impl Applet for Args {
     fn launch(entry: &Entry, args: &[OsString]) -> Result<Exit> {
+        // Here, for the verbs that only have another name.
+        if let [word, verb, ..] = args
+            && word == "help"
+        {
+            return Self::launch(entry, &[verb.clone(), "--help".into()]);
+        }
         if let [word, id, watched @ ..] = args
             && word == start::MONITOR
         {
@@ -156,7 +162,7 @@ impl Applet for Args {
         }
         let renamed = renamed(args);
         let args = renamed.as_deref().unwrap_or(args);
-        match parse::<Self>(entry, args).map_err(|text| usage(entry, &text))? {
+        match parse::<Self>(entry, args).map_err(|text| usage(entry, args, &text))? {
             Asked::Help(verb) => help::print(entry, verb),
             Asked::Version => help::print_version(entry),
             Asked::Run(asked) => {

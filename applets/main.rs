@@ -79,7 +79,7 @@ fn front<'a>(called: &str, args: &'a [OsString]) -> (Result<&'static Entry>, &'a
     let first = first.to_string_lossy();
     match table::find(&first) {
         Some(applet) => (Ok(applet), rest),
-        None if first.starts_with('-') => (Ok(&BOX), args),
+        None if first.starts_with('-') || (is_box && first == "help") => (Ok(&BOX), args),
         None if is_box => (Err(no_such_applet(&first)), args),
         None => (Err(no_such_applet(called)), args),
     }

@@ -4,6 +4,8 @@
 
 use argh::{ArgsInfo, SubCommand};
 
+use isobox::order;
+
 use crate::cli::{Applet, Entry};
 
 /// Declares the modules of the applets and the table of them. A line is
@@ -65,6 +67,13 @@ const fn entry<T: Applet + SubCommand + ArgsInfo>(usage_status: u8, section: u8)
         info: T::get_args_info,
         run: T::launch,
     }
+}
+
+/// Every applet, by name, as they are shown.
+pub(crate) fn sorted() -> Vec<&'static Entry> {
+    let mut applets: Vec<&Entry> = all().collect();
+    order::sort_by_key(&mut applets, |entry| entry.name);
+    applets
 }
 
 /// Every applet, in the order of the list.

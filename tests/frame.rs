@@ -128,6 +128,83 @@ fn every_applet_has_help_version_and_a_manual_page() {
         .out(&format!("isobox {}\n", env!("CARGO_PKG_VERSION")));
 }
 
+#[cfg(feature = "oci")]
+#[test]
+fn help_is_a_verb_where_there_are_verbs() {
+    let t = Sandbox::new("help");
+    t.run("isobox --list | LC_ALL=C sort -c").ok();
+    for (line, same) in [
+        ("isobox help", "isobox --help"),
+        ("isobox help unshare", "unshare --help"),
+        ("isobox help ip", "ip --help"),
+        ("cg help", "cg --help"),
+        ("cg help set", "cg set --help"),
+        ("container help run", "container run --help"),
+        ("container help create", "container run --help"),
+        ("container help pull", "pull --help"),
+        ("runc help run", "runc run --help"),
+    ] {
+        t.run(&format!(
+            "{line} >one; {same} >other; cmp one other && head -1 one"
+        ))
+        .ok()
+        .out("Usage:\n");
+    }
+    // Where a program follows, it is one.
+    t.tool("help", "#!/bin/sh\necho a program\n");
+    t.run("setpriv help").ok().out("a program\n");
+}
+
+#[cfg(feature = "cgroup")]
+#[test]
+fn what_was_meant_is_guessed_and_where_to_read_on_is_said() {
+    let t = Sandbox::new("help");
+    for (line, status, said) in [
+        (
+            "isobox unshar",
+            127,
+            "isobox: applet not found: unshar\nhint: did you mean unshare? isobox --list shows what there is\n",
+        ),
+        (
+            "isobox help lsms",
+            127,
+            "isobox: applet not found: lsms\nhint: did you mean lsns? isobox --list shows what there is\n",
+        ),
+        (
+            "isobox frob",
+            127,
+            "isobox: applet not found: frob\nhint: isobox --list shows what there is\n",
+        ),
+        (
+            "cg crate x",
+            1,
+            "cg: unknown command 'crate'\nhint: did you mean 'create'? try 'cg --help' for more information\n",
+        ),
+        (
+            "cg set --frob",
+            1,
+            "cg: unrecognized option '--frob'\nhint: try 'cg set --help' for more information\n",
+        ),
+        (
+            "cg --frob set",
+            1,
+            "cg: unrecognized option '--frob'\nhint: try 'cg --help' for more information\n",
+        ),
+        (
+            "cg set",
+            1,
+            "cg: missing operand: path\nhint: try 'cg set --help' for more information\n",
+        ),
+        (
+            "unshare --frob",
+            1,
+            "unshare: unrecognized option '--frob'\nhint: try 'unshare --help' for more information\n",
+        ),
+    ] {
+        t.run(line).status(status).out("").err(said);
+    }
+}
+
 #[test]
 fn manual_pages_render_without_a_warning() {
     needs!(host("groff"), host("man"));

@@ -6,7 +6,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs, SubCommandInfo};
 use isobox::error::{Doing, Error, Result};
 
 use super::raw::{Raw, words};
-use super::{Applet, Entry, Exit, complete, help, man};
+use super::{Applet, Entry, Exit, complete, help, man, near};
 use crate::install::{self, Link};
 use crate::table;
 
@@ -62,7 +62,8 @@ pub(crate) const BOX: Entry = Entry {
 
 /// The box's declaration, its applets as its verbs.
 fn declaration() -> CommandInfoWithArgs {
-    let commands = table::all().map(|entry| SubCommandInfo {
+    let applets = table::sorted();
+    let commands = applets.iter().map(|entry| SubCommandInfo {
         name: entry.name,
         command: (entry.info)(),
     });
@@ -91,6 +92,11 @@ impl Applet for Args {
             (typed, ..) if self.complete => help::print_all(&complete::answer(typed)),
             ([], ..) if self.man => help::print_all(&man::page(&BOX)),
             ([name], ..) if self.man => help::print_all(&man::page(known(name)?)),
+            ([help], ..) if help == "help" && asked == 0 => help::print(&BOX, None),
+            ([help, name, ..], ..) if help == "help" && asked == 0 => {
+                let applet = known(name)?;
+                (applet.run)(applet, &["--help".into()])
+            }
             ([extra, ..], ..) => Err(misuse(format!("unexpected argument '{}'", extra.display()))),
             ([], Some(shell), _) => help::print_all(&complete::script(&shell)?),
             ([], None, Some(dir)) => write_pages(&dir.into_path()),
@@ -106,9 +112,9 @@ fn misuse(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 
 /// One name a line.
 fn list() -> String {
-    table::all()
-        .flat_map(|entry| [entry.name, "\n"])
-        .collect::<String>()
+    let applets = table::sorted();
+    let names = applets.iter().flat_map(|entry| [entry.name, "\n"]);
+    names.collect()
 }
 
 fn known(name: &OsString) -> Result<&'static Entry> {
@@ -120,9 +126,11 @@ fn known(name: &OsString) -> Result<&'static Entry> {
 
 /// What is said, and with which status, where there is no applet of this name.
 pub(crate) fn no_such_applet(name: &str) -> Error {
+    let near = near::nearest(name, &mut table::all().map(|entry| entry.name));
+    let guess = near.map_or_else(String::new, |name| format!("did you mean {name}? "));
     Error::new(format!("applet not found: {name}"))
         .status(NO_SUCH_APPLET)
-        .hint("isobox --list shows what there is")
+        .hint(guess + "isobox --list shows what there is")
 }
 
 /// What a shell gives for a command that is not there; busybox and toybox do for an applet.

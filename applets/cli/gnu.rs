@@ -104,6 +104,16 @@ pub(crate) fn canonical(info: &CommandInfoWithArgs, args: &[OsString]) -> Result
     }
 }
 
+/// The first operand, which names a verb where there are verbs, as far as the arguments can be understood.
+pub(crate) fn first_operand<'a>(
+    info: &'a CommandInfoWithArgs,
+    args: &'a [OsString],
+) -> Option<&'a OsStr> {
+    let mut walk = Walk::new(info);
+    let _ = walk.read(args);
+    walk.operands.first().copied()
+}
+
 type Rest<'a, 'b> = &'b mut dyn Iterator<Item = &'a OsStr>;
 
 impl<'a> Walk<'a> {
@@ -328,13 +338,18 @@ impl<'a> Walk<'a> {
 
     /// The first operand names a verb, whose own options follow.
     fn verb(&self, verb: &OsStr, mut words: Vec<String>) -> Result<Parsed, String> {
-        let Some(command) = self
-            .info
-            .commands
-            .iter()
-            .find(|command| verb == command.name)
-        else {
-            return Err(format!("unknown command '{}'", verb.display()));
+        let commands = &self.info.commands;
+        let find = |name: &OsStr| {
+            let found = commands.iter().find(|command| name == command.name);
+            found.ok_or_else(|| format!("unknown command '{}'", name.display()))
+        };
+        let command = match (find(verb), self.operands.get(1)) {
+            // `help` is a verb wherever there are verbs.
+            (Err(_), None) if verb == "help" => return Ok(Parsed::Help(None)),
+            (Err(_), Some(topic)) if verb == "help" => {
+                return Ok(Parsed::Help(Some(find(topic)?.name)));
+            }
+            (found, _) => found?,
         };
         let rest: Vec<OsString> = self.operands[1..]
             .iter()

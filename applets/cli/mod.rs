@@ -10,6 +10,7 @@ mod layout;
 pub(crate) mod man;
 #[cfg(feature = "image")]
 pub(crate) mod mapped;
+pub(crate) mod near;
 pub(crate) mod order;
 pub(crate) mod plan;
 #[cfg(feature = "oci")]
@@ -50,7 +51,7 @@ pub(crate) trait Applet: FromArgs + ArgsInfo {
     /// Understands the arguments (without its name) and does it. An applet that stands for a tool with a dialect and a
     /// log of its own answers here by itself.
     fn launch(entry: &Entry, args: &[OsString]) -> Result<Exit> {
-        match parse::<Self>(entry, args).map_err(|text| usage(entry, &text))? {
+        match parse::<Self>(entry, args).map_err(|text| usage(entry, args, &text))? {
             Asked::Help(verb) => help::print(entry, verb),
             Asked::Version => help::print_version(entry),
             Asked::Run(args) => args.run(),
@@ -104,10 +105,22 @@ pub(crate) fn say(text: &str) {
     let _ = stderr().write_all(text.as_bytes());
 }
 
-/// Wrong usage, in the words and with the status of the original. Bytes that travelled as private characters are shown
-/// as what they are.
-pub(crate) fn usage(entry: &Entry, text: &str) -> Error {
+/// Wrong usage, in the words and with the status of the original, and where to read on. Bytes that travelled as private
+/// characters are shown as what they are.
+pub(crate) fn usage(entry: &Entry, args: &[OsString], text: &str) -> Error {
+    let info = (entry.info)();
+    let word = gnu::first_operand(&info, args).map(|word| word.to_string_lossy());
+    let known = |word: &str| info.commands.iter().any(|command| command.name == word);
+    let hint = match word {
+        Some(verb) if known(&verb) => format!("try '{} {verb} --help'", entry.name),
+        word => {
+            let mut names = info.commands.iter().map(|command| command.name);
+            let near = word.and_then(|word| near::nearest(&word, &mut names));
+            let guess = near.map_or_else(String::new, |name| format!("did you mean '{name}'? "));
+            format!("{guess}try '{} --help'", entry.name)
+        }
+    };
     Error::new(raw::decode(text).to_string_lossy().into_owned())
         .status(entry.usage_status)
-        .hint(format!("try '{} --help' for more information", entry.name))
+        .hint(hint + " for more information")
 }
