@@ -357,7 +357,7 @@ fn what_a_container_writes_becomes_an_image() {
         container run lab:2 'ls /d/e /old; stat -c "%a" /closed; stat -c %h /same; ls -a / | grep .wh'
         container stop -t 0 one; container start one; container exec one cat /added
         container images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' | sort | sed 's/.*lab.box/box/'
-        pull -q --offline lab:2 -o lab.tar && mkrootfs -q -i lab.tar tree && ls tree/old tree/d/e; rm -rf lab.tar; mkrootfs --rm tree
+        pull -q --offline lab:2 -o lab.tar && mkrootfs -q -i lab.tar tree && ls tree/old tree/d/e; rm -rf lab.tar; mkrootfs --rm --force tree
         container images --digests --no-trunc | grep -c 'sha256:.* sha256:'
         container rmi -a | grep -c Untagged; container rm -f one; container rmi -a | grep -c Untagged; container rmi $I; echo $?
         container images -q; find $ISOBOX_ROOT/layers $ISOBOX_ROOT/written $ISOBOX_ROOT/blobs -mindepth 1 ! -name 'sha*'; rm -rf .cache"#

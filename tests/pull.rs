@@ -421,7 +421,7 @@ fn the_whole_way_into_a_directory() {
     // An ordinary user, who has one id or the subordinate ones.
     t.user()
         .run(&format!(
-            "pull -q {x} mine && cat mine/a/y && stat -c %u mine/big && mkrootfs --rm mine"
+            "pull -q {x} mine && cat mine/a/y && stat -c %u mine/big && mkrootfs --rm --force mine"
         ))
         .ok()
         .out("two\n1000\n");

@@ -18,8 +18,8 @@ use nix::unistd::geteuid;
 
 use super::super::images::{Prepared, Wanted, is_volume};
 use super::super::values::{
-    CgroupView, Ids, absolute_inside, bind, bytes, capabilities, check_name, env_file, pair,
-    set_variable,
+    CgroupView, Ids, absolute_inside, bind, bytes, capabilities, check_name, enough_memory,
+    env_file, pair, set_variable,
 };
 use super::super::{device, more};
 use super::Run;
@@ -287,7 +287,7 @@ impl Run {
             (swap, None) => swap,
         };
         Ok(Limits {
-            memory: self.memory.take(),
+            memory: self.memory.take().map(enough_memory).transpose()?,
             swap,
             cpus: self.cpus.take(),
             cpuset: self.cpuset_cpus.take(),

@@ -92,6 +92,22 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     isobox::decimal::decimal::<u64>(digits)?.checked_mul(1 << shift)
 }
 
+/// No program starts with less: what the kernel itself needs for a process counts too (`tests/bench/oci`).
+const LEAST_MEMORY: u64 = 128 << 10;
+
+/// A memory limit that a program can start with. 0 is none, as docker has it.
+pub(super) fn enough_memory(text: String) -> Result<String> {
+    if !bytes(&text).is_some_and(|bytes| (1..LEAST_MEMORY).contains(&bytes)) {
+        return Ok(text);
+    }
+    let bare = text.bytes().all(|byte| byte.is_ascii_digit());
+    let error = Error::new("memory limit too small:")
+        .on(&text)
+        .because("no program starts with less than 128K");
+    let unit = format!("without a unit it counts bytes: {text}M");
+    Err(error.hint_maybe(bare.then_some(unit)))
+}
+
 /// A control group's path as typed.
 pub(super) struct CgroupPath(pub(super) PathBuf);
 

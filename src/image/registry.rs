@@ -16,7 +16,7 @@ use super::descriptor::{Descriptor, media};
 use super::digest::Digest;
 use super::document::parse;
 use super::observer::Observer;
-use super::transport::{Authorization, Failure, Reply, Request, Transport};
+use super::transport::{Again, Authorization, Failure, Reply, Request, Transport};
 use super::verify;
 use crate::error::{Error, Result};
 use crate::json::objects;
@@ -389,11 +389,7 @@ impl<'a> Registry<'a> {
                     (Refusal::of(self, what, reply).error, wait)
                 }
                 Ok(reply) => return Err(Refusal::of(self, what, reply)),
-                Err(Failure {
-                    error,
-                    passing: true,
-                    ..
-                }) => (error, None),
+                Err(failure) if self.is_worth_another_try(&failure) => (failure.error, None),
                 Err(failure) => return Err(failure.error.into()),
             };
             attempt += 1;
@@ -402,6 +398,14 @@ impl<'a> Registry<'a> {
             }
             self.shared.observer.note(&format!("{error}; trying again"));
             self.shared.pause(attempt, wait);
+        }
+    }
+
+    fn is_worth_another_try(&self, failure: &Failure) -> bool {
+        match failure.again {
+            Again::Never => false,
+            Again::Soon => true,
+            Again::IfAnsweredBefore => self.shared.transport.was_answered(),
         }
     }
 
@@ -431,7 +435,7 @@ fn probe(shared: &Shared<'_>, tls: Origin, plain: Origin) -> Result<Origin> {
     match shared.transport.send(&Request::get(&address)) {
         Ok(_) => Ok(tls),
         Err(failure) if failure.not_tls => Ok(plain),
-        Err(failure) if failure.passing && tls.port != plain.port => {
+        Err(failure) if failure.again != Again::Never && tls.port != plain.port => {
             // Nobody on https's own port; http has another.
             let address = plain.at("/v2/");
             shared

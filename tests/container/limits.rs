@@ -158,7 +158,9 @@ fn the_script_sets_the_same_limits() {
 fn wrong_limits_are_refused() {
     needs!(root, busybox, controller("pids"), controller("cpuset"));
     let t = sandbox();
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 9] = [
+        ("--memory 1K", &["too small: 1K: ", "less than 128K"]),
+        ("--memory 100", &["too small: 100: ", "less than 128K"]),
         ("--pids many", &["many", "not a number"]),
         ("--memory 1X", &["1X", "not a size"]),
         ("--cpus 0", &["not a share"]),
@@ -171,6 +173,10 @@ fn wrong_limits_are_refused() {
         t.run(&format!("container run --rootfs r {flags} true"))
             .fails(125, "container", words);
     }
+    t.run("container run --rootfs r --memory 100 true")
+        .hint("counts bytes: 100M");
+    // As docker has it, 0 is no limit.
+    t.run("container run --rootfs r --memory 0 true").ok();
     t.user()
         .run("container run --rootfs r --pids 5 true")
         .fails(125, "container", &["Permission denied"])

@@ -1,5 +1,7 @@
 //! Finding a registry: names that do not exist, name servers that do not answer, proxies and what is not for them.
 
+use std::time::{Duration, Instant};
+
 use crate::kit::Sandbox;
 use crate::kit::lab::Lab;
 use crate::kit::server::Server;
@@ -52,6 +54,18 @@ fn a_name_that_leads_nowhere_is_said_to() {
             .fails(1, "pull", &[name, nobody])
             .hint("/etc/resolv.conf says to ask 127.0.0.1");
     }
+    // Where nobody was ever reached, nobody is asked again: who has no network wants to know it now.
+    let begun = Instant::now();
+    for (conf, name, why) in [
+        ("conf", "silent.example", nobody),
+        ("conf", "127.0.0.1:9", "Connection refused"),
+        ("conf", "192.0.2.9", "Network is unreachable"),
+    ] {
+        let ran = run(conf, &format!("pull --retry 3 --digest {name}/x"));
+        ran.fails(1, "pull", &[name, why]);
+        assert!(!ran.stderr.contains("trying again"), "{ran}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(6), "{begun:?}");
     run(
         "empty",
         "kill $p; pull -q --retry 0 --digest silent.example/x",

@@ -15,16 +15,27 @@ pub struct Failure {
     /// For people.
     pub error: Error,
     /// Whether asking again may help.
-    pub passing: bool,
+    pub again: Again,
     /// Whether the other end does not speak TLS at all.
     pub not_tls: bool,
+}
+
+/// Whether asking again may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// No.
+    Never,
+    /// Yes, soon.
+    Soon,
+    /// Where anybody has answered before. Nobody was reached: without a network that is not going to change.
+    IfAnsweredBefore,
 }
 
 impl Failure {
     pub(super) fn lasting(error: Error) -> Self {
         Self {
             error,
-            passing: false,
+            again: Again::Never,
             not_tls: false,
         }
     }
@@ -50,7 +61,7 @@ pub(super) fn refused(address: &Address, why: &'static str) -> Error {
 pub(super) struct Told {
     pub(super) why: Text,
     hint: Option<String>,
-    passing: bool,
+    again: Again,
 }
 
 /// What ureq says, in words for people, and whether trying again may help.
@@ -66,13 +77,16 @@ pub(super) fn failure(cause: &ureq::Error, origin: &Origin) -> Failure {
     }
     let told = told(cause);
     let error = Error::new(format!("cannot reach {origin}"));
-    let error = match io_errno(cause) {
-        Some(errno) => error.errno_is(errno),
-        None => error.because(told.why),
+    let (error, again) = match io_errno(cause) {
+        Some(errno @ (Errno::ECONNREFUSED | Errno::ENETUNREACH | Errno::EHOSTUNREACH)) => {
+            (error.errno_is(errno), Again::IfAnsweredBefore)
+        }
+        Some(errno) => (error.errno_is(errno), told.again),
+        None => (error.because(told.why), told.again),
     };
     Failure {
         error: error.hint_maybe(told.hint),
-        passing: told.passing,
+        again,
         not_tls: false,
     }
 }
@@ -85,39 +99,46 @@ fn io_errno(cause: &ureq::Error) -> Option<Errno> {
 }
 
 pub(super) fn told(cause: &ureq::Error) -> Told {
+    use Again::{IfAnsweredBefore, Never, Soon};
     let mut hint = None;
-    let (why, passing): (Text, bool) = match cause {
-        ureq::Error::Timeout(ureq::Timeout::Connect) => ("it does not answer".into(), true),
+    let (why, again): (Text, Again) = match cause {
+        ureq::Error::Timeout(ureq::Timeout::Connect) => {
+            ("it does not answer".into(), IfAnsweredBefore)
+        }
         ureq::Error::Timeout(ureq::Timeout::RecvResponse) => {
-            ("there was no answer in time".into(), true)
+            ("there was no answer in time".into(), Soon)
         }
         ureq::Error::Timeout(ureq::Timeout::Resolve) => {
             hint = Some(name_servers());
-            (NO_NAME_SERVER.into(), true)
+            (NO_NAME_SERVER.into(), IfAnsweredBefore)
         }
-        ureq::Error::Timeout(_) => ("nothing came for too long".into(), true),
-        ureq::Error::HostNotFound => (NO_SUCH_HOST.into(), false),
+        ureq::Error::Timeout(_) => ("nothing came for too long".into(), Soon),
+        ureq::Error::HostNotFound => (NO_SUCH_HOST.into(), Never),
         ureq::Error::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            ("the connection ended too early".into(), true)
+            ("the connection ended too early".into(), Soon)
         }
         ureq::Error::Io(e) => match e.to_string() {
             // The words of getaddrinfo(3), of which the standard library gives no number.
-            text if !text.starts_with("failed to lookup") => (text.into(), true),
+            text if !text.starts_with("failed to lookup") => (text.into(), Soon),
             text if text.ends_with("Try again") => {
                 hint = Some(name_servers());
-                (NO_NAME_SERVER.into(), true)
+                (NO_NAME_SERVER.into(), IfAnsweredBefore)
             }
-            _ => (NO_SUCH_HOST.into(), false),
+            _ => (NO_SUCH_HOST.into(), Never),
         },
-        ureq::Error::ConnectionFailed => ("the connection failed".into(), true),
-        ureq::Error::ConnectProxyFailed(why) => (format!("the proxy refuses: {why}").into(), false),
+        ureq::Error::ConnectionFailed => ("the connection failed".into(), Soon),
+        ureq::Error::ConnectProxyFailed(why) => (format!("the proxy refuses: {why}").into(), Never),
         // What breaks the rules of HTTP: a connection cut in the middle of a line may be among it.
         other => (
             other.to_string().into(),
-            matches!(other, ureq::Error::Protocol(_)),
+            if matches!(other, ureq::Error::Protocol(_)) {
+                Soon
+            } else {
+                Never
+            },
         ),
     };
-    Told { why, hint, passing }
+    Told { why, hint, again }
 }
 
 const NO_SUCH_HOST: &str = "there is no such host";

@@ -19,6 +19,7 @@ mod tls;
 pub mod trust;
 
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderMap, Method};
@@ -28,7 +29,7 @@ use ureq::{Agent, BodyReader, Proxy};
 
 use super::address::{Address, Nearness, Origin};
 use crate::error::{Error, Result};
-pub use failure::Failure;
+pub use failure::{Again, Failure};
 use failure::{failure, misled, refused, told};
 use proxy::Proxies;
 
@@ -174,6 +175,7 @@ impl Slowness {
 pub struct Transport {
     agents: Vec<Agent>,
     proxies: Proxies,
+    answered: AtomicBool,
     #[cfg(feature = "tls")]
     tls: std::sync::Arc<tls::Configs>,
 }
@@ -211,6 +213,7 @@ impl Transport {
         Ok(Self {
             agents,
             proxies,
+            answered: AtomicBool::new(false),
             #[cfg(feature = "tls")]
             tls,
         })
@@ -221,6 +224,11 @@ impl Transport {
         #[cfg(feature = "tls")]
         self.tls.do_not_verify(origin);
         let _ = origin;
+    }
+
+    /// Whether any request has had an answer yet, from whomever.
+    pub fn was_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Ends every connection, also those that others are reading from.
@@ -299,6 +307,7 @@ impl Transport {
                 .and_then(|request| agent.run(request)),
         };
         let answer = answer.map_err(|e| failure(&e, &address.origin))?;
+        self.answered.store(true, Ordering::Relaxed);
         let (parts, body) = answer.into_parts();
         check_encoding(&parts.headers).map_err(|why| Failure::lasting(refused(address, why)))?;
         Ok(Reply {

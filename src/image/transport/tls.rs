@@ -16,9 +16,9 @@ use ureq::unversioned::transport::{
     TransportAdapter,
 };
 
-use super::Failure;
 use super::provider::provider;
 use super::trust::Trust;
+use super::{Again, Failure};
 use crate::error::{Error, Result};
 use crate::image::address::Origin;
 
@@ -181,7 +181,7 @@ impl Refusal {
         let error = Error::new(format!("{doing} {origin}")).because(self.why);
         Failure {
             error: error.hint_maybe(self.hint),
-            passing: false,
+            again: Again::Never,
             not_tls: self.not_tls,
         }
     }
