@@ -149,6 +149,10 @@ pub(crate) struct Classify {
     #[argh(switch)]
     #[allow(dead_code, reason = "as below")]
     sticky: bool,
+    /// let it move them again
+    #[argh(switch)]
+    #[allow(dead_code, reason = "as below")]
+    cancel_sticky: bool,
     /// paths count from the root of the hierarchy; they always do
     #[argh(switch, short = 'b')]
     #[allow(dead_code, reason = "libcgroup's word for what is always so here")]

@@ -327,7 +327,7 @@ fn number<T: std::str::FromStr>(text: Option<&Raw>, what: &str) -> Result<Option
         return Ok(None);
     };
     let text = text.to_string_lossy();
-    match text.parse() {
+    match text.trim_ascii_start().parse() {
         Ok(number) => Ok(Some(number)),
         Err(_) => Err(Error::new(format!("invalid {what} argument: '{text}'"))),
     }

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use argh::{ArgsInfo, FromArgs};
+use isobox::credentials::{Typed, typed};
 use isobox::decimal::decimal;
 use isobox::enter::{Name, Origin};
 use isobox::error::{Error, Result};
@@ -229,10 +230,13 @@ fn wanted(kind: &str, Raw(text): &Raw) -> Result<Wanted> {
     if text == "follow" {
         return Ok(Wanted::Follow);
     }
-    let text = text.to_string_lossy();
-    decimal(&*text)
-        .map(Wanted::Number)
-        .ok_or_else(|| Error::new(format!("failed to parse {kind}: '{text}'")))
+    match typed(text) {
+        Typed::Id(id) => Ok(Wanted::Number(id)),
+        _ => Err(Error::new(format!(
+            "failed to parse {kind}: '{}'",
+            text.display()
+        ))),
+    }
 }
 
 #[cfg(test)]

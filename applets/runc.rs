@@ -157,7 +157,8 @@ struct Caller {
 
 impl Applet for Args {
     fn launch(entry: &Entry, args: &[OsString]) -> Result<Exit> {
-        match parse::<Self>(entry, &dialect::translate(args)) {
+        let translated = dialect::translate(args);
+        match parse::<Self>(entry, &translated) {
             Ok(Asked::Help(verb)) => help::print(entry, verb),
             Ok(Asked::Version) => help::print_all(&dialect::version()),
             Ok(Asked::Run(asked)) => {
@@ -170,7 +171,7 @@ impl Applet for Args {
             Err(text) => {
                 let hint = format!("try '{} --help' for more information", entry.name);
                 let (sentence, status) = dialect::complaint(&text);
-                Log::default().error(&sentence, Some(&hint));
+                log_of(entry, &translated).error(&sentence, Some(&hint));
                 Ok(Exit::Status(status))
             }
         }
@@ -197,6 +198,18 @@ impl Applet for Args {
             Ok(Exit::Status(status))
         })
     }
+}
+
+/// Where the global options say to log, if what follows them makes no sense: as many words are left out as it takes.
+fn log_of(entry: &Entry, args: &[OsString]) -> Log {
+    let log = |count| {
+        let words = args.iter().take(count).cloned().chain(["list".into()]);
+        match parse::<Args>(entry, &words.collect::<Vec<_>>()) {
+            Ok(Asked::Run(asked)) => asked.where_to_log().ok(),
+            _ => None,
+        }
+    };
+    (0..=args.len()).rev().find_map(log).unwrap_or_default()
 }
 
 /// Goes on from a handle on our binary that nobody inside can write through, where src/sys/early.rs has not.
@@ -392,11 +405,11 @@ impl Kill {
         }
         let container = caller.find(&self.container_id)?;
         let signal = match self.container_id.get(1) {
-            None => libc::SIGTERM,
-            Some(Raw(word)) => {
+            Some(Raw(word)) if !word.is_empty() => {
                 let word = word.to_string_lossy();
                 signal(&word).ok_or_else(|| Failure::new(format!("unknown signal {word:?}")))?
             }
+            _ => libc::SIGTERM,
         };
         // Obsolete, but it makes the first process's end no failure.
         let answer = match self.all {

@@ -44,7 +44,9 @@ impl std::str::FromStr for Name {
             Some((pid, inode)) => (pid, Some(inode)),
             None => (text, None),
         };
-        if !digits(pid.strip_prefix('-').unwrap_or(pid)) || !inode.is_none_or(digits) {
+        // A blank before the number is `ps -o pid=`'s.
+        let pid = pid.trim_ascii_start();
+        if !digits(pid.strip_prefix(['-', '+']).unwrap_or(pid)) || !inode.is_none_or(digits) {
             return Err(Errno::EINVAL);
         }
         let pid: i32 = pid.parse().map_err(|_| Errno::ERANGE)?;

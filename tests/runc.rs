@@ -100,7 +100,7 @@ fn each_operation_in_each_state_answers_as_runc_does() {
          $R list -q; $R state c | grep status; $R start c; $R state c | grep status
          for v in start resume delete; do $R $v c 2>&1 | sed 's/.*msg=//'; done
          $R pause c; $R state c | grep status; $R resume c
-         $R kill c FOO 2>&1 | sed 's/.*msg=//'; $R kill c; $R state c | grep status; $R kill c KILL; sleep 0.5
+         for s in FOO 65; do $R kill c $s 2>&1 | sed 's/.*msg=//'; done; $R kill c ''; $R state c | grep status; $R kill c KILL; sleep 0.5
          for v in start pause resume state kill; do echo \"- $v, stopped\"; $R $v c >out 2>&1; echo $?
              sed 's/.*msg=//; s/\"created\": \".*\"/CREATED/; s/\"ociVersion\": \"[^\"]*/VERSION/' out; done
          $R kill -a c KILL; echo $?; $R delete c; echo $?; $R delete c 2>&1 | sed 's/.*msg=//'; $R delete -f c; echo $?
@@ -212,6 +212,7 @@ fn exec_answers_as_runc_does() {
         say $R exec --cwd /tmp -e A=b c sh -c 'pwd; echo $A $HOME'; say $R exec -e FOO c true; say $R exec -p p.json c
         say $R exec -c CAP_NET_RAW c grep Cap /proc/self/status; say $R exec c grep -e Cap -e NoNew /proc/self/status
         say $R exec c sh -c 'ls /proc/self/fd | wc -l; cat /proc/self/cgroup | grep -v systemd; hostname; readlink /proc/1/ns/pid'
+        mknod r/null c 1 3; chmod 666 r/null; say $R exec c sh -c 'echo >/null && echo a device'; rm r/null
         say $R exec -d --pid-file pid c sleep 9; tr '\\0' ' ' </proc/$(cat pid)/cmdline; echo; $R ps -f json c | tr ',' '\\n' | wc -l
         $R ps c | wc -l; $R ps c -o pid,comm | tail -n +2 | sed 's/.* //'
         $R pause c; say $R exec c true; $R resume c

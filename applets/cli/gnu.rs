@@ -78,6 +78,26 @@ const FRAME: [(&str, u8, Parsed); 2] = [
     ("version", b'V', Parsed::Version),
 ];
 
+/// Additions of ours that would make a beginning ambiguous which means one option of the original tool
+/// (`setpriv --clear` is `--clear-groups`), and the second name of an option that has two.
+const STANDS_BACK: [&str; 15] = [
+    "caps",
+    "carrier",
+    "clear-env",
+    "close-fds",
+    "default-signals",
+    "explain",
+    "from-root",
+    "hostname",
+    "init",
+    "new-session-keyring",
+    "nnp",
+    "no-input",
+    "set",
+    "swap",
+    "tty",
+];
+
 /// What has been understood so far.
 pub(crate) struct Walk<'a> {
     info: &'a CommandInfoWithArgs,
@@ -231,13 +251,19 @@ impl<'a> Walk<'a> {
         if let Some(flag) = flags.clone().find(|flag| long_of(flag) == name) {
             return Ok(Some(flag));
         }
-        let starts: Vec<&Flag> = flags
+        let mut starts: Vec<&Flag> = flags
             .filter(|flag| long_of(flag).starts_with(name))
             .collect();
         let mut frame: Vec<(&str, u8, Parsed)> = FRAME
             .into_iter()
             .filter(|(long, ..)| long.starts_with(name))
             .collect();
+        let is_original = |flag: &&&Flag| !STANDS_BACK.contains(&long_of(flag));
+        if starts.len() + frame.len() > 1
+            && starts.iter().filter(is_original).count() + frame.len() == 1
+        {
+            starts.retain(|flag| is_original(&flag));
+        }
         match (&starts[..], &mut frame[..]) {
             ([], []) => Err(format!("unrecognized option '--{name}'")),
             ([flag], []) => Ok(Some(flag)),
@@ -311,17 +337,17 @@ impl<'a> Walk<'a> {
     fn finish(self) -> Result<Parsed, String> {
         let mut words = Vec::new();
         for (at, (flag, value)) in self.seen.iter().enumerate() {
+            let is_switch = matches!(flag.kind, FlagInfoKind::Switch);
             let again = self.seen[at + 1..]
                 .iter()
                 .any(|(later, _)| std::ptr::eq(*later, *flag));
-            if again && value.is_some() && flag.optionality != Optionality::Repeating {
+            if again && !is_switch && flag.optionality != Optionality::Repeating {
                 continue;
             }
             words.push(match flag.short {
                 Some(short) if long_of(flag).is_empty() => format!("-{short}"),
                 _ => format!("--{}", long_of(flag)),
             });
-            let is_switch = matches!(flag.kind, FlagInfoKind::Switch);
             words.extend(value.clone().or_else(|| (!is_switch).then(String::new)));
         }
         if let (Some(verb), false) = (self.operands.first(), self.info.commands.is_empty()) {

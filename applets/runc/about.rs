@@ -38,7 +38,7 @@ pub(super) struct WriteSpec {
 impl WriteSpec {
     pub(super) fn run(self) -> Answer<Exit> {
         exactly("spec", &self.operands, 0)?;
-        if let Some(Raw(dir)) = self.bundle {
+        if let Some(Raw(dir)) = self.bundle.filter(|Raw(dir)| !dir.is_empty()) {
             let shown = dir.to_string_lossy().into_owned();
             let failed = |errno: nix::errno::Errno| {
                 Failure::new(format!(

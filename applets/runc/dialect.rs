@@ -25,7 +25,7 @@ pub(super) fn translate(args: &[OsString]) -> Vec<OsString> {
             out.push("--help".into());
             break;
         }
-        match one(bytes) {
+        match one(bytes, operands == 0) {
             Some(translated) => out.extend(translated),
             None => out.push(arg.clone()),
         }
@@ -52,8 +52,9 @@ fn wants_value(option: &[u8]) -> bool {
     !option.contains(&b'=') && option != b"-v" && !std::str::from_utf8(name).is_ok_and(is_switch)
 }
 
-/// One argument; `None` where it is understood as it is, and nothing at all for a switch that is switched off.
-fn one(arg: &[u8]) -> Option<Option<OsString>> {
+/// One argument, global or a verb's; `None` where it is understood as it is, and nothing at all for a switch that is
+/// switched off.
+fn one(arg: &[u8], global: bool) -> Option<Option<OsString>> {
     if arg == b"-v" {
         return Some(Some("--version".into()));
     }
@@ -64,7 +65,9 @@ fn one(arg: &[u8]) -> Option<Option<OsString>> {
     };
     let end = name.iter().position(|b| *b == b'=').unwrap_or(name.len());
     let (word, value) = (name.get(..end)?, name.get(end + 1..));
-    if SWITCHES.contains(&std::str::from_utf8(word).ok()?)
+    let has_value = global && word == b"rootless";
+    if !has_value
+        && SWITCHES.contains(&std::str::from_utf8(word).ok()?)
         && let Some(on) = value.and_then(|value| boolean(std::str::from_utf8(value).ok()?))
     {
         return Some(on.then(|| dashed(word)));
@@ -122,6 +125,12 @@ pub(super) fn complaint(text: &str) -> (String, u8) {
     if let Some(name) = bare.or_else(|| named("option requires an argument -- '", "'")) {
         return (format!("flag needs an argument: -{name}"), 1);
     }
+    let bad = named("error parsing option '--", "");
+    if let Some((name, value)) = bad.and_then(|rest| rest.split_once("' with value '")) {
+        let value = value.split('\'').next().unwrap_or_default();
+        let sentence = format!("invalid value {value:?} for flag -{name}: parse error");
+        return (sentence, 1);
+    }
     (text.into(), 1)
 }
 
@@ -167,6 +176,12 @@ mod tests {
                 "exec -t=true -user 1 x sh -c -v",
                 "exec -t --user 1 x sh -c -v",
             ),
+            ("--rootless=true state x", "--rootless=true state x"),
+            (
+                "-rootless=0 spec -rootless=1",
+                "--rootless=0 spec --rootless",
+            ),
+            ("--rootless auto kill x", "--rootless auto kill x"),
             ("-v", "--version"),
             ("help", "--help"),
             ("--debug help run", "--debug run --help"),

@@ -154,7 +154,10 @@ impl Create {
             },
             pid_file,
             pidfd_socket,
-            setting: Setting::default(),
+            setting: Setting {
+                live_devices: true,
+                ..Setting::default()
+            },
         };
         if let Some(how) = self.explain.filter(|how| *how != Explain::Run) {
             return Ok(tell(&new.plan()?, how)?);

@@ -7,6 +7,7 @@ use std::num::{IntErrorKind, ParseIntError};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use isobox::credentials::{Typed, typed};
 use isobox::decimal::decimal;
 use isobox::error::{Error, Result};
 use isobox::namespace::{self, Kind};
@@ -490,7 +491,8 @@ impl Args {
 /// A number of seconds, which may be negative.
 fn seconds(word: &OsStr) -> Result<i64, Errno> {
     let text = word.to_str().ok_or(Errno::EINVAL)?;
-    text.parse()
+    text.trim_ascii_start()
+        .parse()
         .map_err(|error: ParseIntError| match error.kind() {
             IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => Errno::ERANGE,
             _ => Errno::EINVAL,
@@ -502,8 +504,10 @@ fn number(what: &str, word: Option<&Raw>) -> Result<Option<u32>> {
     let Some(word) = word else {
         return Ok(None);
     };
-    let number = word.0.to_str().and_then(decimal);
-    number.ok_or_else(|| unparsed(what, &word.0)).map(Some)
+    match typed(&word.0) {
+        Typed::Id(id) => Ok(Some(id)),
+        _ => Err(unparsed(what, &word.0)),
+    }
 }
 
 /// The same command below our own first process.

@@ -74,6 +74,8 @@ pub struct Setting<'a> {
     pub landlock: Option<&'a Domain>,
     /// In a user namespace of its own no other is made, as far as the kernel can be told so.
     pub forbids_user_namespaces: bool,
+    /// Device nodes in the root work, as they do below runc; without, only those of `/dev` do.
+    pub live_devices: bool,
     /// Where control groups are mounted, if the caller has looked.
     pub hierarchies: Option<&'a Hierarchies>,
 }
@@ -135,6 +137,7 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
         spec,
         &copies,
         confinement.map(Confinement::hierarchies),
+        setting.live_devices,
     )?;
     if let Some(add) = additions.and_then(|all| all.rooted.as_ref()) {
         add(&mut plan, root);

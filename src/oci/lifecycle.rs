@@ -223,7 +223,7 @@ impl Container {
         let (_, pidfd) = self.record.first().ok_or(stopped.clone())?;
         match pidfd_send_signal(std::os::fd::AsFd::as_fd(&pidfd), signal) {
             Err(Errno::ESRCH) => Err(stopped),
-            other => Ok(other.doing("cannot signal the first process")?),
+            other => Ok(other.doing("unable to signal init")?),
         }
     }
 

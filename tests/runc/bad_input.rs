@@ -23,7 +23,9 @@ fn what_is_typed_wrong_is_answered_as_by_runc() {
         say $R delete -f nosuch; say $R delete -f ''; say $R start ''; say $R create -b b ''; say $R create -b b .; say $R create -b b a/b
         say $R create -b /nowhere c; say $R run -b /nowhere c; say $R create -b k c; say $R list -f foo; say $R spec -b /nowhere
         say $R frobnicate; say $R; say $R help; say $R help run; say $R -h; say $R run -h; say $R help frob; say $R --nosuch list; say $R run --nosuch; say $R run -b; say $R kill -x c
-        say $R --log-format foo list; say $R --log /nowhere/log list; say $R --log l --log-format json state nosuch; sed 's/\"time\":\"[^\"]*\"/T/' l"
+        say $R --log-format foo list; say $R --log /nowhere/log list; say $R --log l --log-format json state nosuch; say $R --log l --log-format=json start --nosuch c; sed 's/\"time\":\"[^\"]*\"/T/; s/\"hint\":\"[^\"]*\",//' l
+        for g in '-rootless=0' '--rootless true' --rootless=auto; do say $R $g state nosuch; say $R $g exec -e A=b nosuch true; done
+        say $R spec -b ''; rm config.json; say $R run --preserve-fds x c"
     );
     let ours = with(&t, "runc", &line);
     t.run("rm l").ok();
@@ -62,6 +64,8 @@ fn what_is_wrong_in_a_bundle_is_answered_as_by_runc() {
         (r#""type": "proc", "source": "proc""#, r#""type": "bind", "source": "/nowhere", "options": ["bind"]"#, false),
         (r#""linux": {"#, r#""linux": {"sysctl": {"vm.foo": "1"}, "#, false),
         (r#", {"type": "uts"}"#, "", false),
+        (r#""linux": {"#, r#""linux": {"seccomp": {}, "#, true),
+        (r#""linux": {"#, r#""linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [], "action": "SCMP_ACT_KILL"}]}, "#, true),
         ("{\"ociVersion\"", "{{\"ociVersion\"", false),
     ];
     for (from, to, sentence) in cases {

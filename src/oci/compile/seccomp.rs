@@ -84,6 +84,10 @@ pub(super) fn load(
         plan.then(LoadFilter { filter, origin });
         return Ok(());
     }
+    if seccomp.default_action.is_empty() && seccomp.syscalls.is_empty() {
+        // As runc has it: nothing is said, so nothing is filtered.
+        return Ok(());
+    }
     let Compiled {
         policy,
         flags,
@@ -152,11 +156,6 @@ fn compile(seccomp: &Seccomp) -> Result<Compiled> {
     let mut places = vec![None; Call::all().count()];
     for (at, rule) in seccomp.syscalls.iter().enumerate() {
         let field = format!("linux.seccomp.syscalls[{at}]");
-        if rule.names.is_empty() {
-            return Err(Error::new(format!(
-                "{field}.names: it is not there, or empty"
-            )));
-        }
         let action = number(&format!("{field}.action"), &rule.action, rule.errno_ret)?;
         if action == action::NOTIFY {
             supervised(&field, seccomp, &rule.names)?;

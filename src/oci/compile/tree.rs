@@ -137,6 +137,7 @@ pub(super) fn build(
     spec: &Spec,
     copies: &Copies,
     hierarchies: Option<&Hierarchies>,
+    live_devices: bool,
 ) -> Result<Slot> {
     let root = copies.root.unwrap_or_else(|| plan.slot());
     let path = spec.root.path.clone();
@@ -152,7 +153,7 @@ pub(super) fn build(
                 slot: root,
             }),
         };
-        if !nodes_in_root(spec) {
+        if !live_devices && !nodes_in_root(spec) {
             plan.then(RootNoDevices { root });
         }
     }
