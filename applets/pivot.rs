@@ -13,7 +13,7 @@ use isobox::mount::{Options, Spec};
 use isobox::plan::steps::devices::{DeviceNodes, Node, Symlinks};
 use isobox::plan::steps::masks::{Mask, ReadOnlyPaths, RootReadOnly};
 use isobox::plan::steps::mounts::{Bind, Mount, Propagation, Source};
-use isobox::plan::steps::root::{BindRoot, Chdir, NotTheMachinesRoot, PivotInto};
+use isobox::plan::steps::root::{BindRoot, Chdir, FindProgramIn, NotTheMachinesRoot, PivotInto};
 use isobox::plan::steps::terminal::{BindConsole, OpenTerminal, TakeTerminal, TakeUp};
 use isobox::plan::steps::texts::MountText;
 use isobox::plan::steps::tree::{LayeredRoot, RootNoDevices, ThrowAwayRoot};
@@ -32,6 +32,7 @@ use crate::cli::{Applet, Exit};
     subcommand,
     name = "pivot",
     example = "unshare -mpf pivot --proc /srv/root sh",
+    note = "The root of every process of the mount namespace changes, also of the shell that calls pivot in a namespace of its own: unshare -m pivot, or exec pivot.",
     note = "Mounts are made in this order: --proc, --sys, --dev, each --mount, each --volume; then devices and links, masks, read-only paths.",
     error_code(1, "a failure of pivot itself"),
     error_code(126, "the program was found but could not be executed"),
@@ -145,21 +146,7 @@ impl Args {
         if let Some((number, slot)) = line {
             plan.then(TakeUp { number, slot });
         }
-        if !self.layer.is_empty() || self.written.is_some() {
-            let layers = std::iter::once(path).chain(paths(std::mem::take(&mut self.layer)));
-            plan.then(LayeredRoot {
-                layers: layers.map(root_of_host).collect::<Result<_>>()?,
-                written: self.written.take().map(Raw::into_path),
-                slot: root,
-            });
-        } else if self.throw_away {
-            plan.then(ThrowAwayRoot {
-                path: root_of_host(path)?,
-                slot: root,
-            });
-        } else {
-            plan.then(BindRoot { path, slot: root });
-        }
+        self.open_root(&mut plan, path, root)?;
         if self.no_devices {
             plan.then(RootNoDevices { root });
         }
@@ -181,6 +168,7 @@ impl Args {
         if self.read_only {
             plan.then(RootReadOnly { root });
         }
+        find_program(&mut plan, root, self.workdir.as_ref());
         plan.then(PivotInto {
             root,
             put_old: self.put_old.map(Raw::into_path),
@@ -207,6 +195,26 @@ impl Args {
             });
         }
         Ok(plan)
+    }
+
+    /// Opens the new root: the directory, or an overlay over it.
+    fn open_root(&mut self, plan: &mut Plan, path: PathBuf, root: Slot) -> Result<()> {
+        if !self.layer.is_empty() || self.written.is_some() {
+            let layers = std::iter::once(path).chain(paths(std::mem::take(&mut self.layer)));
+            plan.then(LayeredRoot {
+                layers: layers.map(root_of_host).collect::<Result<_>>()?,
+                written: self.written.take().map(Raw::into_path),
+                slot: root,
+            });
+        } else if self.throw_away {
+            plan.then(ThrowAwayRoot {
+                path: root_of_host(path)?,
+                slot: root,
+            });
+        } else {
+            plan.then(BindRoot { path, slot: root });
+        }
+        Ok(())
     }
 
     fn mounts(&self, plan: &mut Plan, root: Slot) -> Result<()> {
@@ -285,6 +293,17 @@ impl Args {
             plan.then(Symlinks { root, links });
         }
         Ok(())
+    }
+}
+
+/// Looks whether the new root has the program, while it can still be told to who stays behind.
+fn find_program(plan: &mut Plan, root: Slot, dir: Option<&Raw>) {
+    if let Some(program) = plan.program().filter(|program| !program.is_own()).cloned() {
+        plan.then(FindProgramIn {
+            root,
+            program,
+            dir: dir.map_or("/".into(), |Raw(dir)| dir.into()),
+        });
     }
 }
 

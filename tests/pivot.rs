@@ -48,6 +48,48 @@ fn the_raw_form_takes_two_directories() {
         .untouched();
 }
 
+/// A program that the new root has not is missed before anything has changed for the shell that shares the namespace.
+#[test]
+fn without_its_program_the_root_stays() {
+    needs!(root, busybox);
+    let t = sandbox();
+    t.write("r/data", "").write("r/srv/tool", "");
+    t.run("ln -s /bin/nowhere r/bin/led; ln -s ../../bin/echo r/srv/echo")
+        .ok();
+    let both = |line: &str| {
+        t.run(&format!(
+            "unshare -m sh -c '({line}); s=$?; ls -d /usr; exit $s'"
+        ))
+    };
+    for (line, status, why) in [
+        ("pivot r nosuch", 127, "No such file or directory"),
+        ("pivot r /usr/bin/id", 127, "No such file or directory"),
+        ("pivot r led", 127, "No such file or directory"),
+        ("pivot r /data", 126, "Permission denied"),
+        ("pivot r /bin", 126, "Permission denied"),
+        ("pivot -w /srv r ./tool", 126, "Permission denied"),
+        (
+            "p=$(command -v pivot); PATH=/srv $p r sh",
+            127,
+            "No such file or directory",
+        ),
+    ] {
+        let ran = both(line);
+        ran.status(status).out("/usr\n").err_has(why);
+        ran.hint("not entered");
+    }
+    // What is there goes on: by links, below a mount that it brings, from where it starts.
+    for line in [
+        "pivot r echo in",
+        "pivot -w /srv r ./echo in",
+        "pivot -w /srv r ../bin/echo in",
+        "pivot -v r/bin:/srv/more r /srv/more/echo in",
+        "pivot --dev r setpriv echo in",
+    ] {
+        both(line).out("in\n").err_has("/usr");
+    }
+}
+
 /// Case 61: what makes the bare call fail, it does itself: a root that is no mount, a shared parent.
 #[test]
 fn it_needs_no_preparation() {

@@ -95,6 +95,11 @@ impl Exec {
         self.own_binary = Some((slot, when));
     }
 
+    /// Whether it is one of our applets, run from our own binary.
+    pub fn is_own(&self) -> bool {
+        self.own_binary.is_some()
+    }
+
     /// What to say where it fails (the program follows).
     #[must_use]
     pub fn failing_with(mut self, words: impl Into<Text>) -> Self {
@@ -141,18 +146,30 @@ impl Exec {
             .map_err(|errno| self.failed(errno))
     }
 
-    /// Why it does not become the program.
+    /// The same by another look at a place, where the program is to be in a root that is not ours yet.
+    ///
+    /// # Errors
+    /// As those of the exec.
+    pub(super) fn find_by(&self, look: &dyn Fn(&[u8]) -> Result<(), Errno>) -> Result<()> {
+        self.each_place(look).map_err(|errno| self.refused(errno))
+    }
+
+    /// Why it does not become the program, as far as that can be found.
     fn failed(&self, errno: Errno) -> Error {
+        let hint = crate::probe::exec_failed(&self.command.program, errno);
+        self.refused(errno).hint_maybe(hint)
+    }
+
+    fn refused(&self, errno: Errno) -> Error {
         let status = if errno == Errno::ENOENT {
             NOT_FOUND
         } else {
             CANNOT_EXECUTE
         };
-        let error = Error::new(self.failure.clone())
+        Error::new(self.failure.clone())
             .on(&self.command.program)
             .errno_is(errno)
-            .status(status);
-        error.hint_maybe(crate::probe::exec_failed(&self.command.program, errno))
+            .status(status)
     }
 
     fn become_program(&self, cx: &Context) -> Result<Infallible, Attempt> {

@@ -2,8 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::sys::stat::Mode;
@@ -12,8 +14,9 @@ use nix::unistd::{fchdir, getcwd};
 use crate::error::{Doing, Error, Result};
 use crate::mount::why_refused;
 use crate::pivot::{pivot_into, refuse_namespace_of_init};
-use crate::plan::{Context, Explanation, Shell, Slot, Step};
+use crate::plan::{Context, Exec, Explanation, Shell, Slot, Step};
 use crate::root::{self, Root, into_mount};
+use crate::sys::stat::place;
 
 /// Refuses to go on where the root of the whole machine would be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +125,54 @@ impl Step for BindRoot {
             options: Vec::new(),
             word: self.path.clone().into(),
         }
+    }
+}
+
+/// Looks for the program in the root that is about to become ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FindProgramIn {
+    /// The new root.
+    pub root: Slot,
+    /// The program.
+    pub program: Exec,
+    /// Where a relative path of it starts.
+    pub dir: PathBuf,
+}
+
+impl Step for FindProgramIn {
+    fn perform(&self, cx: &mut Context) -> Result<()> {
+        let root = Root::new(cx.get(self.root)?);
+        let look = |path: &[u8]| {
+            let path = self.dir.join(OsStr::from_bytes(path));
+            let found = root
+                .look_up(&path, libc::O_PATH)
+                .and_then(|fd| place(fd.as_fd(), c""));
+            match found {
+                Err(errno @ (Errno::ENOENT | Errno::ENOTDIR)) => Err(errno),
+                Ok(file) if file.is(libc::S_IFDIR) || file.mode & 0o111 == 0 => Err(Errno::EACCES),
+                // Whatever else there is to say, the exec says it.
+                _ => Ok(()),
+            }
+        };
+        self.program
+            .find_by(&look)
+            .map_err(|error| error.hint("it was looked for in the new root, which was not entered"))
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            format!(
+                "openat2(ROOT, {:?}, O_PATH, RESOLVE_IN_ROOT)",
+                self.program.command().program
+            ),
+            "whether the new root has the program is known before it is too late to stay",
+            "all processes of this mount namespace would be left in a root that holds not even the program",
+            "openat2(2)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
     }
 }
 
