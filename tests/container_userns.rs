@@ -105,8 +105,8 @@ fn every_container_has_ids_of_its_own() {
         container run --rootfs r sh -c 'echo up >/up; sleep 1000' & until [ -e r/up ]; do sleep 0.01; done; rm r/up
         container run --userns auto --rootfs r true 2>/dev/null; echo $?
         kill -9 $!; wait $! 2>/dev/null; ls kept/ids; until container run --userns auto --rootfs r $map 2>/dev/null; do sleep 0.01; done
-        printf %064d 7 >kept/ids/1000000-1000000; container run --userns auto --rootfs r $map
-        printf %064d 7 >kept/ids/1000000-1000000; container gc 2>/dev/null; ls kept/ids"#;
+        mkdir kept/ids/1000000-1000000-f00; container run --userns auto --rootfs r $map
+        mkdir kept/ids/1000000-1000000-f00; container gc 2>/dev/null; ls kept/ids"#;
     run(&t, ONE, script)
         .ok()
         .out(
@@ -115,7 +115,7 @@ fn every_container_has_ids_of_its_own() {
              \x20        0    1000000      65536\n",
         )
         .err(
-            "container: no ids are left for the container: other containers have the 1 ranges of /etc/subuid and /etc/subgid\n\
+            "container: no ids are left for the container: other containers have all of /etc/subuid and /etc/subgid\n\
              hint: the line containers:1065536:1048576 in both files gives ids to 16 containers more; --userns host gives it those of the machine\n",
         );
     run(&t, "", "container run --userns auto --rootfs r true")

@@ -89,6 +89,6 @@ impl Run {
 ///
 /// Each is a name or none, and not a name beside a truth: is_some() would be stored by an instruction that QEMU's
 /// emulation gets wrong in a page of the stack that is new (tests/vm/run says how).
-fn first_given(options: &[Option<&'static str>]) -> Option<&'static str> {
+pub(super) fn first_given(options: &[Option<&'static str>]) -> Option<&'static str> {
     options.iter().find_map(|option| *option)
 }

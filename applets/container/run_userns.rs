@@ -19,12 +19,14 @@ use super::super::more::Share;
 use super::super::network::Network;
 use super::super::values::{CgroupView, Ids, Said, capabilities, single_maps};
 use super::Run;
+use super::check::first_given;
 use crate::cli::say;
 
 /// Ids of its own, and what holds them as long as it lives.
 pub(super) type Own = (Option<[Vec<Range>; 2]>, Option<Taken>);
 
-/// Capabilities that count in the first user namespace alone: whoever gives one to a container means the machine.
+/// Capabilities that count in the first user namespace alone: whoever gives one to a
+/// container means the machine.
 const OF_MACHINE: [&str; 16] = [
     "audit_control",
     "audit_read",
@@ -43,14 +45,6 @@ const OF_MACHINE: [&str; 16] = [
     "syslog",
     "wake_alarm",
 ];
-
-/// Something that was given to a container and is for the ids of the machine.
-struct Against {
-    option: &'static str,
-    why: &'static str,
-    /// Whether it cannot be had together, and not only less of it.
-    never: bool,
-}
 
 impl Run {
     /// The ids of a user namespace of its own, for the container that is `kept` by this id, or for one that is not kept.
@@ -84,13 +78,12 @@ impl Run {
     /// A range of ids for root's container. That it has none is an error only where it was asked for.
     fn range(&self, who: &Identity, root: &Root, kept: Option<&str>) -> Result<Option<Taken>> {
         let asked = self.userns.is_some();
-        let against = self.against_own_ids(who);
-        if let Some(Against { option, why, .. }) = against.as_ref().filter(|one| asked && one.never)
-        {
-            return Err(Error::new(format!("--userns auto cannot be with {option}")).because(*why));
+        let never = self.without_own_ids(who);
+        if let (Some(what), true) = (never, asked) {
+            return Err(Error::new(format!("--userns auto cannot be with {what}")));
         }
         // What is printed is to be run elsewhere.
-        if !asked && (against.is_some() || self.spec) {
+        if !asked && (never.is_some() || self.spec || self.is_for_machine()) {
             return Ok(None);
         }
         let given = Given::read()?;
@@ -127,75 +120,44 @@ impl Run {
         Ok(taken)
     }
 
-    /// The first of what it was given that is for the ids of the machine.
-    fn against_own_ids(&self, who: &Identity) -> Option<Against> {
-        let never = |option, why, is: bool| {
-            is.then_some(Against {
-                option,
-                why,
-                never: true,
-            })
-        };
-        let less = |option, is: bool| {
-            let why = "it is for the ids of the machine";
-            is.then_some(Against {
-                option,
-                why,
-                never: false,
-            })
-        };
-        let share = |said: &Option<Said<Share>>, wanted: fn(&Share) -> bool| {
-            said.as_ref().is_some_and(|said| wanted(said.get()))
-        };
-        let of_other = |share: &Share| matches!(share, Share::Container(_));
-        let hosts = |share: &Share| *share == Share::Host;
+    /// The first of what it was given that cannot be together with ids of its own, and why.
+    fn without_own_ids(&self, who: &Identity) -> Option<&'static str> {
+        let hosts = self.rootfs.as_ref().is_some_and(|root| root.0 == "host");
         let network = self.network.as_ref().map(Said::get);
         let joined = matches!(network, Some(Network::Container(_) | Network::Path(_)));
-        let whose = "those namespaces belong to other ids";
-        let high = who
-            .groups
-            .iter()
-            .chain([&who.uid, &who.gid])
-            .any(|id| *id >= COUNT);
-        let shared = [&self.pid, &self.ipc, &self.uts];
-        let of_machine = OF_MACHINE.into_iter().filter_map(Capability::named);
-        let of_machine: Set = of_machine.collect();
-        let added = capabilities(&self.cap_add, &[]).map_or(0, |caps| caps.bounding.set.0);
-        never(
-            "--rootfs host",
-            "its files belong to ids of the machine",
-            root_is_hosts(self),
-        )
-        .or_else(|| never("--network", whose, joined))
-        .or_else(|| {
-            never(
-                "container:ID",
-                whose,
-                shared.iter().any(|one| share(one, of_other)),
-            )
-        })
-        .or_else(|| never("--user", "the largest of its ids is 65535", high))
-        .or_else(|| {
-            less(
-                "host namespaces",
-                shared.iter().any(|one| share(one, hosts)),
-            )
-        })
-        .or_else(|| less("--network host", matches!(network, Some(Network::Host))))
-        .or_else(|| {
-            less(
-                "--cgroupns host",
-                matches!(self.cgroupns, Some(CgroupView::Host)),
-            )
-        })
-        .or_else(|| less("--device", !self.device.is_empty()))
-        .or_else(|| less("--cap-add", added & of_machine.0 != 0))
-        .or_else(|| less("--ulimit", self.ulimit.iter().any(|one| is_above_ours(one))))
+        let of_other = |share: &Share| matches!(share, Share::Container(_));
+        let mut ids = who.groups.iter().chain([&who.uid, &who.gid]);
+        let high = ids.any(|id| *id >= COUNT);
+        first_given(&[
+            hosts.then_some("--rootfs host: its files belong to ids of the machine"),
+            joined.then_some("--network: that namespace belongs to other ids"),
+            self.shares(of_other)
+                .then_some("container:ID: those namespaces belong to other ids"),
+            high.then_some("--user: the largest of its ids is 65535"),
+        ])
     }
-}
 
-fn root_is_hosts(run: &Run) -> bool {
-    run.rootfs.as_ref().is_some_and(|root| root.0 == "host")
+    /// Whether it was given anything that is for the ids of the machine, and less worth with others.
+    fn is_for_machine(&self) -> bool {
+        let network = self.network.as_ref().map(Said::get);
+        let of_machine: Set = OF_MACHINE
+            .into_iter()
+            .filter_map(Capability::named)
+            .collect();
+        let added = capabilities(&self.cap_add, &[]).map_or(0, |caps| caps.bounding.set.0);
+        matches!(network, Some(Network::Host))
+            || self.shares(|share| *share == Share::Host)
+            || matches!(self.cgroupns, Some(CgroupView::Host))
+            || !self.device.is_empty()
+            || added & of_machine.0 != 0
+            || self.ulimit.iter().any(|limit| is_above_ours(limit))
+    }
+
+    /// Whether any of the namespaces that it may share is such.
+    fn shares(&self, wanted: fn(&Share) -> bool) -> bool {
+        let all = [&self.pid, &self.ipc, &self.uts];
+        all.into_iter().flatten().any(|said| wanted(said.get()))
+    }
 }
 
 /// Whether only the root of the machine may set this limit.

@@ -2,23 +2,14 @@
 //! container of the same store has.
 //!
 //! They are taken of what `/etc/subuid` and `/etc/subgid` give to `root` or `containers` (subuid(5)), and written down
-//! before anything is made of them: `ids/UID-GID`, the first ids of both, a file that holds the container's id. They are
-//! taken as long as somebody locks the file, or the container that it names is kept ([`super::home`]). So whoever is
-//! killed leaves none behind that is taken for ever.
-
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
-
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-use nix::libc;
+//! before anything is made of them: as a directory `ids/UID-GID-CONTAINER`, after the first ids and the container, if it is
+//! one that is kept ([`super::home`]). They are taken as long as somebody locks the directory, or that container is there.
+//! So whoever is killed leaves none behind that is taken for ever.
 
 use super::home::Homes;
-use super::state::{Id, Store};
+use super::state::{Id, Kept, Lock, Store};
 use crate::decimal::decimal;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Error, Result};
 use crate::idmap::{Ids, Range};
 use crate::subid::{self, Ids32};
 
@@ -29,7 +20,7 @@ pub const COUNT: u32 = 65536;
 #[derive(Debug)]
 pub struct Ranges<'h> {
     homes: &'h Homes,
-    path: PathBuf,
+    own: Homes,
 }
 
 /// What a container has, until this is dropped, or, of one that is kept, until that is gone.
@@ -37,8 +28,7 @@ pub struct Ranges<'h> {
 pub struct Taken {
     first: Ids32,
     /// Nothing is written down for what is only told.
-    held: Option<(Flock<File>, PathBuf)>,
-    kept: bool,
+    held: Option<(Kept, Lock)>,
 }
 
 impl Taken {
@@ -56,20 +46,18 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        if let (Some((_, path)), false) = (&self.held, self.kept) {
+        if let Some((kept, _)) = &self.held
+            && container(kept.id()).is_none()
+        {
             // What stays is found to belong to nobody.
-            let _ = fs::remove_file(path);
+            let _ = kept.remove();
         }
     }
 }
 
 /// Which ids may be taken.
 #[derive(Debug)]
-pub struct Given {
-    blocks: [Vec<Ids32>; 2],
-    /// Where a block could start that nobody has.
-    free: u32,
-}
+pub struct Given([Vec<Ids32>; 2]);
 
 impl Given {
     /// Reads what `/etc/subuid` and `/etc/subgid` say.
@@ -77,49 +65,67 @@ impl Given {
     /// # Errors
     /// Where they are there and cannot be read.
     pub fn read() -> Result<Self> {
-        let (users, free_user) = subid::of_containers(Ids::User)?;
-        let (groups, free_group) = subid::of_containers(Ids::Group)?;
-        Ok(Self {
-            blocks: [users, groups],
-            free: free_user.max(free_group),
-        })
+        let users = subid::of_containers(Ids::User)?.0;
+        let groups = match users.is_empty() {
+            true => Vec::new(),
+            false => subid::of_containers(Ids::Group)?.0,
+        };
+        Ok(Self([users, groups]))
     }
 
     /// Whether there is no range.
     pub fn is_nothing(&self) -> bool {
-        self.ranges().next().is_none()
+        self.range(0).is_none()
     }
 
-    /// The first ids of all ranges, in their order.
-    fn ranges(&self) -> impl Iterator<Item = Ids32> + '_ {
-        let [users, groups] = &self.blocks;
-        starts(users).zip(starts(groups))
+    /// The first ids of a range, by its number.
+    fn range(&self, nth: u32) -> Option<Ids32> {
+        let [users, groups] = &self.0;
+        Some((start(users, nth)?, start(groups, nth)?))
     }
 
+    /// The first range of which nothing is taken.
+    fn free(&self, taken: &[Ids32]) -> Option<Ids32> {
+        let mut nth = 0;
+        loop {
+            let range = self.range(nth)?;
+            if !overlaps(taken, range) {
+                return Some(range);
+            }
+            nth += 1;
+        }
+    }
+
+    /// That no range is to be had, and what would help.
     fn lacking(&self) -> Error {
-        let error = match self.ranges().count() {
-            0 => Error::new("no ids for the container").because(
+        let (doing, why) = match self.is_nothing() {
+            true => (
+                "no ids for the container",
                 "neither root nor containers has 65536 of them in /etc/subuid and /etc/subgid",
             ),
-            count => Error::new("no ids are left for the container").because(format!(
-                "other containers have the {count} ranges of /etc/subuid and /etc/subgid"
-            )),
+            false => (
+                "no ids are left for the container",
+                "other containers have all of /etc/subuid and /etc/subgid",
+            ),
         };
-        error.hint(format!(
-            "the line containers:{}:{} in both files gives ids to 16 containers more; --userns host gives it those of the machine",
-            self.free,
-            16 * COUNT
+        let free = |ids| subid::of_containers(ids).map_or(0, |(_, free)| free);
+        Error::new(doing).because(why).hint(format!(
+            "the line containers:{}:1048576 in both files gives ids to 16 containers more; --userns host gives it those of the machine",
+            free(Ids::User).max(free(Ids::Group)),
         ))
     }
 }
 
-/// Where the ranges start that lie in these blocks.
-fn starts(blocks: &[Ids32]) -> impl Iterator<Item = u32> + '_ {
-    let of_block = |(first, count): &Ids32| {
-        let first = *first;
-        (0..count / COUNT).map(move |nth| first + nth * COUNT)
-    };
-    blocks.iter().flat_map(of_block)
+/// Where a range starts that lies in these blocks, by its number.
+fn start(blocks: &[Ids32], mut nth: u32) -> Option<u32> {
+    for (first, count) in blocks {
+        let ranges = count / COUNT;
+        if nth < ranges {
+            return Some(first + nth * COUNT);
+        }
+        nth -= ranges;
+    }
+    None
 }
 
 /// Whether any of these ranges has an id of the one that starts there.
@@ -128,17 +134,23 @@ fn overlaps(taken: &[Ids32], (user, group): Ids32) -> bool {
     taken.iter().any(meets)
 }
 
-/// The first ids that a file's name tells.
-fn named(name: &str) -> Option<Ids32> {
-    let (user, group) = name.split_once('-')?;
-    Some((decimal(user)?, decimal(group)?))
+/// The first ids that a name tells.
+fn first(name: &Id) -> Option<Ids32> {
+    let mut parts = name.as_str().split('-').map(decimal);
+    let mut next = || parts.next().flatten();
+    Some((next()?, next()?))
+}
+
+/// The container that a name tells; none of one that is not kept.
+fn container(name: &Id) -> Option<Id> {
+    Id::new(name.as_str().splitn(3, '-').nth(2)?)
 }
 
 impl<'h> Ranges<'h> {
     /// Those of the containers that have their homes there.
     pub fn new(homes: &'h Homes) -> Self {
         Self {
-            path: homes.path().with_file_name("ids"),
+            own: Homes::new(homes.path().with_file_name("ids")),
             homes,
         }
     }
@@ -148,32 +160,27 @@ impl<'h> Ranges<'h> {
     /// # Errors
     /// Where nobody has given any, or others have them all; of the file system.
     pub fn take(&self, given: &Given, kept: Option<&str>) -> Result<Taken> {
+        let lacking = || given.lacking();
         if given.is_nothing() {
-            return Err(given.lacking());
+            return Err(lacking());
         }
-        Store::make(&self.path)?;
-        let _all = self.lock()?;
-        let mut taken = self.all()?;
-        if given.ranges().all(|range| overlaps(&taken, range)) {
-            self.sweep_locked()?;
-            taken = self.all()?;
+        let _names = self.own.names()?;
+        let mut free = given.free(&self.taken()?);
+        if free.is_none() {
+            self.clear()?;
+            free = given.free(&self.taken()?);
         }
-        let free = given.ranges().find(|range| !overlaps(&taken, *range));
-        let first = free.ok_or_else(|| given.lacking())?;
-        let path = self.path.join(format!("{}-{}", first.0, first.1));
-        let cannot = "cannot write down the ids of the container:";
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path);
-        let mut file = locked(file.doing_to(cannot, &path)?).doing_to(cannot, &path)?;
-        let id = kept.unwrap_or_default();
-        file.write_all(id.as_bytes()).doing_to(cannot, &path)?;
+        let (user, group) = free.ok_or_else(lacking)?;
+        let mut name = format!("{user}-{group}");
+        if let Some(id) = kept {
+            name.push('-');
+            name.push_str(id);
+        }
+        let store = Store::make(self.own.path())?;
+        let held = Id::new(&name).map(|id| store.claim(&id)).transpose()?;
         Ok(Taken {
-            first,
-            held: Some((file, path)),
-            kept: kept.is_some(),
+            first: (user, group),
+            held: Some(held.flatten().ok_or_else(lacking)?),
         })
     }
 
@@ -182,16 +189,10 @@ impl<'h> Ranges<'h> {
     /// # Errors
     /// As [`Ranges::take`].
     pub fn look(&self, given: &Given) -> Result<Taken> {
-        let taken = if self.path.exists() {
-            self.all()?
-        } else {
-            Vec::new()
-        };
-        let free = given.ranges().find(|range| !overlaps(&taken, *range));
+        let free = given.free(&self.taken()?);
         Ok(Taken {
             first: free.ok_or_else(|| given.lacking())?,
             held: None,
-            kept: false,
         })
     }
 
@@ -200,55 +201,34 @@ impl<'h> Ranges<'h> {
     /// # Errors
     /// Of the file system.
     pub fn sweep(&self) -> Result<()> {
-        if !self.path.exists() {
-            return Ok(());
+        match Store::look(self.own.path())? {
+            None => Ok(()),
+            Some(_) => {
+                let _names = self.own.names()?;
+                self.clear()
+            }
         }
-        let _all = self.lock()?;
-        self.sweep_locked()
     }
 
-    fn sweep_locked(&self) -> Result<()> {
-        for (user, group) in self.all()? {
-            let path = self.path.join(format!("{user}-{group}"));
-            if self.is_free(&path) {
-                let _ = fs::remove_file(&path);
+    /// The same for whoever keeps others from taking any.
+    fn clear(&self) -> Result<()> {
+        let Some(store) = Store::look(self.own.path())? else {
+            return Ok(());
+        };
+        for name in store.ids()? {
+            // Whoever makes a container that is kept holds its ids until it is there.
+            let range = store.find(&name)?.filter(|range| !range.is_busy());
+            let is_kept = |id| !matches!(self.homes.find(&id), Ok(None));
+            if let (Some(range), false) = (range, container(&name).is_some_and(is_kept)) {
+                range.remove()?;
             }
         }
         Ok(())
     }
 
-    /// Whether nobody holds the range, and the container that had it is gone.
-    fn is_free(&self, path: &Path) -> bool {
-        let no_link = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(path);
-        let Some(file) = no_link.ok().and_then(|file| locked(file).ok()) else {
-            return false;
-        };
-        let id = std::io::read_to_string(&*file).unwrap_or_default();
-        match Id::new(&id) {
-            None => true,
-            Some(id) => matches!(self.homes.find(&id), Ok(None)),
-        }
+    fn taken(&self) -> Result<Vec<Ids32>> {
+        Ok(self.own.ids()?.iter().filter_map(first).collect())
     }
-
-    fn all(&self) -> Result<Vec<Ids32>> {
-        let entries = fs::read_dir(&self.path).doing_to("cannot read", &self.path)?;
-        let of_entry = |entry: fs::DirEntry| named(entry.file_name().to_str()?);
-        Ok(entries.flatten().filter_map(of_entry).collect())
-    }
-
-    /// Keeps others from taking and giving back.
-    fn lock(&self) -> Result<Flock<File>> {
-        let dir = File::open(&self.path).doing_to("cannot open", &self.path)?;
-        let locked = Flock::lock(dir, FlockArg::LockExclusive).map_err(|(_, errno)| errno);
-        locked.doing_to("cannot lock", &self.path)
-    }
-}
-
-fn locked(file: File) -> Result<Flock<File>, Errno> {
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)
 }
 
 #[cfg(test)]
@@ -257,21 +237,17 @@ mod tests {
 
     #[test]
     fn ranges_lie_in_what_was_given() {
-        let given = |users: &[Ids32], groups: &[Ids32]| Given {
-            blocks: [users.to_vec(), groups.to_vec()],
-            free: 0,
+        let all = |users: &[Ids32], groups: &[Ids32]| {
+            let given = Given([users.to_vec(), groups.to_vec()]);
+            (0..).map_while(|nth| given.range(nth)).collect::<Vec<_>>()
         };
-        let all = |given: Given| given.ranges().collect::<Vec<_>>();
-        assert_eq!(all(given(&[(1, 65535)], &[(1, 65536)])), []);
+        assert_eq!(all(&[(1, 65535)], &[(1, 65536)]), []);
         assert_eq!(
-            all(given(
-                &[(100_000, 140_000), (7, 65536)],
-                &[(200_000, 200_000)]
-            )),
+            all(&[(100_000, 140_000), (7, 65536)], &[(200_000, 200_000)]),
             [(100_000, 200_000), (165_536, 265_536), (7, 331_072)]
         );
         let top = u32::MAX - COUNT;
-        assert_eq!(all(given(&[(top, COUNT)], &[(top, COUNT)])), [(top, top)]);
+        assert_eq!(all(&[(top, COUNT)], &[(top, COUNT)]), [(top, top)]);
     }
 
     #[test]
@@ -289,10 +265,22 @@ mod tests {
         for (range, want) in cases {
             assert_eq!(overlaps(&taken, range), want, "{range:?}");
         }
-        assert_eq!(named("100000-200000"), Some((100_000, 200_000)));
-        assert_eq!(
-            [named("1"), named("1-"), named("+1-2"), named("1-2-3")],
-            [None; 4]
-        );
+    }
+
+    #[test]
+    fn a_name_tells_the_ids_and_the_container() {
+        let cases = [
+            ("1-2", Some((1, 2)), None),
+            ("1-2-3f", Some((1, 2)), Some("3f")),
+            ("1-2-a-b", Some((1, 2)), Some("a-b")),
+            ("1", None, None),
+            ("x-2-3", None, Some("3")),
+            ("1-4294967296", None, None),
+        ];
+        for (name, ids, whose) in cases {
+            let name = Id::new(name).unwrap();
+            assert_eq!(first(&name), ids, "{name}");
+            assert_eq!(container(&name).as_ref().map(Id::as_str), whose, "{name}");
+        }
     }
 }

@@ -3,8 +3,8 @@
 //! this one has written under the numbers that it has inside.
 //!
 //! An overlay takes layers that are id-mapped mounts since Linux 5.19, but only mounts that are attached somewhere. So a
-//! process makes it in a mount namespace of its own, which ends with it, and leaves it in our table of descriptors, which
-//! it shares.
+//! process makes it in a mount namespace of its own, which ends with it; the descriptor stays, in the table that it shares
+//! with us.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,21 +12,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::sys::utsname::uname;
-use nix::unistd::{Gid, Uid, dup3, fchdir, setfsgid, setfsuid};
+use nix::unistd::{Gid, Uid, fchdir, setfsgid, setfsuid};
 
 use super::{UPPER, WORK, first_directory, in_user_namespace, mode_of, overlay, tmpfs, written_in};
 use crate::decimal::decimal;
 use crate::error::{Doing, Error, Result};
 use crate::mount::{IdMap, Options, detached_copy, dress, map_by};
-use crate::sys::clone::{Change, Forked, fork, wait};
+use crate::sys::clone::{fork_suspended, wait};
 use crate::sys::mount::{move_mount, openat2, resolve};
-use crate::sys::task::{self, exit_now};
+use crate::sys::task;
 
 /// A detached copy of the tree at `path`, with the mounts below it, whose files belong to these ids. What the host mounts
 /// there later is seen in it, and not the other way round.
@@ -92,30 +91,16 @@ pub fn layers(layers: &[PathBuf], written: Option<&Path>, ids: &IdMap) -> Result
         mode,
         owner: ids.root(),
     };
-    // Where the overlay is left.
-    let mut place = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(cannot)?;
+    let mut made = None;
     let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FILES;
-    match fork(flags, None).doing(cannot)? {
-        Forked::Child => {
-            // What is ours to close is closed by our parent.
-            let made = parts.assemble();
-            let left = made.and_then(|overlay| dup3(&overlay, &mut place, OFlag::O_CLOEXEC));
-            exit_now(left.map_or_else(
-                |errno| u8::try_from(errno as i32).unwrap_or(u8::MAX),
-                |()| 0,
-            ))
-        }
-        Forked::Parent { child, .. } => loop {
-            match wait(child, libc::WEXITED) {
-                Err(Errno::EINTR) => {}
-                Ok(Change::Exited(0)) => return Ok(place),
-                Ok(Change::Exited(errno)) => {
-                    return Err(Errno::from_raw(errno.into())).doing(cannot);
-                }
-                _ => return Err(Error::new(cannot).because("the process that makes it was killed")),
-            }
-        },
-    }
+    let mut make = || {
+        made = Some(parts.assemble());
+        0
+    };
+    let (child, _) = fork_suspended(flags, &mut make).doing(cannot)?;
+    while wait(child, libc::WEXITED) == Err(Errno::EINTR) {}
+    let killed = || Error::new(cannot).because("the process that makes it was killed");
+    made.ok_or_else(killed)?.doing(cannot)
 }
 
 /// What an overlay is made of: detached mounts, whose ids are mapped.
