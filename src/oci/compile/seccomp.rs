@@ -156,6 +156,11 @@ fn compile(seccomp: &Seccomp) -> Result<Compiled> {
     let mut places = vec![None; Call::all().count()];
     for (at, rule) in seccomp.syscalls.iter().enumerate() {
         let field = format!("linux.seccomp.syscalls[{at}]");
+        if rule.names.is_empty() {
+            return Err(Error::new(format!(
+                "{field}.names: it is not there, or empty"
+            )));
+        }
         let action = number(&format!("{field}.action"), &rule.action, rule.errno_ret)?;
         if action == action::NOTIFY {
             supervised(&field, seccomp, &rule.names)?;
