@@ -279,3 +279,14 @@ fn no_option_of_a_verb_is_ignored() {
         ])
         .err_has("is paused");
 }
+
+/// What was found comes first, as docker has it, and what was not is said behind it.
+#[test]
+fn inspect_says_last_what_there_is_not() {
+    let t = Sandbox::new("options");
+    t.cmd("container inspect nosuch 2>&1")
+        .env("ISOBOX_ROOT", t.work().join("kept"))
+        .run()
+        .status(1)
+        .out("[]\ncontainer: no such container: nosuch\n");
+}

@@ -184,15 +184,11 @@ impl Inspect {
     pub(super) fn run(self) -> Result<Exit> {
         at_least_one(&self.container)?;
         let shelf = Shelf::ours();
-        let mut exit = Exit::OK;
-        let mut all = Vec::new();
+        let (mut all, mut errors) = (Vec::new(), Vec::new());
         for word in &self.container {
             match shelf.find(word).and_then(|home| tree(&shelf, &home)) {
                 Ok(tree) => all.push(tree),
-                Err(error) => {
-                    complain(&error);
-                    exit = Exit::Status(1);
-                }
+                Err(error) => errors.push(error),
             }
         }
         let mut out = String::new();
@@ -210,7 +206,9 @@ impl Inspect {
             out.push('\n');
         }
         help::print_all(&out)?;
-        Ok(exit)
+        // Behind what was found, as docker has it: on a terminal both are read together.
+        errors.iter().for_each(complain);
+        Ok(Exit::Status((!errors.is_empty()).into()))
     }
 }
 
