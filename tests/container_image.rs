@@ -498,6 +498,15 @@ fn what_a_crash_leaves_is_collected() {
         .ok()
         .out("5\nkeep\n0\n")
         .err_has(" containers, 2 layers, 0 blobs\n");
+    // A directory that was there before: what is not called as ours is, is somebody's.
+    as_root(
+        &t,
+        "cd $ISOBOX_ROOT; mkdir -p layers/roads written/letters; touch layers/roads/shape written/letters/draft
+         container gc; ls layers/roads written/letters; rm -r layers/roads written/letters",
+    )
+    .run()
+    .ok()
+    .out("layers/roads:\nshape\n\nwritten/letters:\ndraft\n");
     // Who is run without being kept holds his layers.
     let line = format!(
         "container run -q --entrypoint sh {image} -c 'sleep 0.7; cat /d/e/y' & sleep 0.3; container rmi {image}; container rmi -f {image} >/dev/null; container gc; wait; {left}; container gc 2>/dev/null; {left}"

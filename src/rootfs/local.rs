@@ -13,6 +13,7 @@
 //! that is kept is made of has a name too, `container/NAME`, which no image can have.
 
 use std::fs::{self, DirBuilder, File};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::apply::Limits;
 use super::overlay::Lower;
+use super::remove;
 use super::staging::Staging;
 use super::unpack::{self, OnLayer};
 use crate::error::{Doing, Error, Result};
@@ -323,6 +325,18 @@ impl Local {
         self.store.forget(name)
     }
 
+    /// Whether in the directory of this name there is nothing but what containers write.
+    fn is_written(&self, name: &str) -> bool {
+        let ours = |name: &[u8]| {
+            matches!(
+                name,
+                b"upper" | b"work" | b"rootfs" | b"volumes" | b".rootfs.incomplete"
+            )
+        };
+        File::open(self.written(name))
+            .is_ok_and(|dir| remove::holds_only(dir.as_fd(), &ours) == Ok(true))
+    }
+
     /// Removes what no image and no container needs: of containers those are left that `lives` says.
     ///
     /// # Errors
@@ -331,7 +345,8 @@ impl Local {
         let _lock = self.lock()?;
         let mut swept = Swept::default();
         let mut containers: Vec<String> = self.containers()?.into_iter().map(|one| one.0).collect();
-        containers.extend(names(&self.path.join("written"))?);
+        let written = names(&self.path.join("written"))?;
+        containers.extend(written.into_iter().filter(|name| self.is_written(name)));
         crate::order::sort(&mut containers);
         containers.dedup();
         for container in containers.iter().filter(|name| !lives(name)) {
@@ -351,13 +366,22 @@ impl Local {
         }
         let dir = self.path.join("layers");
         for name in names(&dir)? {
-            if !wanted.contains(&name) && take_away(&dir, &name, remove)? {
+            if is_layer(&name) && !wanted.contains(&name) && take_away(&dir, &name, remove)? {
                 swept.layers += 1;
             }
         }
         swept.blobs = self.store.sweep()?.0;
         Ok(swept)
     }
+}
+
+/// Whether this is what layers are called, whole or not: somebody may have had a directory of this name before us.
+fn is_layer(name: &str) -> bool {
+    let inner = name
+        .strip_prefix('.')
+        .and_then(|name| name.strip_suffix(".incomplete"));
+    let hex = inner.unwrap_or(name);
+    hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Removes a layer, or what is left of one, unless somebody holds it. It is called incomplete first, so that half of it
