@@ -13,7 +13,9 @@ use isobox::mount::{Options, Spec};
 use isobox::plan::steps::devices::{DeviceNodes, Node, Symlinks};
 use isobox::plan::steps::masks::{Mask, ReadOnlyPaths, RootReadOnly};
 use isobox::plan::steps::mounts::{Bind, Mount, Propagation, Source};
-use isobox::plan::steps::root::{BindRoot, Chdir, FindProgramIn, NotTheMachinesRoot, PivotInto};
+use isobox::plan::steps::root::{
+    ApartFromCaller, BindRoot, Chdir, FindProgramIn, NotTheMachinesRoot, PivotInto,
+};
 use isobox::plan::steps::terminal::{BindConsole, OpenTerminal, TakeTerminal, TakeUp};
 use isobox::plan::steps::texts::MountText;
 use isobox::plan::steps::tree::{LayeredRoot, RootNoDevices, ThrowAwayRoot};
@@ -32,7 +34,7 @@ use crate::cli::{Applet, Exit};
     subcommand,
     name = "pivot",
     example = "unshare -mpf pivot --proc /srv/root sh",
-    note = "The root of every process of the mount namespace changes, also of the shell that calls pivot in a namespace of its own: unshare -m pivot, or exec pivot.",
+    note = "A root changes for every process of a mount namespace. So pivot refuses to run in that of process 1, and makes one of its own where it shares that of the shell that calls it. --force does neither.",
     note = "Mounts are made in this order: --proc, --sys, --dev, each --mount, each --volume; then devices and links, masks, read-only paths.",
     error_code(1, "a failure of pivot itself"),
     error_code(126, "the program was found but could not be executed"),
@@ -105,7 +107,7 @@ pub(crate) struct Args {
     /// make that directory where it is missing
     #[argh(switch)]
     make_workdir: bool,
-    /// do it even in the mount namespace of process 1
+    /// do it even in the mount namespace of process 1, and of the shell that calls
     #[argh(switch)]
     force: bool,
     /// tell what would be done and do nothing; json for programs, run to tell while doing
@@ -136,6 +138,7 @@ impl Args {
         let mut plan = Plan::new(exec(command, environment()));
         if !self.force {
             plan.then(NotTheMachinesRoot);
+            plan.then(ApartFromCaller);
         }
         keep_own_binary(&mut plan, Own::Always);
         let root = plan.slot();

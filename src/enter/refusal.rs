@@ -122,9 +122,11 @@ impl Refusal<'_> {
     fn stranger(&self) -> Option<String> {
         let pid = self.target?;
         let (uid, _) = Process::open(pid).and_then(|process| process.ids()).ok()?;
-        Some(format!(
-            "process {pid} runs as uid {uid}: only root and that user may look into it"
-        ))
+        // Root, or that very user, is kept out by something else, of which nothing is known here.
+        let own = geteuid().as_raw();
+        (own != 0 && own != uid).then(|| {
+            format!("process {pid} runs as uid {uid}: only root and that user may look into it")
+        })
     }
 
     /// The user namespace that decides about one kind: itself, or the owner of the namespace.

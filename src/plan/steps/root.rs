@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
-use nix::unistd::{fchdir, getcwd};
+use nix::unistd::{fchdir, getcwd, getppid};
 
 use crate::error::{Doing, Error, Result};
 use crate::mount::why_refused;
+use crate::namespace::Kind;
 use crate::pivot::{pivot_into, refuse_namespace_of_init};
 use crate::plan::{Context, Exec, Explanation, Shell, Slot, Step};
+use crate::procfs::Process;
 use crate::root::{self, Root, into_mount};
 use crate::sys::stat::place;
 
@@ -36,6 +39,36 @@ impl Step for NotTheMachinesRoot {
             "stat(\"/proc/self/ns/mnt\") != stat(\"/proc/1/ns/mnt\")",
             "pivot_root(2) changes the root of every process of the mount namespace",
             "in the namespace of process 1 the whole machine would lose its root",
+            "mount_namespaces(7)",
+        )
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::Implied
+    }
+}
+
+/// Leaves the mount namespace where the process that called us is in it too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApartFromCaller;
+
+impl Step for ApartFromCaller {
+    fn perform(&self, _: &mut Context) -> Result<()> {
+        let namespace = |process: Result<Process, Errno>| process?.namespace(Kind::Mount);
+        // A caller in another PID namespace, or one that may not be looked at, is in a namespace of its own, or knows
+        // what it does.
+        let caller = namespace(Process::open(getppid()));
+        match caller.is_ok() && caller == namespace(Process::own()) {
+            true => unshare(CloneFlags::CLONE_NEWNS).doing("cannot unshare the mount namespace"),
+            false => Ok(()),
+        }
+    }
+
+    fn explain(&self) -> Explanation {
+        Explanation::new(
+            "stat(\"/proc/PPID/ns/mnt\") == stat(\"/proc/self/ns/mnt\"), then unshare(CLONE_NEWNS)",
+            "the shell that called this keeps its root where it shares the mount namespace",
+            "pivot_root(2) changes the root of every process of the namespace: the shell would be left in the new root",
             "mount_namespaces(7)",
         )
     }
