@@ -4,7 +4,7 @@
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
-use ring::digest::{Context, SHA256, SHA512};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::error::{Error, Result};
 use crate::json::{Field, Fit, Given, Shown};
@@ -45,8 +45,8 @@ impl Digest {
     /// A hasher of this digest's algorithm.
     pub fn hasher(&self) -> Hasher {
         match self {
-            Self::Sha256(_) => Hasher(Context::new(&SHA256)),
-            Self::Sha512(_) => Hasher(Context::new(&SHA512)),
+            Self::Sha256(_) => Hasher::sha256(),
+            Self::Sha512(_) => Hasher(State::Sha512(Sha512::new())),
         }
     }
 
@@ -165,29 +165,33 @@ impl Field for Digest {
 
 /// Computes a digest as the bytes come.
 #[derive(Clone)]
-pub struct Hasher(Context);
+pub struct Hasher(State);
+
+#[derive(Clone)]
+enum State {
+    Sha256(Sha256),
+    Sha512(Sha512),
+}
 
 impl Hasher {
     /// A hasher for SHA-256.
     pub fn sha256() -> Self {
-        Self(Context::new(&SHA256))
+        Self(State::Sha256(Sha256::new()))
     }
 
     /// Takes in more bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        match &mut self.0 {
+            State::Sha256(state) => state.update(bytes),
+            State::Sha512(state) => state.update(bytes),
+        }
     }
 
     /// The digest of all that was taken in.
     pub fn finish(self) -> Digest {
-        let digest = self.0.finish();
-        let bytes = digest.as_ref();
-        // Which of the two it is, its length says.
-        match <[u8; 64]>::try_from(bytes) {
-            Ok(bytes) => Digest::Sha512(bytes),
-            Err(_) => Digest::Sha256(std::array::from_fn(|at| {
-                bytes.get(at).copied().unwrap_or_default()
-            })),
+        match self.0 {
+            State::Sha256(state) => Digest::Sha256(state.finalize().into()),
+            State::Sha512(state) => Digest::Sha512(state.finalize().into()),
         }
     }
 }
