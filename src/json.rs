@@ -59,20 +59,28 @@ pub(crate) use write::{compact, pretty};
 /// ```
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if u32::from(c) < 0x20 || c == '\x7f' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    quote_onto(&mut out, text);
     out
+}
+
+/// The same behind what is there already.
+pub(crate) fn quote_onto(out: &mut String, text: &str) {
+    let is_special = |b: u8| b < 0x20 || matches!(b, b'"' | b'\\' | 0x7f);
+    let mut rest = text;
+    out.push('"');
+    while let Some(at) = rest.bytes().position(is_special) {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        let mut behind = special.chars();
+        match behind.next() {
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(mark @ ('"' | '\\')) => out.extend(['\\', mark]),
+            other => out.push_str(&format!("\\u{:04x}", other.map_or(0, u32::from))),
+        }
+        rest = behind.as_str();
+    }
+    out.push_str(rest);
+    out.push('"');
 }

@@ -1,7 +1,10 @@
 //! A field is written down.
 
-use super::{Field, Shown, quote};
+use super::{Field, Shown, quote_onto};
 use crate::error::{Error, Result};
+
+/// As many spaces as most lines are indented by.
+const SPACES: &str = "                                ";
 
 /// Writes it in one line.
 ///
@@ -44,13 +47,13 @@ impl Writer {
             Shown::Signed(number) => self.text.push_str(&number.to_string()),
             Shown::Unsigned(number) => self.text.push_str(&number.to_string()),
             Shown::Raw(text) => self.text.push_str(text),
-            Shown::Made(text) => self.text.push_str(&quote(text)),
+            Shown::Made(text) => quote_onto(&mut self.text, text),
             Shown::Text(bytes) => {
                 let text = std::str::from_utf8(bytes).map_err(|_| {
                     Error::new("cannot write as JSON")
                         .because(format!("not UTF-8: {}", bytes.escape_ascii()))
                 })?;
-                self.text.push_str(&quote(text));
+                quote_onto(&mut self.text, text);
             }
             Shown::List(items) => {
                 self.text.push('[');
@@ -64,7 +67,7 @@ impl Writer {
                 self.text.push('{');
                 for (at, (name, value)) in members.iter().enumerate() {
                     self.next(at == 0);
-                    self.text.push_str(&quote(name));
+                    quote_onto(&mut self.text, name);
                     let colon = if self.indent.is_some() { ": " } else { ":" };
                     self.text.push_str(colon);
                     self.value(value)?;
@@ -97,8 +100,12 @@ impl Writer {
     fn line(&mut self) {
         if let Some(indent) = self.indent {
             self.text.push('\n');
-            let spaces = std::iter::repeat_n(' ', indent * self.depth);
-            self.text.extend(spaces);
+            let mut missing = indent * self.depth;
+            while missing > 0 {
+                let some = SPACES.get(..missing).unwrap_or(SPACES);
+                self.text.push_str(some);
+                missing -= some.len();
+            }
         }
     }
 }
