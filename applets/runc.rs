@@ -32,6 +32,8 @@ use isobox::oci::status::Status;
 use isobox::own_binary;
 use isobox::plan::Observer;
 use isobox::process::signal_number;
+use isobox::systemd::Whose;
+use isobox::throw_away::in_user_namespace;
 use nix::unistd::geteuid;
 
 use crate::cli::plan::{Explain, environment, observer};
@@ -64,7 +66,7 @@ pub(crate) struct Args {
     /// the directory in which containers are kept (/run/isobox/runc)
     #[argh(option, arg_name = "dir")]
     root: Option<Raw>,
-    /// not supported: control groups are made directly
+    /// have systemd make the control group of a new container
     #[argh(switch)]
     systemd_cgroup: bool,
     /// go on without control groups where they may not be made
@@ -153,6 +155,8 @@ struct Caller {
     log: Log,
     /// Control groups that cannot be made are done without.
     lenient: bool,
+    /// Who makes the control group of a new container, if it is systemd.
+    systemd: Option<Whose>,
 }
 
 impl Applet for Args {
@@ -253,19 +257,24 @@ impl Args {
             }
             None => store(ordinary),
         };
-        if self.systemd_cgroup {
-            let mut failure = Failure::new("systemd cgroup manager is not supported");
-            failure.hint = Some("use the cgroupfs manager: podman --cgroup-manager=cgroupfs, dockerd --exec-opt native.cgroupdriver=cgroupfs, SystemdCgroup = false for containerd".into());
-            return Err(failure);
-        }
+        let systemd = self.systemd_cgroup.then(|| whose_systemd(ordinary));
         Ok((
             Caller {
                 store,
                 log,
                 lenient,
+                systemd,
             },
             self.verb,
         ))
+    }
+}
+
+/// Whose systemd manages the groups of this user: his own, if he is not the machine's root.
+fn whose_systemd(ordinary: bool) -> Whose {
+    match env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
+        Some(dir) if ordinary || in_user_namespace() => Whose::User(dir.into()),
+        _ => Whose::Machine,
     }
 }
 

@@ -85,6 +85,8 @@ pub mod subid;
 pub mod switch_root;
 pub mod sys;
 pub mod sysctl;
+#[cfg(feature = "oci")]
+pub mod systemd;
 #[cfg(feature = "image")]
 pub mod tar;
 pub mod terminal;

@@ -92,6 +92,7 @@ impl Bundle {
             },
             pid_file: None,
             pidfd_socket: None,
+            systemd: None,
             setting: Setting::default(),
         };
         let outcome = new.run(false, observer(self.explain));

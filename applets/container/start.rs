@@ -309,6 +309,7 @@ fn attend(id: &OsStr, watched: bool, starter: OwnedFd) -> Result<()> {
             .filter(|path| !path.is_empty())
             .map(PathBuf::from),
         pidfd_socket: None,
+        systemd: None,
         setting: Setting {
             own_binary: own_applet(&spec.process.args),
             oom_score_at_least: true,

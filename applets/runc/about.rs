@@ -154,8 +154,8 @@ fn features() -> String {
             Json::Object(vec![
                 ("v1", Json::Bool(true)),
                 ("v2", Json::Bool(true)),
-                ("systemd", Json::Bool(false)),
-                ("systemdUser", Json::Bool(false)),
+                ("systemd", Json::Bool(true)),
+                ("systemdUser", Json::Bool(true)),
                 ("rdma", Json::Bool(true)),
             ]),
         ),

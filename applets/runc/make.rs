@@ -154,6 +154,7 @@ impl Create {
             },
             pid_file,
             pidfd_socket,
+            systemd: caller.systemd.clone(),
             setting: Setting {
                 live_devices: true,
                 ..Setting::default()

@@ -45,6 +45,7 @@ use crate::plan::confine::{Confinement, Place};
 use crate::plan::steps::attributes::CloseOnExec;
 use crate::plan::steps::own_binary::KeepOwnBinary;
 use crate::plan::steps::root::PivotInto;
+use crate::plan::steps::scope::AttachToUnit;
 use crate::plan::steps::start::{Connect, FindProgram};
 use crate::plan::steps::sysctl::ForbidUserNamespaces;
 use crate::plan::steps::terminal::{NewSession, NullInput, TerminalLine};
@@ -104,11 +105,7 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
     };
     let kept_groups = making.and_then(|making| making.confinement.as_ref());
     let confinement = kept_groups.or(own_groups.as_ref());
-    let born_in = match confinement {
-        // What is kept says which groups it has, so that they are removed with it.
-        Some(confinement) => confinement.prepare(&mut plan, making.is_some())?,
-        None => None,
-    };
+    let seat = prepare_groups(&mut plan, making, confinement)?;
     let listener = making.and_then(|making| making.prepare(&mut plan));
     let terminal = spec.process.terminal.then(|| line(&mut plan, setting));
     let detached = making.is_some_and(|making| making.detached);
@@ -122,7 +119,7 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
     let supervisor =
         Supervisor::connect(&mut plan, spec, "creating", || hooks::state(spec, making));
     let supervisor = supervisor.as_ref();
-    namespaces::enter(&mut plan, spec, setting, confinement, born_in, supervisor)?;
+    namespaces::enter(&mut plan, spec, setting, confinement, seat, supervisor)?;
     Additions::add(additions.and_then(|all| all.networked.as_ref()), &mut plan)?;
     plan.then(NewSession);
     namespaces::settings(&mut plan, spec);
@@ -161,6 +158,25 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
         load_filter(&mut plan, spec, supervisor)?;
     }
     Ok(plan)
+}
+
+/// Has the groups made. Gives how the child gets into that of v2: it is born there, or moved.
+fn prepare_groups(
+    plan: &mut Plan,
+    making: Option<&Making>,
+    confinement: Option<&Confinement>,
+) -> Result<(Option<Slot>, Option<AttachToUnit>)> {
+    let scope = making.and_then(|making| making.scope.as_ref());
+    if let Some(scope) = scope {
+        scope.prepare(plan);
+    }
+    let born_in = match confinement {
+        // What is kept says which groups it has, so that they are removed with it.
+        Some(confinement) => confinement.prepare(plan, making.is_some())?,
+        None => None,
+    };
+    let attach = scope.and_then(|scope| scope.attach());
+    Ok((born_in.filter(|_| attach.is_none()), attach))
 }
 
 /// What the plan ends in; where the program is started later, whether it is there is looked at before.

@@ -21,6 +21,7 @@ use crate::json::Map;
 use crate::landlock::Domain;
 use crate::plan::confine::{Confinement, Place};
 use crate::plan::steps::process::DeathSignal;
+use crate::plan::steps::scope::Wanted;
 use crate::plan::steps::start::{AwaitStart, ListenForStart};
 use crate::plan::{Context, Explanation, Leave, Plan, Shell, Slot, Step};
 use crate::sys::clone::pidfd_open;
@@ -43,6 +44,8 @@ pub struct Making {
     pub landlock: Option<Domain>,
     /// Its control groups.
     pub confinement: Option<Confinement>,
+    /// The scope that its control group is, where systemd makes that.
+    pub scope: Option<Rc<Wanted>>,
     /// What notes down its first process.
     pub note: Option<Rc<Note>>,
     /// Where control groups may not be made it goes without, if no limit was asked for.

@@ -22,6 +22,7 @@ pub mod of_image;
 mod profile;
 pub mod ranges;
 mod resources;
+mod scope;
 pub mod spec;
 mod starter;
 

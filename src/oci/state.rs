@@ -106,6 +106,10 @@ objects! {
         pub made_above: Vec<PathBuf>,
         /// Those of its control groups that others were in before it: not its own to stop, to end or to remove.
         pub shared: Vec<PathBuf>,
+        /// The unit of systemd's that its control group is, if it is one.
+        pub unit: String,
+        /// The socket of the manager of that.
+        pub manager: PathBuf,
         /// There are programs to be run when it has started.
         pub poststart: bool,
         /// There are programs to be run when it is gone.

@@ -26,6 +26,7 @@ use crate::plan::steps::own_binary::KeepOwnBinary;
 use crate::plan::steps::process::DeathSignal;
 use crate::plan::steps::root::Chdir;
 use crate::plan::steps::schedule::SetAffinity;
+use crate::plan::steps::scope::AttachToUnit;
 use crate::plan::steps::terminal::{NewSession, TakeTerminal};
 use crate::plan::{Command, Exec, Fork, Own, Plan, Slot};
 use crate::process::{Signals, Wait};
@@ -41,6 +42,8 @@ pub(crate) struct Joining<'a> {
     pub own_binary: Option<Own>,
     /// The groups that it joins.
     pub groups: Vec<Group>,
+    /// How it gets into them, if it may not by itself.
+    pub attach: Option<AttachToUnit>,
     /// What the caller decides.
     pub making: &'a Making,
     /// Our standard input goes to its terminal.
@@ -59,6 +62,7 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
         spec,
         own_binary,
         groups,
+        attach,
         making,
         input,
         named: (id, bundle),
@@ -96,7 +100,14 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
     if let Some(step) = before {
         plan.then(step);
     }
-    enter(&mut plan, target, (groups, after), making, supervisor)?;
+    enter(
+        &mut plan,
+        target,
+        (groups, attach),
+        after,
+        making,
+        supervisor,
+    )?;
     plan.then(NewSession);
     if let Some(line) = terminal {
         let multiplexer = match tree::has_own_terminals(spec) {
@@ -127,7 +138,8 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
 fn enter(
     plan: &mut Plan,
     target: Target,
-    (groups, affinity): (Vec<Group>, Option<SetAffinity>),
+    (groups, attach): (Vec<Group>, Option<AttachToUnit>),
+    affinity: Option<SetAffinity>,
     making: &Making,
     supervisor: Option<&Supervisor>,
 ) -> Result<()> {
@@ -147,7 +159,8 @@ fn enter(
     let (v2, v1): (Vec<Group>, Vec<Group>) = groups
         .into_iter()
         .partition(|group| group.hierarchy.version == Version::V2);
-    let born_in = v2.into_iter().next().map(|group| {
+    let group = v2.into_iter().next().filter(|_| attach.is_none());
+    let born_in = group.map(|group| {
         let slot = plan.slot();
         plan.then(OpenGroup {
             group: group.seat(),
@@ -170,6 +183,9 @@ fn enter(
         plan.then(DeathSignal {
             signal: libc::SIGKILL,
         });
+    }
+    if let Some(attach) = attach {
+        plan.outside(attach);
     }
     for group in v1 {
         plan.then(JoinGroup::new(group, true));

@@ -21,6 +21,7 @@ use crate::plan::steps::namespaces::Unshare;
 use crate::plan::steps::net::LoopbackUp;
 use crate::plan::steps::net_devices::MoveLink;
 use crate::plan::steps::process::DeathSignal;
+use crate::plan::steps::scope::AttachToUnit;
 use crate::plan::steps::sysctl::SetSysctl;
 use crate::plan::steps::time::{Clock, ClockOffset};
 use crate::plan::steps::uts::{SetDomainname, SetHostname};
@@ -33,7 +34,7 @@ pub(super) fn enter(
     spec: &Spec,
     setting: Setting<'_>,
     confinement: Option<&Confinement>,
-    born_in: Option<Slot>,
+    (born_in, attach): (Option<Slot>, Option<AttachToUnit>),
     supervisor: Option<&Supervisor>,
 ) -> Result<()> {
     let linux = &spec.linux;
@@ -70,8 +71,13 @@ pub(super) fn enter(
     plan.then(DeathSignal {
         signal: libc::SIGKILL,
     });
-    if let Some(confinement) = confinement {
-        confinement.join(plan, Member::Child(born_in));
+    match (confinement, attach) {
+        (_, Some(attach)) => drop(plan.outside(attach)),
+        (Some(confinement), None) => confinement.join(plan, Member::Child(born_in)),
+        (None, None) => {}
+    }
+    if let Some(scope) = setting.making.and_then(|making| making.scope.as_ref()) {
+        scope.is_joined(plan);
     }
     if own_cgroups {
         plan.then(Unshare {

@@ -6,16 +6,19 @@ use std::rc::Rc;
 
 use super::remove::{forget, remove_all, take_away};
 use super::{Answer, Refusal, hooks_after_start};
-use crate::cgroup::{Group, Hierarchies};
-use crate::error::Result;
+use crate::cgroup::{self, Group, Hierarchies, Layout};
+use crate::error::{Error, Result};
 use crate::oci::compile::{Setting, compile};
 use crate::oci::making::{self, Making, Note};
 use crate::oci::notify::{self, Notify};
 use crate::oci::resources;
 use crate::oci::spec::Spec;
 use crate::oci::state::{Id, Lock, Record, Store};
+use crate::plan::confine::{Confinement, Place};
+use crate::plan::steps::scope::Wanted;
 use crate::plan::{Observer, Outcome, Plan, Running};
 use crate::sys::clone::pidfd_send_signal;
+use crate::systemd::{self, Manager, Scope, Whose};
 
 /// A container to be made: where it is kept, what it is, and what its maker decides.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct New<'a> {
     pub pid_file: Option<PathBuf>,
     /// A socket for the pidfd of its first process.
     pub pidfd_socket: Option<PathBuf>,
+    /// Whose systemd makes its control group; without, we do.
+    pub systemd: Option<Whose>,
     /// What else its maker decides; what concerns its being kept is set here.
     pub setting: Setting<'a>,
 }
@@ -54,6 +59,9 @@ impl New<'_> {
     fn confine(&mut self) -> Result<()> {
         let linux = &self.spec.linux;
         let settings = resources::settings(&linux.resources)?;
+        if let Some(whose) = self.systemd.take() {
+            return self.confine_to_scope(&whose, settings);
+        }
         let wanted = !linux.cgroups_path.as_os_str().is_empty() || !settings.is_empty();
         let all = match Hierarchies::discover() {
             Err(_) if !wanted => return Ok(()),
@@ -63,6 +71,31 @@ impl New<'_> {
         let confinement = making::confinement(&all, &linux.cgroups_path, self.id, settings)?;
         let without = self.making.lenient && !limited && !making::may_make(&confinement);
         self.making.confinement = Some(confinement).filter(|_| !without);
+        Ok(())
+    }
+
+    /// Its group is a scope of systemd's.
+    fn confine_to_scope(&mut self, whose: &Whose, settings: Vec<cgroup::Setting>) -> Result<()> {
+        let all = Hierarchies::discover()?;
+        if all.layout() != Layout::Unified {
+            return Err(Error::new(
+                "the systemd cgroup manager needs cgroup v2, and no v1 beside it",
+            )
+            .hint(systemd::OTHER_MANAGER));
+        }
+        let path = &self.spec.linux.cgroups_path;
+        let scope = Scope::of_path(path, self.id.as_str(), whose)?;
+        let mut manager = Manager::find(whose)?;
+        let place = Place {
+            // systemd has handed down to it what there is.
+            controllers: Vec::new(),
+            path: manager.group()?.join(scope.path()?),
+        };
+        let limits = systemd::of_settings(&settings)?;
+        let description = format!("container {}", self.id);
+        let socket = manager.socket().to_owned();
+        self.making.scope = Some(Rc::new(Wanted::new(socket, scope, description, limits)));
+        self.making.confinement = Some(Confinement::new(&all, &[place], settings)?);
         Ok(())
     }
 
@@ -80,12 +113,18 @@ impl New<'_> {
         self.confine()?;
         let store = Store::make(self.store)?;
         let (kept, lock) = store.claim(self.id)?.ok_or(Refusal::Exists)?;
-        let record = making::record(
+        let mut record = making::record(
             self.id,
             self.spec,
             self.bundle,
             self.making.confinement.as_ref(),
         );
+        if let Some(scope) = &self.making.scope {
+            // What is above it are slices of systemd's.
+            record.isobox.made_above.clear();
+            record.isobox.unit.clone_from(&scope.scope.unit);
+            record.isobox.manager.clone_from(&scope.socket);
+        }
         let written = kept
             .keep(&record)
             .and_then(|()| kept.write("config.json", self.spec.to_json()?.as_bytes()))

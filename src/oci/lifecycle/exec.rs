@@ -14,6 +14,7 @@ use crate::oci::compile::{Joining, join};
 use crate::oci::making::{self, Making};
 use crate::oci::spec::Spec;
 use crate::oci::status::Status;
+use crate::plan::steps::scope::AttachToUnit;
 use crate::plan::{Observer, Outcome, Own, Plan, Running};
 use crate::sys::clone::pidfd_send_signal;
 use crate::terminal::leave::Leave;
@@ -61,6 +62,7 @@ impl Container {
             target: Target::hold(target, "ns")?,
             spec: exec.spec,
             groups: below(self.record.all_groups()?, &exec.below)?,
+            attach: AttachToUnit::needed(&self.record.isobox.manager, &self.record.isobox.unit),
             own_binary: exec.own_binary,
             making: &exec.making,
             input: exec.input,

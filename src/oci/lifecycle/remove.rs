@@ -79,6 +79,7 @@ pub(super) fn remove_all(
     for group in &busy {
         tree::remove_one(group, true)?;
     }
+    record.leave_scope()?;
     if let Some(path) = record.groups_left(&known) {
         return Err(Error::new("cannot remove the cgroup").on(path));
     }

@@ -48,7 +48,9 @@ impl Container {
                 );
             }
         }
-        for setting in resources::settings(&resources)? {
+        let settings = resources::settings(&resources)?;
+        self.record.change_scope(&settings)?;
+        for setting in settings {
             let absent = || Error::new("the container has no control group for").on(&setting.name);
             let group = holder(setting.controller()).ok_or_else(absent)?;
             set(group, &setting, both.map(Limit::At))?;

@@ -54,6 +54,8 @@ pub mod root;
 #[cfg(feature = "net")]
 pub mod rtnetlink;
 pub mod schedule;
+#[cfg(feature = "oci")]
+pub mod scope;
 pub mod seccomp;
 #[cfg(feature = "net")]
 pub mod shaping;
