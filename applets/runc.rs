@@ -230,8 +230,10 @@ impl Args {
         if let Some(path) = &file {
             log::open(path).map_err(|error| not_opened(path, &error))?;
         }
+        // The bundle will be the working directory.
+        let file = file.map(make::here).transpose()?;
         Ok(Log {
-            file,
+            file: file.map(PathBuf::into_os_string),
             json: match self.log_format.as_deref() {
                 None | Some("text" | "") => false,
                 Some("json") => true,
