@@ -27,10 +27,25 @@ export ISOBOX_ROOT=$PWD/kept; mkdir -p kept/containers kept/run; cat /proc/self/
 living() { alive=0; while read -r _; do alive=$((alive + 1)); done </sys/fs/cgroup/memory/$ID/cgroup.procs
     below=$(cat /sys/fs/cgroup/memory/$ID/*/cgroup.procs 2>/dev/null); }
 living; before=$alive
-left() { for d in containers run written; do ls -A kept/$d 2>/dev/null; done; find /sys/fs/cgroup/*/$ID -mindepth 1 -type d 2>/dev/null; cat /proc/self/mountinfo | cmp - mounts; }
+left() { for d in containers run written ids; do ls -A kept/$d 2>/dev/null; done; find /sys/fs/cgroup/*/$ID -mindepth 1 -type d 2>/dev/null; cat /proc/self/mountinfo | cmp - mounts; }
 gone() { tries=0; living; while [ "$alive$below" != $before ] && [ $tries -lt 40 ]; do sleep 0.05; tries=$((tries + 1)); living; done; }
 settle() { # WHAT
     gone; left=$(left); [ -z "$left" ] && [ $alive = $before ] || echo "$1 killed at $n leaves $left, $alive processes not $before"
+}
+"#;
+
+/// Kills a command at its calls, one run after the other, and says what is left each time.
+const SWEEP: &str = r#"
+sweep() { # WHAT STRIDE BEFORE COMMAND AFTER
+    n=1
+    while :; do
+        eval "$3" >/dev/null; $F $n KILL $4 >/dev/null 2>&1; s=$?; eval "$5"
+        all=$(container ps -aq); [ -z "$all" ] || container rm -f $all >/dev/null || echo "$1 killed at $n: rm: $?"
+        gone; container gc 2>/dev/null || echo "$1 killed at $n: gc: $?"; settle "$1"
+        [ $s != 99 ] || break
+        n=$((n + $(stride $2)))
+    done
+    echo "$1 $([ $n -gt 20 ] && echo many || echo $n)"
 }
 "#;
 
@@ -42,19 +57,8 @@ fn nothing_is_left_wherever_container_is_killed() {
     with(
         &t,
         &format!(
-            r#"{AROUND}
+            r#"{AROUND} {SWEEP}
 RUN='container run -d --name web --memory 64M --pids 50 --rootfs r sleep 1000'
-sweep() {{ # WHAT STRIDE BEFORE COMMAND AFTER
-    n=1
-    while :; do
-        eval "$3" >/dev/null; $F $n KILL $4 >/dev/null 2>&1; s=$?; eval "$5"
-        all=$(container ps -aq); [ -z "$all" ] || container rm -f $all >/dev/null || echo "$1 killed at $n: rm: $?"
-        gone; container gc 2>/dev/null || echo "$1 killed at $n: gc: $?"; settle "$1"
-        [ $s != 99 ] || break
-        n=$((n + $(stride $2)))
-    done
-    echo "$1 $([ $n -gt 20 ] && echo many || echo $n)"
-}}
 sweep run 13 : "$RUN" :
 sweep 'run --rm' 23 : 'container run --rm --name web --memory 64M --rootfs r true' :
 sweep 'run, not kept' 61 : 'container run --memory 64M --rootfs r true' :
@@ -64,6 +68,28 @@ sweep rm 31 "$RUN" 'container rm -f web' :"#
     )
     .ok()
     .out("run many\nrun --rm many\nrun, not kept many\nexec many\nrm many\n");
+}
+
+/// The same where containers have ids of their own: none stays taken, and nothing of the host gets another owner.
+#[test]
+fn no_ids_are_left_wherever_container_is_killed() {
+    needs!(root, busybox, host("perl"), controller("memory"));
+    let t = sandbox();
+    with(
+        &t,
+        &format!(
+            r#"echo root:1000000:65536 >ids; for f in subuid subgid; do mount --bind ids /etc/$f; done
+{AROUND} {SWEEP}
+RUN='container run -d --name web --memory 64M --userns auto --rootfs r sleep 1000'
+sweep run 37 : "$RUN" :
+sweep 'run, not kept' 41 : 'container run --userns auto --memory 64M --rootfs r true' :
+sweep exec 97 "$RUN" 'container exec web true' 'container exec web true || echo another: $?'
+sweep rm 61 "$RUN" 'container rm -f web' :
+find r ids -uid +0; umount /etc/subuid /etc/subgid"#
+        ),
+    )
+    .ok()
+    .out("run many\nrun, not kept many\nexec many\nrm many\n");
 }
 
 /// A container of which nothing is known any more but its record, and groups of a run that was killed, are taken away;

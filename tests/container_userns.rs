@@ -272,9 +272,15 @@ fn the_plan_tells_whose_ids_there_are() {
     run(&t, ONE, spec)
         .out("0\n3\n")
         .err_has("note: the files of the root must belong to these ids");
-    run(&t, ONE, "container run --script --rootfs r true")
-        .ok()
-        .out_has("an id-mapped root");
+    run(
+        &t,
+        ONE,
+        "container run --script --userns auto --rootfs r true",
+    )
+    .ok()
+    .out_has("an id-mapped root");
+    let script = "container run --script --rootfs r cut -c1-21 /proc/self/uid_map >s; sh s";
+    run(&t, ONE, script).ok().out("         0          0\n");
 }
 
 /// An image's container is looked after as any other, and what it writes has the owners that it has inside, in the next

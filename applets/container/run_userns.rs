@@ -82,8 +82,9 @@ impl Run {
         if let (Some(what), true) = (never, asked) {
             return Err(Error::new(format!("--userns auto cannot be with {what}")));
         }
-        // What is printed is to be run elsewhere.
-        if !asked && (never.is_some() || self.spec || self.is_for_machine()) {
+        // What is printed is run later, or elsewhere, and nothing is held for it.
+        let printed = self.spec || self.script;
+        if !asked && (never.is_some() || printed || self.is_for_machine()) {
             return Ok(None);
         }
         let given = Given::read()?;

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
+use nix::unistd::{getpid, getppid, pause};
 
 use crate::error::{Doing, Error, Result};
 use crate::idmap::{Ids, Range, text};
@@ -56,6 +57,7 @@ impl IdMap {
     /// The kernel's answer.
     pub(crate) fn namespace(&self) -> Result<OwnedFd> {
         let cannot = "cannot make a user namespace for an id-mapped mount";
+        let maker = getpid();
         let made = fork(CloneFlags::CLONE_NEWUSER, None).doing(cannot)?;
         let Forked::Parent { child, pidfd } = made else {
             // Its parent ends it; should the parent die, nobody holds it back.
@@ -63,9 +65,10 @@ impl IdMap {
                 libc::PR_SET_PDEATHSIG,
                 [libc::SIGKILL.cast_unsigned().into(), 0, 0, 0],
             );
-            loop {
-                nix::unistd::pause();
+            while getppid() == maker {
+                pause();
             }
+            task::exit_now(0)
         };
         let of_child = || -> Result<OwnedFd> {
             for (ids, ranges) in [(Ids::User, &self.users), (Ids::Group, &self.groups)] {
