@@ -352,7 +352,8 @@ impl Prepared {
         let mut all: Vec<PathBuf> = own.chain(more).map(inside).collect();
         order::sort(&mut all);
         all.dedup();
-        let volume = |(at, place): (usize, PathBuf)| {
+        let mut volumes = Vec::new();
+        for (at, place) in all.into_iter().enumerate() {
             let path = Path::new("/").join(&place);
             let taken = ["proc", "sys", "dev"]
                 .iter()
@@ -369,15 +370,15 @@ impl Prepared {
             }
             let bind = (kind == "none").then_some("rbind");
             let words = bind.into_iter().chain(["nosuid", "nodev", "tmpcopyup"]);
-            Ok(Mount {
+            volumes.push(Mount {
                 destination: path,
                 kind: kind.into(),
                 source: source.into(),
                 options: words.map(Into::into).collect(),
                 ..Mount::default()
-            })
-        };
-        all.into_iter().enumerate().map(volume).collect()
+            });
+        }
+        Ok(volumes)
     }
 
     /// Its users and groups.

@@ -182,12 +182,16 @@ impl Run {
             image.is_some() && word.starts_with(b"/") && !word.contains(&b':')
         };
         let (alone, binds): (Vec<&Raw>, Vec<&Raw>) = self.volume.iter().partition(alone);
-        let own = binds
-            .into_iter()
-            .map(|Raw(volume)| bind(volume))
-            .chain(self.mount.iter().map(|words| more::mount(words)))
-            .chain(self.tmpfs.iter().map(|words| more::tmpfs(words)));
-        let own = own.collect::<Result<Vec<_>>>()?;
+        let mut own = Vec::new();
+        for Raw(volume) in binds {
+            own.push(bind(volume)?);
+        }
+        for words in &self.mount {
+            own.push(more::mount(words)?);
+        }
+        for words in &self.tmpfs {
+            own.push(more::tmpfs(words)?);
+        }
         if let Some(image) = image {
             // What somebody mounts himself is in the place of a volume.
             let mut volumes = image.volumes(&alone, self.told_only())?;

@@ -1,6 +1,5 @@
 //! `ip netns delete --wait`: a namespace that has lost its name, until it is gone.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
@@ -22,7 +21,7 @@ pub(super) struct Leaving {
     /// Under which number we know it.
     id: u32,
     /// Links of ours whose other ends are in there: they go with it.
-    links: BTreeSet<u32>,
+    links: Vec<u32>,
     connection: Connection,
 }
 

@@ -68,10 +68,10 @@ impl<'a> Fetch<'a> {
         store: &'a Store,
         wanted: Vec<Descriptor>,
     ) -> Self {
-        let states = wanted
-            .iter()
-            .map(|one| (one.digest, State::Waiting))
-            .collect();
+        let mut states = BTreeMap::new();
+        for one in &wanted {
+            states.insert(one.digest, State::Waiting);
+        }
         Self {
             shared,
             registries,

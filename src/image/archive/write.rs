@@ -13,6 +13,7 @@ use super::super::manifest::Index;
 use super::super::{Image, Source, media};
 use crate::error::{Doing, Error, Result};
 use crate::json::quote;
+use crate::order;
 use crate::tar;
 
 /// How much is copied at once.
@@ -143,12 +144,15 @@ pub(crate) fn path(digest: &Digest) -> String {
 }
 
 /// The algorithms of the image's digests, each of which has a directory of its own.
-fn algorithms(image: &Image) -> BTreeSet<&'static str> {
+fn algorithms(image: &Image) -> Vec<&'static str> {
     let layers = image.manifest.layers.iter();
-    layers
+    let mut all: Vec<_> = layers
         .chain([&image.descriptor, &image.manifest.config])
         .map(|descriptor| descriptor.digest.algorithm())
-        .collect()
+        .collect();
+    order::sort(&mut all);
+    all.dedup();
+    all
 }
 
 /// `index.json`: the one image, and what it is called.
