@@ -6,9 +6,7 @@
 //! process makes it in a mount namespace of its own, which ends with it; the descriptor stays, in the table that it shares
 //! with us.
 
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -16,11 +14,12 @@ use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, mkdirat};
-use nix::sys::utsname::uname;
 use nix::unistd::{Gid, Uid, fchdir, setfsgid, setfsuid};
 
-use super::{UPPER, WORK, first_directory, in_user_namespace, mode_of, overlay, tmpfs, written_in};
-use crate::decimal::decimal;
+use super::{
+    UPPER, WORK, first_directory, in_user_namespace, kernel_is_before, mode_of, overlay, tmpfs,
+    written_in,
+};
 use crate::error::{Doing, Error, Result};
 use crate::mount::{IdMap, Options, detached_copy, dress, map_by};
 use crate::sys::clone::{fork_suspended, wait};
@@ -48,22 +47,12 @@ pub fn directory(path: &Path, ids: &IdMap) -> Result<OwnedFd> {
 /// # Errors
 /// Says why not.
 pub fn try_it(path: &Path, layered: bool, ids: &IdMap) -> Result<()> {
-    if layered && uname().is_ok_and(|uname| is_before_5_19(uname.release())) {
+    if layered && kernel_is_before(5, 19) {
         return Err(
             Error::new("an overlay takes no id-mapped mounts").because("that needs Linux 5.19")
         );
     }
     directory(path, ids).map(drop)
-}
-
-/// Whether this is the name of a Linux older than that.
-fn is_before_5_19(release: &OsStr) -> bool {
-    let mut numbers = release
-        .as_bytes()
-        .split(|b| !b.is_ascii_digit())
-        .map(decimal::<u32>);
-    let mut next = || numbers.next().flatten().unwrap_or(0);
-    (next(), next()) < (5, 19)
 }
 
 /// A detached overlay of an image's layers, as [`super::layered`] makes one, whose files belong to these ids.
@@ -169,23 +158,3 @@ fn attach(mount: BorrowedFd<'_>, store: BorrowedFd<'_>, name: &Path) -> Result<(
 }
 
 const PLACE: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-
-#[cfg(test)]
-mod tests {
-    use super::is_before_5_19;
-
-    #[test]
-    fn releases_are_told_apart() {
-        for (release, want) in [
-            ("5.18.0-amd64", true),
-            ("5.4", true),
-            ("4.19.1", true),
-            ("5.19.0", false),
-            ("5.19-rc1", false),
-            ("6.1.0-13-amd64", false),
-            ("10.0", false),
-        ] {
-            assert_eq!(is_before_5_19(release.as_ref()), want, "{release}");
-        }
-    }
-}
