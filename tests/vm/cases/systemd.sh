@@ -4,6 +4,8 @@
 # vm: add /usr/lib/systemd/systemd
 # vm: add systemctl
 # vm: add dbus-daemon
+# vm: add podman
+# vm: add conmon
 # shellcheck source=tests/vm/guest/lib
 . /vm/lib
 
@@ -112,6 +114,23 @@ equal 'it was asked there' '"manager":"/run/dbus/system_bus_socket"' grep -o '"m
 is 'the scope is there' active "$(shows bus-one.scope ActiveState)"
 check 'and goes' runtime delete -f c
 is 'with all it was' not-found "$(shows bus-one.scope LoadState)"
+
+# --- a client that calls it so wherever systemd is
+for name in sh cat sleep; do cp /bin/busybox r/bin/$name; done
+pod() {
+    there podman --runtime /bin/runc --cgroup-manager=systemd --root /root/store --storage-driver vfs "$@" 2>&1
+}
+in_pod() { pod run --security-opt seccomp=unconfined --network none --cgroupns host "$@"; }
+is 'podman runs a container' "67108864" "$(in_pod --rm --memory 64m --rootfs /root/r sh -c 'cat /sys/fs/cgroup$(cat /proc/self/cgroup | busybox cut -c4-)/memory.max')"
+check 'and one that stays' in_pod -d --name pod --pids-limit 33 --rootfs /root/r sleep 1000
+unit=libpod-$(pod inspect --format '{{.Id}}' pod).scope
+is 'its scope is in the slice of machines' 'machine.slice active 33' "$(shows "$unit" Slice) $(shows "$unit" ActiveState) $(shows "$unit" TasksMax)"
+is 'exec is in it' "0::/machine.slice/$unit" "$(pod exec pod cat /proc/self/cgroup)"
+check 'it is paused' pod pause pod
+is 'by its group' 1 "$(group "machine.slice/$unit/cgroup.freeze")"
+check 'and goes on' pod unpause pod
+is 'it is removed' pod "$(pod rm -f -t 0 pod)"
+is 'and its scope is gone' not-found "$(shows "$unit" LoadState)"
 
 # --- an ordinary user's own manager
 cat >/etc/systemd/system/user.service <<'END'
