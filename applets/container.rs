@@ -19,7 +19,7 @@ mod images;
 #[path = "container/inspect.rs"]
 mod inspect;
 #[path = "container/kept.rs"]
-mod kept;
+pub(super) mod kept;
 #[path = "container/landlock.rs"]
 mod landlock;
 #[path = "container/list.rs"]

@@ -33,6 +33,8 @@ applets! {
     "chroot.rs" chroot: 125, 1, [Args];
     #[cfg(feature = "oci")]
     "container.rs" container: 125, 1, [Args];
+    #[cfg(feature = "oci")]
+    "doctor.rs" doctor: 2, 8, [Args];
     #[cfg(feature = "cgroup")]
     "libcgroup.rs" libcgroup: 96, 1, [Create, SetParameters, Get, Delete, Classify, List];
     #[cfg(feature = "net")]

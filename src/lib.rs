@@ -31,6 +31,10 @@
 )]
 //! | [`hook`], [`sysctl`], [`device_rules`] | programs run on the way to a container; settings of a namespace's kernel; which devices a group may use |
 //! | [`init`] | the first process of a PID namespace: reaps and forwards |
+#![cfg_attr(
+    feature = "oci",
+    doc = "| [`apart`], [`doctor`] | trying something in a child; what this machine can do, found so |"
+)]
 //! | [`throw_away`] | a root that shows a tree of the host and keeps nothing |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
 //! | [`sys`] | the only room with `unsafe`: system calls that nix has not |
@@ -41,6 +45,8 @@
 //! environment: whoever calls it hands these in.
 
 pub mod accounts;
+#[cfg(feature = "oci")]
+pub mod apart;
 pub mod capability;
 pub mod census;
 #[cfg(feature = "cgroup")]
@@ -48,6 +54,8 @@ pub mod cgroup;
 pub mod credentials;
 pub mod decimal;
 pub mod device_rules;
+#[cfg(feature = "oci")]
+pub mod doctor;
 pub mod enter;
 pub mod error;
 pub mod hook;

@@ -47,12 +47,12 @@ fn has(capability: u64) -> bool {
 }
 
 /// A sysctl as a number; `None` where this kernel does not have it.
-fn sysctl(path: &str) -> Option<u64> {
+pub(crate) fn sysctl(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 /// A field of `/proc/self/status`.
-fn status(field: &str) -> Option<String> {
+pub(crate) fn status(field: &str) -> Option<String> {
     let text = fs::read_to_string("/proc/self/status").ok()?;
     let line = text
         .lines()

@@ -381,7 +381,7 @@ fn overlay_by_mount(
 }
 
 /// Whether this Linux is older than that one.
-fn kernel_is_before(major: u32, minor: u32) -> bool {
+pub(crate) fn kernel_is_before(major: u32, minor: u32) -> bool {
     uname().is_ok_and(|uname| release(uname.release()) < (major, minor))
 }
 

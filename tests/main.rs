@@ -56,6 +56,8 @@ mod container_net;
 mod container_options;
 #[cfg(feature = "pull")]
 mod container_userns;
+#[cfg(feature = "oci")]
+mod doctor;
 mod frame;
 #[cfg(feature = "image")]
 mod fuzz;

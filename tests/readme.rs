@@ -5,7 +5,11 @@ use crate::kit::Sandbox;
 const README: &str = include_str!("../README.md");
 
 /// What each line of the tour shows, in this order on standard output.
-const SEEN: [&[&str]; 10] = [
+const SEEN: [&[&str]; 11] = [
+    &[
+        "ok    user namespace: can be made\n",
+        "ok    net namespace: can be made",
+    ],
     &["PID 1 on ", ", user 0\n"],
     &["I am 1, and these are all: /proc/1\n"],
     &["box\n", "lo:", " 0 "],

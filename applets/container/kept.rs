@@ -69,7 +69,7 @@ fn runtime_directory() -> PathBuf {
 }
 
 /// Where everything is: what lives on, and what does not.
-pub(super) fn places() -> (PathBuf, PathBuf) {
+pub(in crate::table) fn places() -> (PathBuf, PathBuf) {
     if let Some(root) = variable("ISOBOX_ROOT") {
         return (root.join("containers"), root.join("run"));
     }

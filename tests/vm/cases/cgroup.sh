@@ -26,6 +26,14 @@ equal '--oom-group ends all of it' 137 sh -c "exec 2>/dev/null; /bin/cgexec -g m
 check 'the last of them ends' sh -c 'n=0; until grep -q "populated 0" /sys/fs/cgroup/all/cgroup.events; do n=$((n + 1)); test $n -lt 100 || exit 1; sleep 0.1; done'
 check 'the groups go' cg rm demo swapping round all
 
+# --- what doctor finds of it
+check 'doctor finds version 2, the limit above us and the swap' sh -c '/bin/cgexec -g memory:/above/in -m 64M /bin/doctor cgroup >/found
+    grep -q "^ok    control groups: unified: v2 at /sys/fs/cgroup holds .*memory" /found && grep -q "^ok    memory.max: 64M, set by /above/in$" /found &&
+    grep -q "^ok    swap: on, and can be limited" /found && grep -q "^ok    memory: can be limited below /above (" /found &&
+    grep -q "^warn  pids: .* not handed down to /above - " /found || { cat /found; false; }'
+check 'as an ordinary user what is not given away' sh -c '/bin/setpriv --reuid 1000 --regid 1000 --clear-groups /bin/doctor cgroup | grep "^warn  memory: held by v2 at /sys/fs/cgroup: the group / is not ours to divide - as root: cg delegate"'
+cg rm -r /above
+
 # --- controllers, level by level
 check 'cgexec enables what it needs on the way down' cgexec -g memory,cpu:/p/c1 -m 50M true
 equal 'in the group above' 'cpu memory' cg get /p cgroup.subtree_control
