@@ -385,3 +385,17 @@ fn a_container_is_verified_and_counted() {
     ))
     .fails(125, "container", &["neither host", "nonsense"]);
 }
+
+/// Without a directory of his own for the session, a user's containers are written down in his home, and never where
+/// somebody else may have been first.
+#[test]
+fn a_directory_in_tmp_is_nobodys() {
+    needs!(root, userns, busybox);
+    let t = sandbox();
+    t.run("mkdir -p tmp/isobox-1000/isobox/container home && chmod -R 777 tmp home && chown -R 2000 tmp")
+        .ok();
+    let line = "export TMPDIR=$PWD/tmp HOME=$PWD/home XDG_RUNTIME_DIR=
+        container run -d --name web --rootfs r sleep 1000 >/dev/null; container ps -q | wc -l
+        find tmp -mindepth 4; ls home/.local/share/isobox; container rm -f web >/dev/null; rm -rf home/.local";
+    t.user().run(line).ok().out("1\ncontainers\nrun\n").err("");
+}

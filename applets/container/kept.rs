@@ -58,14 +58,14 @@ fn variable(name: &str) -> Option<PathBuf> {
     value.filter(|path| path.is_absolute())
 }
 
-/// A directory for what need not outlive the session: the one that is meant for it, if it is ours.
-fn runtime_directory() -> PathBuf {
+/// A directory for what need not outlive the session: the one that is meant for it, if it is ours. There is none in
+/// `/tmp`: whoever is there first could have written down containers for us to believe in.
+fn runtime_directory() -> Option<PathBuf> {
     let uid = geteuid().as_raw();
     let ours = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|meta| meta.uid() == uid);
     let usual = Path::new("/run/user").join(uid.to_string());
     let found = [variable("XDG_RUNTIME_DIR"), Some(usual)];
-    let found = found.into_iter().flatten().find(ours);
-    found.unwrap_or_else(|| env::temp_dir().join(format!("isobox-{uid}")))
+    found.into_iter().flatten().find(ours)
 }
 
 /// Where everything is: what lives on, and what does not.
@@ -85,10 +85,11 @@ pub(in crate::table) fn places() -> (PathBuf, PathBuf) {
             .join(".local/share")
     };
     let data = variable("XDG_DATA_HOME").unwrap_or_else(home);
-    (
-        data.join("isobox/containers"),
-        runtime_directory().join("isobox/container"),
-    )
+    let live = match runtime_directory() {
+        Some(dir) => dir.join("isobox/container"),
+        None => data.join("isobox/run"),
+    };
+    (data.join("isobox/containers"), live)
 }
 
 impl Shelf {
