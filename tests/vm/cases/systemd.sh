@@ -6,6 +6,7 @@
 # vm: add dbus-daemon
 # vm: add podman
 # vm: add conmon
+# shellcheck disable=SC2016 # What stands in single quotes is for an inner shell.
 # shellcheck source=tests/vm/guest/lib
 . /vm/lib
 
