@@ -18,6 +18,8 @@ mod exec;
 mod images;
 #[path = "container/inspect.rs"]
 mod inspect;
+#[path = "container/inspect_image.rs"]
+mod inspect_image;
 #[path = "container/kept.rs"]
 pub(super) mod kept;
 #[path = "container/landlock.rs"]

@@ -14,7 +14,8 @@ macro_rules! needs_images {
             busybox,
             host("docker-registry"),
             host("skopeo"),
-            host("umoci")
+            host("umoci"),
+            host("jq")
         );
     };
 }
@@ -99,6 +100,26 @@ fn an_image_is_fetched_once_and_run_as_it_wants() {
     .run()
     .ok()
     .out("1\n");
+    t.cmd(&format!(
+        "skopeo inspect --tls-verify=false --raw docker://{image} | jq -r .config.digest >want
+         skopeo inspect --tls-verify=false --config docker://{image} | jq -c .rootfs.diff_ids >>want"
+    ))
+    .host()
+    .run()
+    .ok();
+    as_root(
+        &t,
+        &format!(
+            "container inspect --type image {image} | jq -r '.[0].Id, (.[0].RootFS.Layers | tojson)' | diff want -
+             container inspect -f '{{{{.Config.Entrypoint}}}} {{{{.Config.WorkingDir}}}} {{{{.Config.Labels.one}}}} {{{{.Os}}}}' {image}
+             container inspect --type container {image}; container inspect --type image nosuch"
+        ),
+    )
+    .run()
+    .status(1)
+    .out("[\"/bin/echo\"] /wd two linux\n[]\n[]\n")
+    .err_has("no such container")
+    .err_has("no such image: nosuch");
     drop(registry);
     let cases = [
         (format!("{image} bye"), "bye\n"),

@@ -139,11 +139,12 @@ fn a_bridge_connects_ids_of_their_own() {
         nsenter -t $wan -n busybox wget -qO- http://203.0.113.2:8080/f
         container exec web sh -c 'cut -c1-21 /proc/self/uid_map; cat /proc/sys/net/ipv4/ping_group_range; ip link add d0 type dummy 2>/dev/null; ip addr add 10.9.9.9/32 dev lo && ip -o addr show lo | grep -c 10.9.9.9; cat /etc/hostname'
         container run --rootfs r --network bridge sh -c 'cut -c1-21 /proc/self/uid_map; wget -qO- http://10.87.0.2/f' 2>/dev/null
+        container inspect -f '{{.NetworkSettings.IPAddress}}/{{.NetworkSettings.IPPrefixLen}} {{.NetworkSettings.Gateway}} {{.NetworkSettings.Bridge}}' web
         container run --userns host --rootfs r --network container:web sh -c 'ip -o addr show eth0 | grep -o 10.87.0.2/24'
         container run --rootfs r --network none sh -c 'ip -o link show lo | grep -c UP'
         container rm -f web >/dev/null 2>&1; left; umount /etc/subuid /etc/subgid; rm -rf kept"#);
     t.run(&line).out(
-        "page of r\npage of r\n         0    1000000\n0\t65535\n1\nweb\n         0    1065536\npage of r\n10.87.0.2/24\n0\n0\n",
+        "page of r\npage of r\n         0    1000000\n0\t65535\n1\nweb\n         0    1065536\npage of r\n10.87.0.2/24 10.87.0.1 isobox0\n10.87.0.2/24\n0\n0\n",
     );
 }
 

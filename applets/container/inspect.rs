@@ -1,17 +1,21 @@
-//! container inspect: all that is known of containers, as JSON in docker's words; and templates over it.
+//! container inspect: all that is known of containers and images, as JSON in docker's words; and templates over it.
 
-use argh::{ArgsInfo, FromArgs};
+use std::net::IpAddr;
+
+use argh::{ArgsInfo, FromArgValue, FromArgs};
 use isobox::error::{Error, Result};
 use isobox::json::quote;
+use isobox::net::lease::Network;
 use isobox::oci::Spec;
 use isobox::oci::home::Home;
 
-use super::kept::{Now, Shelf, at_least_one, complain, date};
+use super::kept::{self, Now, Shelf, at_least_one, complain, date};
+use super::{images, inspect_image, network};
 use crate::cli::raw::Raw;
 use crate::cli::table::Table;
-use crate::cli::{Exit, help};
+use crate::cli::{Exit, gnu, help};
 
-/// print all that is known of containers, as JSON
+/// print all that is known of containers and images, as JSON
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
@@ -22,9 +26,29 @@ pub(super) struct Inspect {
     /// a text with fields in it: {.State.Pid}, {json .Config}; or json
     #[argh(option, short = 'f', arg_name = "format")]
     format: Option<String>,
-    /// the containers
+    /// container or image: which of the two is meant; without, a container where there is one of that name
+    #[argh(option, arg_name = "kind")]
+    r#type: Option<Kind>,
+    /// the containers and images
     #[argh(positional)]
-    container: Vec<Raw>,
+    name: Vec<Raw>,
+}
+
+/// What is inspected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Container,
+    Image,
+}
+
+impl FromArgValue for Kind {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        match value {
+            "container" => Ok(Self::Container),
+            "image" => Ok(Self::Image),
+            _ => Err(gnu::bad(format!("neither container nor image: '{value}'"))),
+        }
+    }
 }
 
 /// What is known, as a tree.
@@ -54,7 +78,7 @@ impl Tree {
         Self::Object(fields.map(|(key, value)| (key.into(), value)).collect())
     }
 
-    fn texts<T: AsRef<std::ffi::OsStr>>(words: &[T]) -> Self {
+    pub(super) fn texts<T: AsRef<std::ffi::OsStr>>(words: &[T]) -> Self {
         let text = |word: &T| Self::text(word.as_ref().to_string_lossy());
         Self::List(words.iter().map(text).collect())
     }
@@ -182,11 +206,11 @@ pub(super) fn print(
 
 impl Inspect {
     pub(super) fn run(self) -> Result<Exit> {
-        at_least_one(&self.container)?;
+        at_least_one(&self.name)?;
         let shelf = Shelf::ours();
         let (mut all, mut errors) = (Vec::new(), Vec::new());
-        for word in &self.container {
-            match shelf.find(word).and_then(|home| tree(&shelf, &home)) {
+        for word in &self.name {
+            match self.look(&shelf, word) {
                 Ok(tree) => all.push(tree),
                 Err(error) => errors.push(error),
             }
@@ -210,6 +234,53 @@ impl Inspect {
         errors.iter().for_each(complain);
         Ok(Exit::Status((!errors.is_empty()).into()))
     }
+}
+
+impl Inspect {
+    fn look(&self, shelf: &Shelf, word: &Raw) -> Result<Tree> {
+        let container = match self.r#type {
+            Some(Kind::Image) => None,
+            _ => Some(shelf.find(word)),
+        };
+        let nothing = match container {
+            Some(Ok(home)) => return tree(shelf, &home),
+            Some(Err(error)) if self.r#type.is_some() => return Err(error),
+            Some(Err(error)) => error,
+            None => Error::new(format!("no such image: {}", word.0.display())),
+        };
+        let image = match word.0.to_str() {
+            Some(typed) => images::find(&images::local()?, typed).ok().flatten(),
+            None => None,
+        };
+        image.map_or(Err(nothing), |(name, image)| {
+            Ok(inspect_image::tree(&name, &image))
+        })
+    }
+}
+
+/// Its addresses at a bridge.
+fn network_settings(home: &Home) -> Tree {
+    let ports = home.fact("publish").lines().map(Tree::text).collect();
+    let mut all = vec![("Ports", Tree::List(ports))];
+    let lease = network::lease(kept::short(home));
+    let families = [
+        ("IPAddress", "IPPrefixLen", "Gateway"),
+        ("GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPv6Gateway"),
+    ];
+    for (at, (address, length, gateway)) in families.into_iter().enumerate() {
+        let one = lease.as_ref().and_then(|lease| {
+            let of_family = |one: &&Network| one.address.address.is_ipv6() == (at == 1);
+            lease.networks.iter().find(of_family)
+        });
+        let text =
+            |of: Option<IpAddr>| Tree::text(of.map_or_else(String::new, |ip| ip.to_string()));
+        all.push((address, text(one.map(|one| one.address.address))));
+        all.push((length, Tree::word(one.map_or(0, |one| one.address.prefix))));
+        all.push((gateway, text(one.map(|one| one.gateway.address))));
+    }
+    let bridge = lease.map_or_else(String::new, |lease| lease.bridge);
+    all.push(("Bridge", Tree::text(bridge)));
+    Tree::object(all)
 }
 
 fn state(home: &Home, now: &Now) -> Tree {
@@ -306,7 +377,6 @@ fn tree(shelf: &Shelf, home: &Home) -> Result<Tree> {
             ("Options", Tree::texts(&mount.options)),
         ])
     });
-    let ports = home.fact("publish").lines().map(Tree::text).collect();
     let log = home.path().join("log");
     let created = Some(home.fact("created").to_owned());
     let name = ["/", home.fact("name")].concat();
@@ -333,10 +403,7 @@ fn tree(shelf: &Shelf, home: &Home) -> Result<Tree> {
         ("HostConfig", host_config(home, &spec)),
         ("Mounts", Tree::List(mounts.collect())),
         ("Config", config(home, &spec)),
-        (
-            "NetworkSettings",
-            Tree::object(vec![("Ports", Tree::List(ports))]),
-        ),
+        ("NetworkSettings", network_settings(home)),
     ]))
 }
 

@@ -371,6 +371,11 @@ pub(super) fn clear_leases() -> Result<()> {
     }
 }
 
+/// What a container has of the machine's network.
+pub(super) fn lease(name: &str) -> Option<Lease> {
+    isobox::net::lease::find(Path::new(LEASES), name)
+}
+
 /// Where leases are kept: below /run, so that none outlives the boot.
 const LEASES: &str = "/run/isobox/network";
 

@@ -173,6 +173,12 @@ impl Drop for Held {
     }
 }
 
+/// The lease of this name, if there is one.
+pub fn find(directory: &Path, name: &str) -> Option<Lease> {
+    let text = fs::read_to_string(directory.join(name)).ok()?;
+    Lease::parse(name, &text)
+}
+
 /// Takes back what holders left that are gone.
 ///
 /// # Errors
