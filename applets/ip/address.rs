@@ -10,7 +10,7 @@ use isobox::plan::steps::rtnetlink::cannot_find;
 
 use super::address_list::{flush, show};
 use super::changes::{Making, changing};
-use super::words::{Family, Prefix, Words, garbage, octets, prefix};
+use super::words::{Family, Prefix, Words, full, garbage, octets, prefix};
 use super::{Options, absent, names, unknown, usage, verb, words};
 use crate::cli::{Exit, say};
 
@@ -65,12 +65,23 @@ enum Broadcast {
     Is(IpAddr),
 }
 
+/// What iproute2 knows by its beginning, in its order.
+const KEYS: [&str; 7] = [
+    "broadcast",
+    "brd",
+    "metric",
+    "priority",
+    "preference",
+    "valid_lft",
+    "preferred_lft",
+];
+
 /// Reads the words of an address.
 fn parse(words: &mut Words<'_>, options: &Options) -> Result<Said> {
     let mut said = Said::default();
     while let Some(word) = words.next()? {
         let flag = ["home", "nodad", "mngtmpaddr", "noprefixroute", "autojoin"].contains(&word);
-        match word {
+        match full(word, &KEYS) {
             "peer" | "remote" => said.peer = Some(prefix(words.value()?, options.family)?),
             "broadcast" | "brd" => {
                 said.broadcast = Some(match words.value()? {

@@ -8,7 +8,7 @@ use isobox::plan::steps::rtnetlink::cannot_find;
 
 use super::changes::Making;
 use super::kinds::unknown;
-use super::words::{Family, Words, address, octets};
+use super::words::{Family, Words, address, full, octets};
 use super::{Show, names};
 
 /// Switches of vxlan: the attribute, the word, and the key in JSON where it is shown.
@@ -29,9 +29,35 @@ const VXLAN: [(u16, &str); 11] = [
 /// `IFLA_VXLAN_LEARNING`.
 const LEARNING: u16 = 7;
 
+/// What may be said, in the order in which iproute2 takes beginnings for it.
+const KEYS: [&str; 21] = [
+    "id",
+    "group",
+    "remote",
+    "local",
+    "dev",
+    "ttl",
+    "hoplimit",
+    "tos",
+    "dsfield",
+    "ageing",
+    "maxaddress",
+    "port",
+    "srcport",
+    "dstport",
+    "nolearning",
+    "learning",
+    "noproxy",
+    "proxy",
+    "norsc",
+    "rsc",
+    "external",
+];
+
 /// Reads the words behind `type vxlan`.
 pub(super) fn read(words: &mut Words<'_>, into: &mut Making) -> Result<()> {
     while let Some(word) = words.next()? {
+        let word = full(word, &KEYS);
         if vxlan_switch(word, into) {
             continue;
         }

@@ -10,7 +10,7 @@ use isobox::plan::steps::rtnetlink::cannot_find;
 use super::changes::{APPEND, CREATE, EXCL, Making, changing};
 use super::link_list::show;
 use super::link_words::parse;
-use super::words::{USAGE, Words, begins, garbage};
+use super::words::{USAGE, Words, begins, garbage, is_link_name, wrong};
 use super::{Options, absent, unknown, usage, verb};
 use crate::cli::Exit;
 
@@ -60,6 +60,15 @@ fn modify(
         return Err(
             Error::new("Not enough information: \"dev\" argument is required.").status(USAGE),
         );
+    }
+    if let Some(name) = said.name.as_ref().filter(|name| !is_link_name(name)) {
+        return Err(wrong(name, "\"name\" not a valid ifname"));
+    }
+    if said.index.is_some() && !creates {
+        return Err(Error::new(
+            "index can be used only when creating devices or when moving device to another netns.",
+        )
+        .status(USAGE));
     }
     making.request.put(FLAGS, &said.flags.to_ne_bytes());
     making.request.put(CHANGE, &said.change.to_ne_bytes());

@@ -11,7 +11,7 @@ use isobox::plan::steps::rtnetlink::cannot_find;
 use super::changes::Making;
 use super::link::{CHANGE, FLAGS};
 use super::show_link::UP;
-use super::words::{Words, begins, garbage, hardware, twice, wrong};
+use super::words::{Words, begins, full, garbage, hardware, twice, wrong};
 use super::{Options, absent, kinds};
 
 /// What the words in front of `type` said.
@@ -28,6 +28,19 @@ pub(super) struct Said {
     pub(super) seen: Vec<u16>,
 }
 
+/// What iproute2 knows by its beginning, in its order, once the link is named.
+const KEYS: [&str; 9] = [
+    "address",
+    "broadcast",
+    "brd",
+    "txqueuelen",
+    "master",
+    "nomaster",
+    "dynamic",
+    "type",
+    "alias",
+];
+
 /// A master that is not there.
 pub(super) fn no_device(name: &str) -> Error {
     wrong(name, "Device does not exist")
@@ -42,6 +55,10 @@ pub(super) fn parse(
 ) -> Result<Said> {
     let mut said = Said::default();
     while let Some(word) = words.next()? {
+        let word = match said.device {
+            Some(_) => full(word, &KEYS),
+            None => word,
+        };
         if switch(word, words, &mut said)? || attribute(word, words, making, options, &mut said)? {
             continue;
         }

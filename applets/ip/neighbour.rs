@@ -14,7 +14,9 @@ use super::link_list::number_of;
 use super::show::Show;
 use super::show_address::is_within;
 use super::show_neighbour::{HEADER, Neighbour, PROXY};
-use super::words::{Family, Prefix, Words, begins, family_of, garbage, hardware, octets, prefix};
+use super::words::{
+    Family, Prefix, Words, begins, family_of, full, garbage, hardware, octets, prefix,
+};
 use super::{Options, absent, names, unknown, usage, verb};
 use crate::cli::Exit;
 
@@ -73,7 +75,7 @@ fn modify(
     let (mut to, mut device, mut flag) = (None, None, 0);
     let mut state_of = if kind == rtm::DELNEIGH { 0 } else { PERMANENT };
     while let Some(word) = words.next()? {
-        match word {
+        match full(word, &["lladdr", "extern_learn"]) {
             "lladdr" => {
                 let address = hardware(words.value()?)?;
                 request.attribute(nda::LLADDR, &address);
@@ -81,7 +83,7 @@ fn modify(
             "nud" => state_of = state(words)?,
             "router" => flag |= ROUTER,
             "dev" => device = Some(words.value()?),
-            "use" | "managed" | "extern_learn" | "protocol" => {
+            word @ ("use" | "managed" | "extern_learn" | "protocol") => {
                 return Err(absent(&format!("\"{word}\" of a neighbour")));
             }
             word => {

@@ -13,7 +13,7 @@ use super::changes::{Making, changing};
 use super::link_list;
 use super::route_list::{flush, show};
 use super::show_route::{HEADER, MAIN, Route, Said as Known};
-use super::words::{Family, Prefix, Words, family_of, garbage, octets, prefix};
+use super::words::{Family, Prefix, Words, family_of, full, garbage, octets, prefix};
 use super::{Options, absent, names, unknown, usage, verb};
 use crate::cli::Exit;
 
@@ -154,6 +154,20 @@ fn finish(request: &mut Request, said: &Said, removes: bool) {
 
 /// Reads one word of a route, with what follows it.
 fn read(word: &str, words: &mut Words<'_>, making: &mut Making, said: &mut Said) -> Result<()> {
+    let word = full(
+        word,
+        &[
+            "pref",
+            "dsfield",
+            "metric",
+            "priority",
+            "preference",
+            "protocol",
+            "table",
+            "window",
+            "initcwnd",
+        ],
+    );
     match word {
         "src" => {
             let source = address(words.value()?, wanted(said))?;
@@ -181,7 +195,7 @@ fn read(word: &str, words: &mut Words<'_>, making: &mut Making, said: &mut Said)
             let scope = names::scope_number(words.value()?);
             said.scope = Some(scope.ok_or_else(|| words.wrong("invalid \"scope\" value"))?);
         }
-        "proto" | "protocol" => {
+        "protocol" => {
             let protocol = names::protocol_number(words.value()?);
             said.protocol =
                 Some(protocol.ok_or_else(|| words.wrong("\"protocol\" value is invalid"))?);
@@ -340,7 +354,7 @@ fn get(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
     let mut flags = LOOKUP_TABLE;
     let mut from = None;
     while let Some(word) = words.next()? {
-        match word {
+        match full(word, &["from", "fibmatch", "oif", "mark", "uid"]) {
             "from" => from = Some(prefix(words.value()?, wanted(&said))?),
             "iif" => making.link(rta::IIF, words.value()?, cannot_find),
             "oif" | "dev" => making.link(rta::OIF, words.value()?, cannot_find),
@@ -353,7 +367,8 @@ fn get(words: &mut Words<'_>, options: &Options) -> Result<Exit> {
                 let uid: u32 = words.number("invalid UID")?;
                 making.request.number(rta::UID, uid);
             }
-            "tos" | "dsfield" | "vrf" | "notify" | "connected" | "ipproto" | "sport" | "dport" => {
+            word @ ("tos" | "dsfield" | "vrf" | "notify" | "connected" | "ipproto" | "sport"
+            | "dport") => {
                 return Err(absent(&format!("\"{word}\" of ip route get")));
             }
             word => {

@@ -11,7 +11,7 @@ use super::link_list::number_of;
 use super::show::Show;
 use super::show_address::is_within;
 use super::show_route::{CLONED, HEADER, MAIN, Route, Said};
-use super::words::{Family, Prefix, Words, begins, prefix};
+use super::words::{Family, Prefix, Words, begins, full, prefix};
 use super::{Options, absent, names, usage};
 use crate::cli::Exit;
 
@@ -42,6 +42,25 @@ enum Which {
     Exact,
 }
 
+/// What iproute2 knows by its beginning, in its order.
+const KEYS: [&str; 15] = [
+    "table",
+    "cached",
+    "cloned",
+    "dsfield",
+    "protocol",
+    "scope",
+    "type",
+    "metric",
+    "priority",
+    "preference",
+    "realms",
+    "from",
+    "root",
+    "match",
+    "exact",
+];
+
 impl Choice {
     /// Reads the words; `None` where help is asked for.
     pub(super) fn read(words: &mut Words<'_>, options: &Options) -> Result<Option<Self>> {
@@ -51,13 +70,13 @@ impl Choice {
             ..Self::default()
         };
         while let Some(word) = words.next()? {
-            match word {
+            match full(word, &KEYS) {
                 "table" => choice.table(words)?,
-                "cache" | "cloned" => choice.cache = true,
-                "dev" | "oif" | "iif" => choice.link = Some(words.value()?.to_owned()),
+                "cached" | "cloned" => choice.cache = true,
+                "dev" | "oif" => choice.link = Some(words.value()?.to_owned()),
                 "via" => choice.via = Some(prefix(words.value()?, choice.family)?),
                 "src" => choice.source = Some(prefix(words.value()?, choice.family)?),
-                "proto" | "protocol" => {
+                "protocol" => {
                     let number = names::protocol_number(words.value()?);
                     choice.protocol =
                         Some(number.ok_or_else(|| words.wrong("invalid \"protocol\""))?);
@@ -87,7 +106,7 @@ impl Choice {
                         word => choice.destination(Which::Exact, word)?,
                     }
                 }
-                "vrf" | "tos" | "dsfield" | "realms" | "from" => {
+                word @ ("vrf" | "iif" | "mark" | "tos" | "dsfield" | "realms" | "from") => {
                     return Err(absent(&format!("\"{word}\" of ip route show")));
                 }
                 word if begins(word, "help") => return Ok(None),

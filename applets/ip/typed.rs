@@ -63,7 +63,7 @@ const OPTIONS: [(&str, Means); 24] = [
 ];
 
 /// The objects in the order in which ip(8) tries them, and what they are to us; empty for those we have not.
-const OBJECTS: [(&str, &str); 32] = [
+const OBJECTS: [(&str, &str); 33] = [
     ("address", "address"),
     ("addrlabel", ""),
     ("maddress", ""),
@@ -82,6 +82,7 @@ const OBJECTS: [(&str, &str); 32] = [
     ("tunl", ""),
     ("tuntap", "tuntap"),
     ("tap", "tuntap"),
+    ("tuntaps", "tuntap"),
     ("why", "why"),
     ("token", ""),
     ("tcpmetrics", ""),
@@ -120,8 +121,11 @@ pub(super) fn canonical(args: &[OsString]) -> Result<Typed> {
             Means::Help => return Ok(Typed::Help),
             Means::Version => return Ok(Typed::Version),
             Means::Absent => return Err(super::absent(&format!("the option -{text}"))),
-            Means::Switch(name) => words.push(name.into()),
-            Means::Family(name) => families(&mut words, name),
+            Means::Switch(name) => match valued(&text) {
+                Some(value) => last(&mut words, name, value),
+                None => words.push(name.into()),
+            },
+            Means::Family(name) => last(&mut words, "--family", name),
             Means::Value(name) => {
                 // ip(8) reads the batch from standard input where no file follows.
                 let Some(value) = rest.next() else {
@@ -129,14 +133,8 @@ pub(super) fn canonical(args: &[OsString]) -> Result<Typed> {
                     return Err(Error::new(text).status(USAGE));
                 };
                 batch |= name == "--batch";
-                match name {
-                    "--family" => families(&mut words, &encode(value)),
-                    name => words.extend([name.into(), encode(value)]),
-                }
+                last(&mut words, name, &encode(value));
             }
-        }
-        if let Some(value) = valued(&text) {
-            words.push(value.into());
         }
     }
     match rest.next() {
@@ -145,12 +143,12 @@ pub(super) fn canonical(args: &[OsString]) -> Result<Typed> {
     }
 }
 
-/// The last family counts.
-fn families(words: &mut Vec<String>, name: &str) {
-    if let Some(at) = words.iter().position(|word| word == "--family") {
+/// The last value of an option counts.
+fn last(words: &mut Vec<String>, option: &str, value: &str) {
+    if let Some(at) = words.iter().position(|word| word == option) {
         words.drain(at..at + 2);
     }
-    words.extend(["--family".into(), name.into()]);
+    words.extend([option.into(), value.into()]);
 }
 
 /// What an option means.

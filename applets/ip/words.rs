@@ -107,6 +107,15 @@ pub(super) fn garbage(key: &str, word: &str) -> Error {
     .status(USAGE)
 }
 
+/// The first of `names` that `word` is a beginning of, or `word` itself: iproute2 knows some keys by their beginnings.
+pub(super) fn full<'a>(word: &'a str, names: &[&'static str]) -> &'a str {
+    names
+        .iter()
+        .find(|name| begins(word, name))
+        .copied()
+        .unwrap_or(word)
+}
+
 /// Whether `word` is a beginning of `name`.
 pub(super) fn begins(word: &str, name: &str) -> bool {
     !word.is_empty() && name.starts_with(word)
