@@ -350,6 +350,7 @@ impl Run {
             landlock: domain.as_ref(),
             forbids_user_namespaces: !spec.may_nest(),
             hierarchies: hierarchies.as_ref(),
+            namespace: held.1.as_ref().and_then(|ids| ids.namespace.as_ref()),
             ..Setting::default()
         };
         Ok((oci::compile(&spec, setting)?, held))

@@ -1,6 +1,8 @@
 //! `--userns`: which ids exist in a container. Root's has a range of the host's ids of its own where there is one to be
 //! had and nothing that it was given is for the ids of the machine.
 
+use std::rc::Rc;
+
 use isobox::capability::{Capability, Set};
 use isobox::credentials::Identity;
 use isobox::error::{Error, Result};
@@ -84,11 +86,11 @@ impl Run {
         }
         // What is printed is run later, or elsewhere, and nothing is held for it.
         let printed = self.spec || self.script;
-        if !asked && (never.is_some() || printed || self.is_for_machine()) {
+        if !asked && (never.is_some() || printed) {
             return Ok(None);
         }
         let given = Given::read()?;
-        if !asked && given.is_nothing() {
+        if !asked && (given.is_nothing() || self.is_for_machine()) {
             return Ok(None);
         }
         match self.take(&given, root, kept, asked) {
@@ -105,18 +107,16 @@ impl Run {
     fn take(&self, given: &Given, root: &Root, kept: Option<&str>, asked: bool) -> Result<Taken> {
         let homes = Shelf::ours().homes;
         let ranges = Ranges::new(&homes);
-        let taken = match self.told_only() {
+        let mut taken = match self.told_only() {
             true => ranges.look(given),
             false => ranges.take(given, kept),
         }?;
         // Where it was asked for, the making itself tells. What is only told may not be there.
         if !asked && root.path.exists() {
             let [users, groups] = taken.maps();
-            mapped::try_it(
-                &root.path,
-                !root.layers.is_empty(),
-                &IdMap { users, groups },
-            )?;
+            let ids = IdMap { users, groups };
+            let namespace = mapped::try_it(&root.path, !root.layers.is_empty(), &ids)?;
+            taken.namespace = Some(Rc::new(namespace));
         }
         Ok(taken)
     }

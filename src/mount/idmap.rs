@@ -29,16 +29,7 @@ impl IdMap {
     /// # Errors
     /// `EPERM` where the file system is not ours to map, `EINVAL` where it cannot be mapped.
     pub fn apply(&self, mount: BorrowedFd<'_>, recursive: bool) -> Result<()> {
-        let namespace = self.namespace()?;
-        map_by(mount, namespace.as_fd(), recursive).map_err(|errno| {
-            let error = Error::new("cannot map the ids of the mount").errno_is(errno);
-            match errno {
-                Errno::EINVAL => {
-                    error.hint("this file system, or this kernel, has no id-mapped mounts")
-                }
-                _ => error,
-            }
-        })
+        map_by(mount, self.namespace()?.as_fd(), recursive)
     }
 
     /// The ids of root, as these maps number them outside.
@@ -90,15 +81,26 @@ impl IdMap {
 
 /// Maps the ids of a mount that nobody can see yet as the user namespace has them, with `recursive` those of the mounts
 /// below it too.
+///
+/// # Errors
+/// As [`IdMap::apply`].
 pub(crate) fn map_by(
     mount: BorrowedFd<'_>,
     namespace: BorrowedFd<'_>,
     recursive: bool,
-) -> Result<(), Errno> {
+) -> Result<()> {
     let change = MountAttr {
         set: attr::IDMAP,
         userns_fd: u64::try_from(namespace.as_raw_fd()).unwrap_or(u64::MAX),
         ..MountAttr::default()
     };
-    mount_setattr(mount, change, recursive)
+    mount_setattr(mount, change, recursive).map_err(|errno| {
+        let error = Error::new("cannot map the ids of the mount").errno_is(errno);
+        match errno {
+            Errno::EINVAL => {
+                error.hint("this file system, or this kernel, has no id-mapped mounts")
+            }
+            _ => error,
+        }
+    })
 }

@@ -32,6 +32,9 @@ mod process;
 mod seccomp;
 mod tree;
 
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
 use super::additions::Additions;
 use super::making::Making;
 use super::resources;
@@ -79,6 +82,8 @@ pub struct Setting<'a> {
     pub live_devices: bool,
     /// Where control groups are mounted, if the caller has looked.
     pub hierarchies: Option<&'a Hierarchies>,
+    /// A user namespace with the ids of the container, if the caller has tried them.
+    pub namespace: Option<&'a Rc<OwnedFd>>,
 }
 
 /// The plan of a container.
@@ -98,7 +103,7 @@ pub fn compile(spec: &Spec, setting: Setting<'_>) -> Result<Plan> {
         plan.then(KeepOwnBinary { slot });
         plan.run_from_own_binary(slot, when);
     }
-    let copies = tree::copy_outside(&mut plan, spec)?;
+    let copies = tree::copy_outside(&mut plan, spec, setting.namespace)?;
     let own_groups = match making {
         Some(_) => None,
         None => confinement(spec, setting.hierarchies)?,

@@ -6,6 +6,9 @@
 //! one that is kept ([`super::home`]). They are taken as long as somebody locks the directory, or that container is there.
 //! So whoever is killed leaves none behind that is taken for ever.
 
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
 use super::home::Homes;
 use super::state::{Id, Kept, Lock, Store};
 use crate::decimal::decimal;
@@ -29,6 +32,8 @@ pub struct Taken {
     first: Ids32,
     /// Nothing is written down for what is only told.
     held: Option<(Kept, Lock)>,
+    /// A user namespace with these ids, where one was made to try them.
+    pub namespace: Option<Rc<OwnedFd>>,
 }
 
 impl Taken {
@@ -181,6 +186,7 @@ impl<'h> Ranges<'h> {
         Ok(Taken {
             first: (user, group),
             held: Some(held.flatten().ok_or_else(lacking)?),
+            namespace: None,
         })
     }
 
@@ -193,6 +199,7 @@ impl<'h> Ranges<'h> {
         Ok(Taken {
             first: free.ok_or_else(|| given.lacking())?,
             held: None,
+            namespace: None,
         })
     }
 

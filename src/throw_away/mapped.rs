@@ -26,46 +26,51 @@ use crate::sys::clone::{fork_suspended, wait};
 use crate::sys::mount::{move_mount, openat2, resolve};
 use crate::sys::task;
 
-/// A detached copy of the tree at `path`, with the mounts below it, whose files belong to these ids. What the host mounts
-/// there later is seen in it, and not the other way round.
+/// A detached copy of the tree at `path`, with the mounts below it, whose files belong to the ids of the user
+/// namespace. What the host mounts there later is seen in it, and not the other way round.
 ///
 /// # Errors
 /// Where the path is no directory, or a file system in it, or the kernel, has no id-mapped mounts (`EINVAL`).
-pub fn directory(path: &Path, ids: &IdMap) -> Result<OwnedFd> {
+pub fn directory(path: &Path, namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
     let tree = crate::root::open(path)?;
     let slave = Options::new(["rslave"])?;
     let copy = detached_copy(tree.as_fd(), true)
         .and_then(|copy| dress(copy.as_fd(), &slave).map(|()| copy))
         .doing_to("cannot copy the mount of", path)?;
-    let mapped = ids.apply(copy.as_fd(), true);
+    let mapped = map_by(copy.as_fd(), namespace, true);
     mapped.map_err(|error| error.on(path)).map(|()| copy)
 }
 
 /// Looks whether the files of the root at `path` can be shown with other ids; with `layered`, whether an overlay takes
-/// what is shown so.
+/// what is shown so. Gives a user namespace with these ids.
 ///
 /// # Errors
 /// Says why not.
-pub fn try_it(path: &Path, layered: bool, ids: &IdMap) -> Result<()> {
+pub fn try_it(path: &Path, layered: bool, ids: &IdMap) -> Result<OwnedFd> {
     if layered && kernel_is_before(5, 19) {
         return Err(
             Error::new("an overlay takes no id-mapped mounts").because("that needs Linux 5.19")
         );
     }
-    directory(path, ids).map(drop)
+    let namespace = ids.namespace()?;
+    directory(path, namespace.as_fd()).map(|_| namespace)
 }
 
 /// A detached overlay of an image's layers, as [`super::layered`] makes one, whose files belong to these ids.
 ///
 /// # Errors
 /// Where a layer is not there, or the kernel has no such overlay.
-pub fn layers(layers: &[PathBuf], written: Option<&Path>, ids: &IdMap) -> Result<OwnedFd> {
+pub fn layers(
+    layers: &[PathBuf],
+    written: Option<&Path>,
+    namespace: BorrowedFd<'_>,
+    owner: (u32, u32),
+) -> Result<OwnedFd> {
     let cannot = "cannot mount an overlay of the image's layers with ids of its own";
     let mode = mode_of(layers)?;
-    let namespace = ids.namespace()?;
     let show = |dir: OwnedFd| -> Result<OwnedFd> {
         let copy = detached_copy(dir.as_fd(), false).doing(cannot)?;
-        map_by(copy.as_fd(), namespace.as_fd(), false).doing(cannot)?;
+        map_by(copy.as_fd(), namespace, false)?;
         Ok(copy)
     };
     let open_written = |path| -> Result<OwnedFd> {
@@ -78,7 +83,7 @@ pub fn layers(layers: &[PathBuf], written: Option<&Path>, ids: &IdMap) -> Result
         layers: all.collect::<Result<_>>()?,
         written: written.map(open_written).transpose()?,
         mode,
-        owner: ids.root(),
+        owner,
     };
     let mut made = None;
     let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FILES;

@@ -1,8 +1,10 @@
 //! The root of a container, and all that is mounted in it.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::libc;
 use nix::mount::MsFlags;
@@ -43,7 +45,11 @@ pub(super) struct Copies {
 
 /// What of the host is shown must be copied by whoever can still reach it: by the caller where the container has a
 /// user namespace (its root may not enter our directories, and may not map ids), or shares events with the host.
-pub(super) fn copy_outside(plan: &mut Plan, spec: &Spec) -> Result<Copies> {
+pub(super) fn copy_outside(
+    plan: &mut Plan,
+    spec: &Spec,
+    namespace: Option<&Rc<OwnedFd>>,
+) -> Result<Copies> {
     let apart = geteuid().is_root() && spec.linux.namespace(Kind::User).is_some();
     let one = |mount: &Mount| -> Result<Option<Slot>> {
         let options = options(mount)?;
@@ -69,18 +75,19 @@ pub(super) fn copy_outside(plan: &mut Plan, spec: &Spec) -> Result<Copies> {
     };
     let mounts = spec.mounts.iter().map(one).collect::<Result<_>>()?;
     Ok(Copies {
-        root: spec.root.mapped.then(|| map_root(plan, spec)),
+        root: spec.root.mapped.then(|| map_root(plan, spec, namespace)),
         mounts,
     })
 }
 
-fn map_root(plan: &mut Plan, spec: &Spec) -> Slot {
+fn map_root(plan: &mut Plan, spec: &Spec, namespace: Option<&Rc<OwnedFd>>) -> Slot {
     let slot = plan.slot();
     plan.then(MappedRoot {
         path: spec.root.path.clone(),
         layers: spec.root.layers.clone(),
         written: spec.root.written.clone(),
         ids: of_container(spec),
+        namespace: namespace.cloned(),
         slot,
     });
     slot

@@ -1,7 +1,9 @@
 //! Roots of a container that need more than a bind ([`crate::throw_away`]).
 
 use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::error::{Doing, Result};
 use crate::idmap::{Range, words};
@@ -117,7 +119,7 @@ impl Step for LayeredRoot {
 
 /// Makes a root whose files belong to ids of the container's user namespace, out here: in there nobody could say whose
 /// they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct MappedRoot {
     /// The directory; unless there are layers.
     pub path: PathBuf,
@@ -127,15 +129,22 @@ pub struct MappedRoot {
     pub written: Option<PathBuf>,
     /// Which ids the files have inside, and which outside.
     pub ids: IdMap,
+    /// A user namespace with these ids, if there is one already.
+    pub namespace: Option<Rc<OwnedFd>>,
     /// Where the detached mount is left.
     pub slot: Slot,
 }
 
 impl Step for MappedRoot {
     fn perform(&self, cx: &mut Context) -> Result<()> {
+        let namespace = match &self.namespace {
+            Some(made) => Rc::clone(made),
+            None => Rc::new(self.ids.namespace()?),
+        };
+        let (namespace, written) = (namespace.as_fd(), self.written.as_deref());
         let root = match &self.layers[..] {
-            [] => mapped::directory(&self.path, &self.ids)?,
-            layers => mapped::layers(layers, self.written.as_deref(), &self.ids)?,
+            [] => mapped::directory(&self.path, namespace)?,
+            layers => mapped::layers(layers, written, namespace, self.ids.root())?,
         };
         cx.put(self.slot, root);
         Ok(())
