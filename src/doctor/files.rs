@@ -67,7 +67,7 @@ pub(super) fn look(report: &mut Report, places: &Places) {
             groups: range(),
         };
         let kept = places.images.as_deref().map_or(Path::new("/"), existing);
-        let tried = apart(&mut || mapped::directory(kept, &ids).map(|_| Vec::new()));
+        let tried = apart(&mut || mapped::try_it(kept, false, &ids).map(|_| Vec::new()));
         let found = format!("the file system at {} has them", kept.display());
         report.tried(State::Warn, "id-mapped mounts", found, tried);
     }
