@@ -45,17 +45,18 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// The manager, by whichever of its sockets answers.
+    /// Where the manager is: the first of its sockets by which it answers. There may be a bus without it. And its own
+    /// group, below which all its units are; empty for the root.
     ///
     /// # Errors
-    /// Where none does.
-    pub fn find(whose: &Whose) -> Result<Self> {
+    /// Where it does not answer.
+    pub fn find(whose: &Whose) -> Result<(PathBuf, PathBuf)> {
         let mut why = None;
         for socket in whose.sockets() {
-            match Self::connect(&socket) {
+            match Self::connect(&socket).and_then(|mut manager| manager.group()) {
                 Err(error) if error.errno() != Some(Errno::ENOENT) => why = why.or(Some(error)),
                 Err(_) => {}
-                found => return found,
+                Ok(group) => return Ok((socket, group)),
             }
         }
         let absent = || {
@@ -90,11 +91,6 @@ impl Manager {
             this.ask(&BUS, member, &body)?;
         }
         Ok(this)
-    }
-
-    /// Where it was reached.
-    pub fn socket(&self) -> &Path {
-        &self.socket
     }
 
     /// By what the socket tells of us (`EXTERNAL` without an identity): the ids that systemd sees, whatever user namespace
@@ -185,11 +181,7 @@ impl Manager {
         Err(Error::new(format!("systemd refuses {member}")).because(why))
     }
 
-    /// The group of the manager itself, below which all its units are; empty for the root.
-    ///
-    /// # Errors
-    /// Where it does not say.
-    pub fn group(&mut self) -> Result<PathBuf> {
+    fn group(&mut self) -> Result<PathBuf> {
         let body = Body::default().text(MANAGER.interface).text("ControlGroup");
         let answer = self.call(&PROPERTIES, "Get", &body)?;
         let mut body = answer.body();

@@ -85,15 +85,14 @@ impl New<'_> {
         }
         let path = &self.spec.linux.cgroups_path;
         let scope = Scope::of_path(path, self.id.as_str(), whose)?;
-        let mut manager = Manager::find(whose)?;
+        let (socket, group) = Manager::find(whose)?;
         let place = Place {
             // systemd has handed down to it what there is.
             controllers: Vec::new(),
-            path: manager.group()?.join(scope.path()?),
+            path: group.join(scope.path()?),
         };
         let limits = systemd::of_settings(&settings)?;
         let description = format!("container {}", self.id);
-        let socket = manager.socket().to_owned();
         self.making.scope = Some(Rc::new(Wanted::new(socket, scope, description, limits)));
         self.making.confinement = Some(Confinement::new(&all, &[place], settings)?);
         Ok(())
