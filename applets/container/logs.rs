@@ -82,14 +82,19 @@ fn when(text: &str) -> Result<String> {
         let plain = text
             .strip_suffix('Z')
             .ok_or_else(|| bad().because("a time of UTC, with Z at its end, is expected"))?;
-        return Ok(plain.into());
+        let is_time = |byte: u8| byte.is_ascii_digit() || b"-:.T".contains(&byte);
+        return match plain.starts_with(|c: char| c.is_ascii_digit()) && plain.bytes().all(is_time) {
+            true => Ok(plain.into()),
+            false => Err(bad()),
+        };
     }
     if let Some((seconds, fraction)) = text.split_once('.').or(Some((text, "0")))
         && let (Some(seconds), true) = (decimal(seconds), decimal::<u64>(fraction).is_some())
     {
-        return Ok(time::fixed(UNIX_EPOCH + Duration::from_secs(seconds)));
+        let then = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        return then.map(time::fixed).ok_or_else(bad);
     }
-    let mut ago = 0;
+    let mut ago = 0_u64;
     let mut digits = String::new();
     for c in text.chars() {
         let unit = match c {
@@ -106,12 +111,12 @@ fn when(text: &str) -> Result<String> {
         let count: u64 = decimal(&digits).ok_or_else(bad)?;
         ago = count
             .checked_mul(unit)
-            .map(|more| ago + more)
+            .and_then(|more| ago.checked_add(more))
             .ok_or_else(bad)?;
         digits.clear();
     }
     let then = SystemTime::now().checked_sub(Duration::from_secs(ago));
-    match digits.is_empty() {
+    match digits.is_empty() && !text.is_empty() {
         true => then.map(time::fixed).ok_or_else(bad),
         false => Err(bad()),
     }
@@ -173,5 +178,33 @@ impl Logs {
             reader.next(&mut show)?;
         }
         Ok(Exit::OK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::when;
+
+    #[test]
+    fn a_time_is_understood_or_refused() {
+        assert_eq!(when("0").unwrap(), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(when("86400.5").unwrap(), "1970-01-02T00:00:00.000000000Z");
+        assert_eq!(when("2026-01-02T03:04:05Z").unwrap(), "2026-01-02T03:04:05");
+        assert!(when("1d2h3m4s").is_ok());
+        for bad in [
+            "",
+            "x",
+            "1w",
+            "1h2",
+            "TZ",
+            "badTimeZ",
+            "2026-01-02T03:04:05",
+            "18446744073709551615",
+            "18446744073709551615s1s",
+            "18446744073709551615s",
+            "99999999999999999999",
+        ] {
+            assert!(when(bad).is_err(), "{bad}");
+        }
     }
 }
