@@ -260,6 +260,7 @@ fn instruct(how: &mut Execution, instruction: &str) -> Result<()> {
     };
     let no_pair = || bad("NAME=VALUE is expected");
     match &*word.to_ascii_uppercase() {
+        _ if rest.is_empty() => return Err(bad("something is expected behind its name")),
         "CMD" => how.cmd = words()?,
         "ENTRYPOINT" => how.entrypoint = words()?,
         "ENV" => {
@@ -287,4 +288,31 @@ fn instruct(how: &mut Execution, instruction: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_are_followed_or_refused() {
+        let mut how = Execution::default();
+        for good in [
+            "ENV A=b",
+            "env A c d",
+            "CMD [\"x\", \"y\"]",
+            "EXPOSE 80",
+            "USER me",
+        ] {
+            instruct(&mut how, good).unwrap();
+        }
+        assert_eq!(how.env, ["A=c d"]);
+        assert_eq!(how.cmd, ["x", "y"]);
+        assert_eq!(how.exposed_ports.0, ["80/tcp"]);
+        for bad in [
+            "", "FROM x", "EXPOSE", "USER ", "CMD", "ENV", "ENV A", "ENV =b", "CMD [1]",
+        ] {
+            assert!(instruct(&mut how, bad).is_err(), "{bad}");
+        }
+    }
 }
