@@ -149,7 +149,7 @@ settle rm"#
 }
 
 /// What a program finds of its confinement, a line each; `/host.KIND` tells the host's namespaces.
-const PROBE: &str = "id; grep -e Cap -e NoNew -e Seccomp: /proc/self/status; hostname; umask; pwd; echo $PPID
+const PROBE: &str = "id; cat /proc/self/uid_map /proc/self/gid_map; grep -e Cap -e NoNew -e Seccomp: /proc/self/status; hostname; umask; pwd; echo $PPID
 ulimit -n; ulimit -c; ulimit -l; cat /proc/self/oom_score_adj; ls /proc/self/fd | wc -l
 (echo >/x) 2>&1; (echo >/mnt/x) 2>&1; (echo >/proc/sys/kernel/msgmax) 2>&1; cat /proc/sys/kernel/msgmax /proc/sys/user/max_user_namespaces
 wc -c </proc/timer_list; wc -c </proc/keys; ls /proc/bus | wc -l; ls /sys/firmware | wc -l; (echo >/dev/sda) 2>&1
@@ -176,9 +176,10 @@ fn no_program_runs_less_confined_where_a_call_fails() {
     with(
         &t,
         &format!(
-            r#"{AROUND}
+            r#"echo root:1000000:65536 >ids; for f in subuid subgid; do mount --bind ids /etc/$f; done
+{AROUND}
 mkdir vol; for n in pid net ipc uts mnt cgroup; do readlink /proc/self/ns/$n >r/host.$n; done
-W="--hostname box --read-only --memory 64M --pids 50 --ulimit nofile=99:100 --sysctl kernel.msgmax=4096 -v ./vol:/mnt:ro --tmpfs /tmp -w /tmp --group-add 7 --cap-add MKNOD --rootfs r"
+W="--userns host --hostname box --read-only --memory 64M --pids 50 --ulimit nofile=99:100 --sysctl kernel.msgmax=4096 -v ./vol:/mnt:ro --tmpfs /tmp -w /tmp --group-add 7 --cap-add MKNOD --rootfs r"
 container run -d --init --name web $W busybox tail -f /dev/null >/dev/null
 sweep() {{ # WHAT STRIDE COMMAND
     $3 >want 2>/dev/null; tail -n 1 want; grep -c -x -e 'Seccomp:.2' -e 'NoNewPrivs:.1' -e box -e 4096 -e 99 -e 137 -e 'own .*' -e ".*can't fork.*" want
@@ -198,9 +199,10 @@ sweep() {{ # WHAT STRIDE COMMAND
 }}
 sweep run 89 "container run $W sh /probe"
 sweep exec 89 'container exec web sh /probe'
-container rm -f web; container gc 2>/dev/null; settle rm"#
+container rm -f web; sweep 'run with ids of its own' 97 "container run $W --userns auto sh /probe"
+container gc 2>/dev/null; settle rm; umount /etc/subuid /etc/subgid"#
         ),
     )
     .ok()
-    .out("all\n12\nall\n12\nweb\n");
+    .out("all\n12\nall\n12\nweb\nall\n12\n");
 }
