@@ -212,12 +212,12 @@ fn programs_join() {
         container exec -w / -e X=z --env-file env web sh -c 'echo $X $A $B; pwd'
         echo hello | container exec -i web cat; echo hello | container exec web cat
         container exec -d web sh -c 'echo done >/dev/shm/it; sleep 1000'; until [ "$(container exec web cat /dev/shm/it 2>/dev/null)" ]; do sleep 0.02; done; container exec web cat /dev/shm/it
-        container exec web nosuch; echo $?; container exec web /text; echo $?; container exec web sh -c 'kill -TERM $$'; echo $?
+        container exec web nosuch; echo $?; container exec web /text; echo $?; for how in '-u nosuch' '-w /text' '-w /nosuch'; do container exec $how web true; echo $?; done; container exec web sh -c 'kill -TERM $$'; echo $?
         container exec web lsns -n -o TYPE -t uts; container exec -u 0:0 web id -g
         container exec --privileged web true; echo $?
         container pause web; container exec web true; echo $?; container unpause web
         container rm -f web"#;
-    let out = "y\n/tmp\n0\nz 1 2 3\n/\nhello\ndone\n127\n126\n143\nuts\n0\n1\n";
+    let out = "y\n/tmp\n0\nz 1 2 3\n/\nhello\ndone\n127\n126\n126\n126\n126\n143\nuts\n0\n1\n";
     let [root, user] = both(&t, line);
     root.run()
         .ok()

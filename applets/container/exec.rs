@@ -7,7 +7,7 @@ use argh::{ArgsInfo, FromArgs};
 use isobox::accounts::Accounts;
 use isobox::credentials::identity;
 use isobox::error::{Doing, Error, Result};
-use isobox::oci::lifecycle::{Container, Exec};
+use isobox::oci::lifecycle::{Container, Exec, Refusal};
 use isobox::oci::making::Making;
 use isobox::oci::{Capabilities, Spec, User};
 use isobox::plan::{Outcome, Quiet};
@@ -67,6 +67,9 @@ pub(super) struct Join {
     container: Vec<Raw>,
 }
 
+/// docker's status of a program that is there, but cannot be started as it was asked for.
+const NOT_STARTED: u8 = 126;
+
 impl Join {
     pub(super) fn run(mut self) -> Result<Exit> {
         if self.privileged {
@@ -107,7 +110,10 @@ impl Join {
             pid_file: None,
             pidfd_socket: None,
         };
-        let named = |refusal| refused(&home, refusal);
+        let named = |refusal| match refusal {
+            Refusal::Failed(error) => error.or_status(NOT_STARTED),
+            other => refused(&home, other),
+        };
         if let Some(how) = self.explain.filter(|how| *how != Explain::Run) {
             return tell(&live.joining(&exec).map_err(named)?, how);
         }
@@ -182,7 +188,8 @@ impl Join {
             let root =
                 open(&root, flags, Mode::empty()).doing("cannot open the container's root")?;
             let mut accounts = Accounts::of_root(root);
-            let who = identity(user, &mut accounts)?;
+            let who =
+                identity(user, &mut accounts).map_err(|error| error.or_status(NOT_STARTED))?;
             // Root's may have been emptied for the user that the container has.
             let kept = process.capabilities.bounding.set;
             process.capabilities = Capabilities::of_root(kept);
