@@ -1,8 +1,6 @@
-//! Roots that are overlays: one that shows a tree of the host and keeps nothing, and one of an image's layers
-//! ([`layered`]); and roots with ids of their own ([`mapped`]).
-//!
-//! Of the host, the tree is a lower layer that is only read, what is
-//! written goes to a tmpfs (Documentation/filesystems/overlayfs.rst, mount_namespaces(7)).
+//! Roots that are overlays (Documentation/filesystems/overlayfs.rst, mount_namespaces(7)). One shows a tree of the host
+//! and throws away what is written: the tree is the lower layer, which is only read, and a tmpfs takes what is written
+//! ([`root`]). The other is made of an image's layers ([`layered`]). Roots with ids of their own are in [`mapped`].
 //!
 //! Each mount of the tree becomes an overlay of its own in the same place. Two reasons why not one bind of it
 //! all: a bind gives its sockets and fifos along, behind which the host's daemons listen, and writing is to be

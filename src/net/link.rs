@@ -10,8 +10,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use libc::{
     IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_BROADCAST, IFLA_EXT_MASK, IFLA_GROUP, IFLA_IFALIAS,
     IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO,
-    IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_OPERSTATE, IFLA_PROP_LIST, IFLA_QDISC, IFLA_TXQLEN,
-    RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK,
+    IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_OPERSTATE, IFLA_PROP_LIST, RTM_DELLINK,
+    RTM_GETLINK, RTM_NEWLINK,
 };
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use nix::errno::Errno;
@@ -19,8 +19,6 @@ use nix::errno::Errno;
 use super::attributes::{Attributes, Written, text};
 use super::{Answer, Connection, Message, Refusal};
 
-/// `RTM_NEWLINKPROP` (linux/rtnetlink.h).
-const RTM_NEWLINKPROP: u16 = 108;
 /// `struct ifinfomsg`.
 const STRUCTURE: usize = 16;
 /// `IFF_UP`.
@@ -235,16 +233,6 @@ impl Link {
         self.attributes().u32(IFLA_GROUP)
     }
 
-    /// The name of its queueing discipline.
-    pub fn queueing(&self) -> Option<Cow<'_, str>> {
-        self.attributes().text(IFLA_QDISC)
-    }
-
-    /// How many packets may wait.
-    pub fn queue_length(&self) -> Option<u32> {
-        self.attributes().u32(IFLA_TXQLEN)
-    }
-
     /// Whether it was brought up (`IFF_UP`).
     pub fn is_up(&self) -> bool {
         self.flags & 1 != 0
@@ -363,17 +351,6 @@ pub fn delete_all(connection: &mut Connection, numbers: &[u32]) -> Result<(), Re
 pub fn delete_named(connection: &mut Connection, name: &str) -> Result<(), Refusal> {
     let message = Written::behind(&[0; STRUCTURE]).with_text(IFLA_IFNAME, name);
     connection.change(Message::Raw(RTM_DELLINK, message.bytes()), 0)
-}
-
-/// Gives a link one more name, of up to 127 bytes.
-///
-/// # Errors
-/// `EEXIST` where that is taken; `EOPNOTSUPP` before Linux 5.5.
-pub fn add_name(connection: &mut Connection, index: u32, name: &str) -> Result<(), Refusal> {
-    let list = Written::default().with_text(IFLA_ALT_IFNAME, name);
-    let message = Written::behind(&structure(index)).with_nested(IFLA_PROP_LIST, &list);
-    let flags = NLM_F_CREATE | NLM_F_EXCL;
-    connection.change(Message::Raw(RTM_NEWLINKPROP, message.bytes()), flags)
 }
 
 /// `struct ifinfomsg` with only a number.

@@ -33,15 +33,12 @@ pub mod ifla {
     pub const MTU: u16 = 4;
     pub const LINK: u16 = 5;
     pub const QDISC: u16 = 6;
-    pub const STATS: u16 = 7;
     pub const MASTER: u16 = 10;
-    pub const WEIGHT: u16 = 15;
     pub const OPERSTATE: u16 = 16;
     pub const LINKMODE: u16 = 17;
     pub const LINKINFO: u16 = 18;
     pub const NET_NS_PID: u16 = 19;
     pub const IFALIAS: u16 = 20;
-    pub const NUM_VF: u16 = 21;
     pub const STATS64: u16 = 23;
     pub const AF_SPEC: u16 = 26;
     pub const GROUP: u16 = 27;
@@ -62,7 +59,6 @@ pub mod ifla {
     pub const ALT_IFNAME: u16 = 53;
     pub const PERM_ADDRESS: u16 = 54;
     pub const PHYS_PORT_NAME: u16 = 38;
-    pub const PHYS_SWITCH_ID: u16 = 36;
     pub const PARENT_DEV_NAME: u16 = 56;
     pub const PARENT_DEV_BUS_NAME: u16 = 57;
     pub const GRO_MAX_SIZE: u16 = 58;
@@ -85,7 +81,6 @@ pub mod ifa {
     pub const CACHEINFO: u16 = 6;
     pub const FLAGS: u16 = 8;
     pub const RT_PRIORITY: u16 = 9;
-    pub const PROTO: u16 = 11;
 }
 
 /// Attributes of a route.
@@ -99,18 +94,11 @@ pub mod rta {
     pub const PREFSRC: u16 = 7;
     pub const METRICS: u16 = 8;
     pub const MULTIPATH: u16 = 9;
-    pub const FLOW: u16 = 11;
     pub const CACHEINFO: u16 = 12;
     pub const TABLE: u16 = 15;
     pub const MARK: u16 = 16;
     pub const PREF: u16 = 20;
-    pub const ENCAP_TYPE: u16 = 21;
-    pub const ENCAP: u16 = 22;
-    pub const EXPIRES: u16 = 23;
     pub const UID: u16 = 25;
-    pub const IP_PROTO: u16 = 27;
-    pub const SPORT: u16 = 28;
-    pub const DPORT: u16 = 29;
     pub const NH_ID: u16 = 30;
     pub const VIA: u16 = 18;
 }
@@ -124,7 +112,6 @@ pub mod nda {
     pub const MASTER: u16 = 9;
     pub const PROTOCOL: u16 = 12;
     pub const FLAGS_EXT: u16 = 15;
-    pub const IFINDEX: u16 = 8;
 }
 
 /// Attributes of the id of a network namespace.
