@@ -261,6 +261,8 @@ impl Census {
                 orphan.then_some((first.pid, namespace.kind))
             })
             .collect();
+        // Owners show who owns, also where no user namespaces are listed.
+        let kinds = question.kinds | Kind::User.flag();
         for (pid, kind) in missing {
             let process = procfs.process(Pid::from_raw(pid));
             let Ok(fd) = process.and_then(|process| process.open_namespace(kind)) else {
@@ -269,7 +271,7 @@ impl Census {
             let (parent, owner) = relations(fd.as_fd(), kind)?;
             for (relative, kind) in [(parent, kind), (owner, Kind::User)] {
                 if let Some((inode, fd)) = relative {
-                    self.add_unpeopled(inode, kind, fd.as_fd(), question.kinds)?;
+                    self.add_unpeopled(inode, kind, fd.as_fd(), kinds)?;
                 }
             }
         }
