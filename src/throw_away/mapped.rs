@@ -16,10 +16,8 @@ use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{Gid, Uid, fchdir, setfsgid, setfsuid};
 
-use super::{
-    UPPER, WORK, first_directory, in_user_namespace, kernel_is_before, mode_of, overlay, tmpfs,
-    written_in,
-};
+use super::overlay::{kernel_is_before, overlay};
+use super::{UPPER, WORK, first_directory, in_user_namespace, mode_of, tmpfs, written_in};
 use crate::error::{Doing, Error, Result};
 use crate::mount::{IdMap, Options, detached_copy, dress, map_by};
 use crate::sys::clone::{fork_suspended, wait};
@@ -134,21 +132,21 @@ impl Parts {
                     0,
                     resolve::BENEATH,
                 )?;
-                written_in(at.as_fd(), self.mode).map_err(|_| Errno::ENOSPC)?;
+                let made = written_in(at.as_fd(), self.mode);
+                made.map_err(|error| error.errno().unwrap_or(Errno::EIO))?;
             }
         }
         let at = |name: &str| format!("written/{name}");
         overlay(&names, [&at(UPPER), &at(WORK)], in_user_namespace(), 0)
     }
-}
 
-impl Parts {
     /// From here on files are made as root's of the container, with all capabilities. What an overlay makes for itself it
     /// makes as who has mounted it, and nobody has an id in its upper layer who is none of the container's.
     fn become_owner(&self) -> Result<(), Errno> {
         /// `SECBIT_NO_SETUID_FIXUP` (linux/securebits.h).
         const KEEP_CAPABILITIES: u64 = 1 << 2;
-        task::prctl(libc::PR_SET_SECUREBITS, [KEEP_CAPABILITIES, 0, 0, 0])?;
+        let bits = task::prctl(libc::PR_GET_SECUREBITS, [0; 4])?.cast_unsigned();
+        task::prctl(libc::PR_SET_SECUREBITS, [bits | KEEP_CAPABILITIES, 0, 0, 0])?;
         setfsgid(Gid::from_raw(self.owner.1));
         setfsuid(Uid::from_raw(self.owner.0));
         Ok(())
