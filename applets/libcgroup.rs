@@ -108,7 +108,7 @@ pub(crate) struct Get {
     from_root: bool,
     /// the groups
     #[argh(positional)]
-    path: Vec<PathOf>,
+    path: Vec<Raw>,
 }
 
 /// remove control groups
@@ -337,28 +337,22 @@ impl Applet for Get {
             };
             return print_all(&format!("{name}\n"));
         }
-        let mut wanted: Vec<(PathBuf, Vec<String>)> = Vec::new();
+        let mut wanted: Vec<(&Path, Vec<&str>)> = Vec::new();
         let mut controllers = Vec::new();
         for group in &self.group {
             match group.split_once(':') {
-                Some((names, path)) => {
-                    let path = group_path(path.as_ref()).map_err(|error| error.status(OTHER))?;
-                    wanted.push((path, names.split(',').map(str::to_owned).collect()));
-                }
-                None => controllers.extend(group.split(',').map(str::to_owned)),
+                Some((names, path)) => wanted.push((path.as_ref(), names.split(',').collect())),
+                None => controllers.extend(group.split(',')),
             }
         }
-        wanted.extend(
-            self.path
-                .iter()
-                .map(|path| (path.0.clone(), controllers.clone())),
-        );
+        let paths = self.path.iter().map(|path| path.0.as_ref());
+        wanted.extend(paths.map(|path| (path, controllers.clone())));
         if wanted.is_empty() {
             return Err(Error::new("no group given").status(OTHER));
         }
         let mut out = String::new();
         for (path, controllers) in wanted {
-            self.print(&all, &path, &controllers, &mut out)?;
+            self.print(&all, path, &controllers, &mut out)?;
         }
         print_all(&out)
     }
@@ -368,28 +362,29 @@ impl Get {
     fn print(
         &self,
         all: &Hierarchies,
-        path: &Path,
-        controllers: &[String],
+        typed: &Path,
+        controllers: &[&str],
         out: &mut String,
     ) -> Result<()> {
-        let shown = if path.as_os_str().is_empty() {
-            Path::new("/")
-        } else {
-            path
+        let path = other(group_path(typed.as_os_str()))?;
+        let shown = match typed.as_os_str().is_empty() {
+            true => Path::new("/"),
+            false => typed,
         };
+        // Who names nothing wants everything.
+        let whole = self.all || controllers.is_empty() && self.variable.is_empty();
         if !self.no_headers {
             let _ = writeln!(out, "{}:", shown.display());
         }
-        let groups = other(tree::at(all, path))?;
+        let groups = other(tree::at(all, &path))?;
         let mut names = self.variable.clone();
-        for group in groups
-            .iter()
-            .filter(|_| self.all || !controllers.is_empty())
-        {
+        for group in groups.iter().filter(|_| whole || !controllers.is_empty()) {
             let wanted = |file: &String| {
                 let controller = controller_of(file);
+                // The files of a controller; what every group has is none's.
                 !file.starts_with("cgroup.")
-                    && (self.all || controllers.iter().any(|c| c == "*" || c == controller))
+                    && file.contains('.')
+                    && (whole || controllers.iter().any(|c| ["*", controller].contains(c)))
             };
             names.extend(other(group.files())?.into_iter().filter(wanted));
         }

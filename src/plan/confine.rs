@@ -146,7 +146,7 @@ impl Confinement {
         } else {
             vec![name.to_owned()]
         };
-        self.add(all.of(name)?, &wanted, path);
+        self.add(all.of(controller)?, &wanted, path);
         Ok(())
     }
 
