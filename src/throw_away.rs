@@ -26,6 +26,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{fchdir, symlinkat};
 
+#[cfg(feature = "oci")]
 pub(crate) use overlay::kernel_is_before;
 use overlay::overlay;
 
