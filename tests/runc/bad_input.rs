@@ -65,6 +65,8 @@ fn what_is_wrong_in_a_bundle_is_answered_as_by_runc() {
         (r#""linux": {"#, r#""linux": {"sysctl": {"vm.foo": "1"}, "#, false),
         (r#", {"type": "uts"}"#, "", false),
         (r#""linux": {"#, r#""linux": {"seccomp": {}, "#, true),
+        (r#""uid": 0"#, r#""uid": 4294967295"#, false),
+        (r#""gid": 0"#, r#""gid": 4294967295"#, false),
         ("{\"ociVersion\"", "{{\"ociVersion\"", false),
     ];
     for (from, to, sentence) in cases {

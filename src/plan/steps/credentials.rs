@@ -91,7 +91,9 @@ impl Step for SetGid {
         let now = getresgid().doing("getresgid failed")?;
         let real = self.real.map_or(now.real, Gid::from_raw);
         let effective = self.effective.map_or(now.effective, Gid::from_raw);
-        setresgid(real, effective, effective).map_err(|errno| {
+        let set = some_id([self.real, self.effective])
+            .and_then(|()| setresgid(real, effective, effective));
+        set.map_err(|errno| {
             Error::new("setresgid failed")
                 .errno_is(errno)
                 .hint_maybe(refused("gid", [real.as_raw(), effective.as_raw()], errno))
@@ -132,6 +134,14 @@ impl<S: Step> Step for AtBirth<S> {
     }
 }
 
+/// For the kernel -1 means to leave an id as it is, which nobody asks for who names it.
+fn some_id(ids: [Option<u32>; 2]) -> nix::Result<()> {
+    match ids.contains(&Some(u32::MAX)) {
+        true => Err(Errno::EINVAL),
+        false => Ok(()),
+    }
+}
+
 /// Sets user ids (setresuid(2)); the saved id becomes the effective one. Needs `CAP_SETUID` for an id that is
 /// not the process's own.
 ///
@@ -161,7 +171,9 @@ impl Step for SetUid {
         let real = self.real.map_or(now.real, Uid::from_raw);
         let effective = self.effective.map_or(now.effective, Uid::from_raw);
         let before = caps::get().doing("get process capabilities failed")?;
-        setresuid(real, effective, effective).map_err(|errno| {
+        let set = some_id([self.real, self.effective])
+            .and_then(|()| setresuid(real, effective, effective));
+        set.map_err(|errno| {
             Error::new("setresuid failed")
                 .errno_is(errno)
                 .hint_maybe(refused("uid", [real.as_raw(), effective.as_raw()], errno))
