@@ -37,16 +37,11 @@ pub(crate) struct Args {
 
 impl Applet for Args {
     fn run(self) -> Result<Exit> {
-        if let Some(unknown) = self
-            .group
-            .iter()
-            .find(|word| groups().all(|name| name != *word))
-        {
-            let known: Vec<&str> = groups().collect();
-            return Err(Error::new("no such group of findings:")
-                .on(unknown)
-                .hint(format!("there are {}", known.join(" "))));
-        }
+        let chosen = chosen(
+            "no such group of findings:",
+            &self.group,
+            groups().collect(),
+        )?;
         let places = places();
         let mut table = Table::of_texts(
             "findings",
@@ -55,9 +50,7 @@ impl Applet for Args {
         table.format = Format::Json;
         let mut text = String::new();
         let mut worst = State::Ok;
-        for group in groups()
-            .filter(|name| self.group.is_empty() || self.group.iter().any(|word| word == name))
-        {
+        for group in chosen {
             let all = look(group, &places);
             if !self.quiet {
                 let _ = writeln!(text, "{group}:");
@@ -67,7 +60,7 @@ impl Applet for Args {
                 if self.quiet && one.state == State::Ok {
                     continue;
                 }
-                let found = printable(one.found.as_ref().as_ref());
+                let found = printable(one.found.as_ref());
                 let _ = write!(text, "{:<6}{}: {found}", one.state.word(), one.subject);
                 let dash = if one.advice.is_empty() { "" } else { " - " };
                 let _ = writeln!(text, "{dash}{}", one.advice);
@@ -87,6 +80,23 @@ impl Applet for Args {
         };
         Ok(Exit::Status(u8::from(worst == State::Fail)))
     }
+}
+
+/// Those of the known words that were given, in their own order; all where none was.
+///
+/// # Errors
+/// For a word that is not known.
+pub(super) fn chosen(
+    unknown: &'static str,
+    words: &[String],
+    mut known: Vec<&'static str>,
+) -> Result<Vec<&'static str>> {
+    if let Some(word) = words.iter().find(|word| !known.contains(&word.as_str())) {
+        let known = format!("there are {}", known.join(" "));
+        return Err(Error::new(unknown).on(word).hint(known));
+    }
+    known.retain(|name| words.is_empty() || words.iter().any(|word| word == name));
+    Ok(known)
 }
 
 fn places() -> Places {

@@ -54,6 +54,8 @@ applets! {
     "pull.rs" pull: 1, 1, [Args];
     #[cfg(feature = "oci")]
     "runc.rs" runc: 1, 8, [Args];
+    #[cfg(feature = "oci")]
+    "selftest.rs" selftest: 2, 8, [Args];
     "setpriv.rs" setpriv: 1, 1, [Args];
     "switch_root.rs" switch_root: 1, 8, [Args];
     "unshare.rs" unshare: 1, 1, [Args];

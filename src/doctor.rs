@@ -21,7 +21,7 @@ mod network;
 use std::path::PathBuf;
 
 use crate::apart::apart;
-use crate::error::{Result, Text};
+use crate::error::{Error, Result};
 
 /// How it stands with one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,11 +53,11 @@ pub struct Finding {
     /// How it stands.
     pub state: State,
     /// With what.
-    pub subject: Text,
+    pub subject: String,
     /// What was found.
-    pub found: Text,
+    pub found: String,
     /// What to do; empty where nothing is known.
-    pub advice: Text,
+    pub advice: String,
 }
 
 /// What the library cannot know: what the caller's environment says.
@@ -76,42 +76,26 @@ pub struct Places {
 pub struct Report(Vec<Finding>);
 
 impl Report {
-    fn add(
-        &mut self,
-        state: State,
-        subject: impl Into<Text>,
-        found: impl Into<Text>,
-        advice: impl Into<Text>,
-    ) {
-        self.put([subject.into(), found.into(), advice.into()], state);
-    }
-
-    fn put(&mut self, [subject, found, advice]: [Text; 3], state: State) {
+    fn add(&mut self, state: State, subject: &str, found: &str, advice: &str) {
         self.0.push(Finding {
             state,
-            subject,
-            found,
-            advice,
+            subject: subject.into(),
+            found: found.into(),
+            advice: advice.into(),
         });
     }
 
-    fn ok(&mut self, subject: impl Into<Text>, found: impl Into<Text>) {
+    fn ok(&mut self, subject: &str, found: &str) {
         self.add(State::Ok, subject, found, "");
     }
 
     /// `found` where it went well; else the error and its hint, which make it `state`.
-    fn tried<T>(
-        &mut self,
-        state: State,
-        subject: impl Into<Text>,
-        found: impl Into<Text>,
-        result: Result<T>,
-    ) {
-        match result {
-            Ok(_) => self.ok(subject, found),
-            Err(error) => {
-                let advice = error.advice().unwrap_or_default().to_owned();
-                self.add(state, subject, error.to_string(), advice);
+    fn tried(&mut self, state: State, subject: &str, found: &str, error: Option<Error>) {
+        match error {
+            None => self.ok(subject, found),
+            Some(error) => {
+                let advice = error.advice().unwrap_or_default();
+                self.add(state, subject, &error.to_string(), advice);
             }
         }
     }
@@ -130,8 +114,7 @@ impl Report {
             (parts.next(), parts.next(), parts.next(), parts.next())
         {
             let state = State::ALL.into_iter().find(|one| one.word() == state);
-            let all = [subject.into(), found.into(), advice.into()];
-            self.put(all, state.unwrap_or(State::Fail));
+            self.add(state.unwrap_or(State::Fail), &subject, &found, &advice);
         }
         Ok(())
     }

@@ -33,7 +33,7 @@
 //! | [`init`] | the first process of a PID namespace: reaps and forwards |
 #![cfg_attr(
     feature = "oci",
-    doc = "| [`apart`], [`doctor`] | trying something in a child; what this machine can do, found so |"
+    doc = "| [`apart`], [`doctor`], [`selftest`] | trying something in a child; what this machine can do, and that isolation works, found so |"
 )]
 //! | [`throw_away`] | a root that shows a tree of the host and keeps nothing |
 //! | [`probe`] | why the kernel said no: looked up, not guessed |
@@ -89,6 +89,8 @@ pub mod rootfs;
 pub mod seccomp;
 pub mod securebits;
 pub mod selinux;
+#[cfg(feature = "oci")]
+pub mod selftest;
 pub mod subid;
 pub mod switch_root;
 pub mod sys;

@@ -93,6 +93,8 @@ mod runc;
 mod runc_faults;
 #[cfg(feature = "oci")]
 mod runc_many;
+#[cfg(feature = "oci")]
+mod selftest;
 mod setpriv;
 mod switch_root;
 mod unshare;

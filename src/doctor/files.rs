@@ -10,13 +10,12 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::{Places, Report, State};
-use crate::apart::{apart, enter};
+use crate::apart::{apart, enter, perform};
 use crate::cgroup::value::human;
 use crate::error::{Doing, Error, Result};
 use crate::idmap::Range;
 use crate::mount::IdMap;
 use crate::plan::steps::proc::MountProc;
-use crate::plan::{Plan, Quiet};
 use crate::probe;
 use crate::sys::mount::{attr, fsmount, fsopen};
 use crate::throw_away::{layered, mapped};
@@ -27,7 +26,7 @@ pub(super) fn look(report: &mut Report, places: &Places) {
         let made = fsopen(c"tmpfs").and_then(|context| fsmount(context.as_fd(), attr::NODEV));
         made.doing("cannot mount a tmpfs").map(|_| Vec::new())
     });
-    report.tried(State::Fail, "tmpfs", "can be mounted", tmpfs);
+    report.tried(State::Fail, "tmpfs", "can be mounted", tmpfs.err());
     let overlay = apart(&mut || {
         enter(CloneFlags::CLONE_NEWNS)?;
         let lower: PathBuf = ["/usr", "/bin", "/"]
@@ -37,22 +36,21 @@ pub(super) fn look(report: &mut Report, places: &Places) {
             .into();
         layered(&[lower], None).map(|_| Vec::new())
     });
-    report.tried(State::Warn, "overlay", "can be mounted", overlay);
+    report.tried(State::Warn, "overlay", "can be mounted", overlay.err());
     let proc = apart(&mut || {
         enter(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)?;
         apart(&mut || {
-            let mut plan = Plan::effects();
-            plan.then(MountProc {
+            let step = MountProc {
                 target: "/proc".into(),
-            });
-            plan.run(&Quiet).map(|_| Vec::new())
+            };
+            perform(step).map(|()| Vec::new())
         })
     });
     report.tried(
         State::Fail,
         "proc",
         "can be mounted in a new PID namespace",
-        proc,
+        proc.err(),
     );
     if probe::is_admin() && geteuid().is_root() {
         let range = || {
@@ -69,7 +67,7 @@ pub(super) fn look(report: &mut Report, places: &Places) {
         let kept = places.images.as_deref().map_or(Path::new("/"), existing);
         let tried = apart(&mut || mapped::try_it(kept, false, &ids).map(|_| Vec::new()));
         let found = format!("the file system at {} has them", kept.display());
-        report.tried(State::Warn, "id-mapped mounts", found, tried);
+        report.tried(State::Warn, "id-mapped mounts", &found, tried.err());
     }
 }
 
@@ -83,7 +81,7 @@ pub(super) fn store(report: &mut Report, places: &Places) {
         let there = existing(path);
         let shown = path.display();
         if let Err(error) = writable(there) {
-            report.tried(State::Fail, what, "", Err::<(), _>(error));
+            report.tried(State::Fail, what, "", Some(error));
             continue;
         }
         let Ok(fs) = statvfs(there) else { continue };
@@ -98,10 +96,10 @@ pub(super) fn store(report: &mut Report, places: &Places) {
         } else if on_overlay() {
             "on an overlay, which takes no other overlay's changes: ISOBOX_ROOT names another place"
         } else {
-            report.ok(what, found);
+            report.ok(what, &found);
             continue;
         };
-        report.add(State::Warn, what, found, advice);
+        report.add(State::Warn, what, &found, advice);
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn look(report: &mut Report, _: &Places) {
     let all = match Hierarchies::discover() {
         Ok(all) => all,
         Err(error) => {
-            return report.tried(State::Fail, "control groups", "", Err::<(), _>(error));
+            return report.tried(State::Fail, "control groups", "", Some(error));
         }
     };
     layout(report, &all);
@@ -35,7 +35,7 @@ pub(super) fn look(report: &mut Report, _: &Places) {
                 _ => one.limit,
             };
             let path = Path::new("/").join(&by.path);
-            report.ok(one.name, format!("{limit}, set by {}", path.display()));
+            report.ok(one.name, &format!("{limit}, set by {}", path.display()));
         }
     }
     swap(report, &all);
@@ -68,12 +68,12 @@ fn layout(report: &mut Report, all: &Hierarchies) {
     }
     if all.layout() == Layout::Unified {
         found.pop();
-        return report.ok("control groups", found);
+        return report.ok("control groups", &found);
     }
     found += " v1 holds ";
     found += &held(Version::V1);
     let advice = "limits work on both; delegation and cgroup.kill want v2 alone: systemd.unified_cgroup_hierarchy=1 on the kernel's command line";
-    report.add(State::Warn, "control groups", found, advice);
+    report.add(State::Warn, "control groups", &found, advice);
 }
 
 /// Whether this process can limit others by a controller.
@@ -81,7 +81,7 @@ fn limits(report: &mut Report, all: &Hierarchies, controller: &'static str) {
     let own = match all.of(controller).and_then(Hierarchy::own) {
         Ok(own) => own,
         Err(error) => {
-            return report.tried(State::Warn, controller, "", Err::<(), _>(error));
+            return report.tried(State::Warn, controller, "", Some(error));
         }
     };
     // Where processes sit, groups are made beside them.
@@ -94,7 +94,7 @@ fn limits(report: &mut Report, all: &Hierarchies, controller: &'static str) {
     if all.may_limit(controller) {
         return report.ok(
             controller,
-            format!("can be limited below {path} ({holder})"),
+            &format!("can be limited below {path} ({holder})"),
         );
     }
     let has = |group: &Group| {
@@ -119,7 +119,7 @@ fn limits(report: &mut Report, all: &Hierarchies, controller: &'static str) {
             format!("as root: cgcreate -a USER -t USER -g {controller}:GROUP"),
         )
     };
-    report.add(State::Warn, controller, found, advice);
+    report.add(State::Warn, controller, &found, &advice);
 }
 
 /// Whether there is swap, and whether it can be limited.

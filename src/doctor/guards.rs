@@ -3,19 +3,16 @@
 use std::fs;
 
 use super::{Places, Report, State};
-use crate::apart::apart;
+use crate::apart::{apart, perform};
 use crate::landlock;
 use crate::plan::steps::capabilities::NoNewPrivs;
-use crate::plan::{Plan, Quiet};
 use crate::probe;
 use crate::seccomp::{Arch, Policy, action};
 use crate::selinux;
 
 pub(super) fn look(report: &mut Report, _: &Places) {
     let loaded = apart(&mut || {
-        let mut plan = Plan::effects();
-        plan.then(NoNewPrivs);
-        plan.run(&Quiet)?;
+        perform(NoNewPrivs)?;
         let nothing = Policy {
             arches: Arch::native().into_iter().collect(),
             default: action::ALLOW,
@@ -25,21 +22,26 @@ pub(super) fn look(report: &mut Report, _: &Places) {
         };
         nothing.filter(0)?.load().map(|_| Vec::new())
     });
-    report.tried(State::Fail, "seccomp", "filters can be loaded", loaded);
+    report.tried(
+        State::Fail,
+        "seccomp",
+        "filters can be loaded",
+        loaded.err(),
+    );
     if probe::status("Seccomp").as_deref() == Some("2") {
         let found = "one is in force: what it forbids fails with EPERM or ENOSYS";
         let advice = "in a container: docker run --security-opt seccomp=unconfined";
         report.add(State::Warn, "seccomp filter", found, advice);
     }
     match landlock::version() {
-        Ok(version) => report.ok("Landlock", format!("version {version} of its interface")),
+        Ok(version) => report.ok("Landlock", &format!("version {version} of its interface")),
         refused => {
             let hint = "lsm=landlock,... on the kernel's command line";
             report.tried(
                 State::Warn,
                 "Landlock",
                 "",
-                refused.map_err(|error| error.hint(hint)),
+                refused.map_err(|error| error.hint(hint)).err(),
             );
         }
     }
@@ -56,7 +58,7 @@ pub(super) fn look(report: &mut Report, _: &Places) {
             report.add(
                 State::Warn,
                 "AppArmor",
-                found,
+                &found,
                 "what it denies fails with EACCES",
             );
         }

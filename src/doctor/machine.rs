@@ -64,19 +64,19 @@ pub(super) fn kernel(report: &mut Report, _: &Places) {
     let release = name.release().to_string_lossy().into_owned();
     report.ok(
         "release",
-        release + " on " + &name.machine().to_string_lossy(),
+        &(release + " on " + &name.machine().to_string_lossy()),
     );
     for (since, what, without) in FEATURES {
         let linux = format!("Linux {}.{}", since.0, since.1);
         match kernel_is_before(since.0, since.1) {
-            false => report.ok(what, linux + " has it"),
+            false => report.ok(what, &(linux + " has it")),
             true => {
                 let state = if since < (5, 6) {
                     State::Fail
                 } else {
                     State::Warn
                 };
-                report.add(state, what, without, linux + " has it");
+                report.add(state, what, without, &(linux + " has it"));
             }
         }
     }
@@ -120,7 +120,7 @@ pub(super) fn here(report: &mut Report, _: &Places) {
     let kinds = nested.join(" ");
     report.ok(
         "namespaces",
-        if kinds.is_empty() {
+        &if kinds.is_empty() {
             place
         } else {
             format!("{place} ({kinds})")
@@ -134,7 +134,7 @@ pub(super) fn here(report: &mut Report, _: &Places) {
             .collect();
         let found = format!("uids inside, outside, how many: {}", lines.join(", "));
         let advice = "other ids than these show as 65534, and cannot be given to files";
-        report.add(State::Warn, "user namespace", found, advice);
+        report.add(State::Warn, "user namespace", &found, advice);
     }
     root(report);
     rights(report);
@@ -163,7 +163,7 @@ fn root(report: &mut Report) {
         ),
         false => format!("{fstype}, private"),
     };
-    report.ok("root", found);
+    report.ok("root", &found);
 }
 
 /// What this process may do.
@@ -172,10 +172,10 @@ fn rights(report: &mut Report) {
     let missing = Set(Set::all().0 & !has.0);
     let who = format!("uid {}", geteuid());
     if missing == Set::EMPTY {
-        report.ok("capabilities", who + ", all of them");
+        report.ok("capabilities", &(who + ", all of them"));
     } else if has.0 == 0 {
         let found = who + ", none: what needs one is done in a user namespace";
-        report.ok("capabilities", found);
+        report.ok("capabilities", &found);
     } else {
         let advice = if probe::is_admin() {
             ""
@@ -183,7 +183,7 @@ fn rights(report: &mut Report) {
             "in a container: docker run --privileged"
         };
         let found = format!("{who}, without {missing}");
-        report.add(State::Warn, "capabilities", found, advice);
+        report.add(State::Warn, "capabilities", &found, advice);
     }
     if probe::status("NoNewPrivs").as_deref() == Some("1") {
         let found = "set: set-user-id programs (newuidmap, sudo, ping) give no privilege";

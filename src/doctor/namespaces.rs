@@ -42,7 +42,12 @@ pub(super) fn all(report: &mut Report, _: &Places) {
             Kind::User if privileged => State::Warn,
             _ => State::Fail,
         };
-        report.tried(state, format!("{} namespace", kind.option()), found, tried);
+        report.tried(
+            state,
+            &format!("{} namespace", kind.option()),
+            found,
+            tried.err(),
+        );
     }
 }
 
@@ -61,7 +66,7 @@ pub(super) fn user(report: &mut Report, _: &Places) {
         };
         let name = file.replace('/', ".");
         if value != closed {
-            report.ok(name, value.to_string());
+            report.ok(&name, &value.to_string());
             continue;
         }
         let open = if closed == 0 && file.starts_with("user") {
@@ -72,7 +77,7 @@ pub(super) fn user(report: &mut Report, _: &Places) {
         let advice = format!("sysctl -w {name}={open}");
         let found = format!("{value}: ordinary users have no use of user namespaces");
         let state = if privileged { State::Warn } else { State::Fail };
-        report.add(state, name, found, advice);
+        report.add(state, &name, &found, &advice);
     }
     match geteuid().is_root() {
         true => containers(report),
@@ -93,7 +98,7 @@ fn containers(report: &mut Report) {
             State::Warn,
             subject,
             "/etc/subuid and /etc/subgid give them some",
-            other,
+            other.err(),
         ),
     }
 }
@@ -106,8 +111,8 @@ fn own(report: &mut Report) {
             map(ids, first, count).map(|()| format!("{count} from {first} on"))
         });
         match found {
-            Ok(found) => report.ok(subject, found),
-            refused => report.tried(State::Warn, subject, "", refused),
+            Ok(found) => report.ok(&subject, &found),
+            refused => report.tried(State::Warn, &subject, "", refused.err()),
         }
     }
 }

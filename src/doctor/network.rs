@@ -11,7 +11,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{getegid, geteuid};
 
 use super::{Places, Report, State};
-use crate::apart::enter;
+use crate::apart::{enter, perform};
 use crate::error::{Doing, Result};
 use crate::net::link::{self, Draft};
 use crate::net::resolv::{From, UPSTREAM, for_guest};
@@ -19,7 +19,6 @@ use crate::net::user::{self, Kind};
 use crate::net::veth::make_bridge;
 use crate::net::{Connection, nat};
 use crate::plan::steps::net::LoopbackUp;
-use crate::plan::{Plan, Quiet};
 use crate::probe;
 use crate::sys::tun::set_link;
 
@@ -29,7 +28,7 @@ pub(super) fn look(report: &mut Report, places: &Places) {
         links(inner)
     });
     if made.is_err() {
-        report.tried(State::Fail, "links", "", made);
+        report.tried(State::Fail, "links", "", made.err());
     }
     if !probe::is_admin() {
         let carrier = user::find(&[Kind::Pasta, Kind::Slirp], &places.path);
@@ -37,7 +36,12 @@ pub(super) fn look(report: &mut Report, places: &Places) {
             .as_ref()
             .map_or("", |(kind, _)| kind.name())
             .to_owned();
-        report.tried(State::Warn, "way out for ordinary users", found, carrier);
+        report.tried(
+            State::Warn,
+            "way out for ordinary users",
+            &found,
+            carrier.err(),
+        );
     }
     settings(report);
     resolver(report);
@@ -45,10 +49,8 @@ pub(super) fn look(report: &mut Report, places: &Places) {
 
 /// Makes one of each kind, in a namespace of our own.
 fn links(report: &mut Report) -> Result<()> {
-    let mut plan = Plan::effects();
-    plan.then(LoopbackUp);
-    let lo = plan.run(&Quiet).map(drop);
-    report.tried(State::Fail, "lo", "can be brought up", lo);
+    let lo = perform(LoopbackUp);
+    report.tried(State::Fail, "lo", "can be brought up", lo.err());
     let mut connection = Connection::open()?;
     let pair = Draft::named("near").paired_with(Draft::named("far"));
     let veth = link::add(&mut connection, pair);
@@ -57,7 +59,7 @@ fn links(report: &mut Report) -> Result<()> {
         State::Fail,
         "veth",
         "can be made",
-        missing(veth, "modprobe veth"),
+        missing(veth, "modprobe veth").err(),
     );
     let bridge = make_bridge(&mut connection, "bridge0").map(drop);
     let bridge = bridge.doing("cannot make a bridge");
@@ -65,10 +67,10 @@ fn links(report: &mut Report) -> Result<()> {
         State::Fail,
         "bridge",
         "can be made",
-        missing(bridge, "modprobe bridge"),
+        missing(bridge, "modprobe bridge").err(),
     );
     let tables = nat::entries();
-    report.tried(State::Warn, "nf_tables", "answers", tables);
+    report.tried(State::Warn, "nf_tables", "answers", tables.err());
     let device = "/dev/net/tun";
     let tun = open(device, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
         .and_then(|tun| {
@@ -83,7 +85,7 @@ fn links(report: &mut Report) -> Result<()> {
         State::Warn,
         "tun",
         "can be made",
-        missing(tun, "modprobe tun; in a container: --device /dev/net/tun"),
+        missing(tun, "modprobe tun; in a container: --device /dev/net/tun").err(),
     );
     Ok(())
 }
@@ -113,7 +115,7 @@ fn settings(report: &mut Report) {
         if within || root {
             report.ok(
                 "net.ipv4.ping_group_range",
-                format!(
+                &format!(
                     "{found}: ping works for {}",
                     if within { "this group" } else { "root" }
                 ),
@@ -121,7 +123,7 @@ fn settings(report: &mut Report) {
         } else {
             let found = format!("{found}: ping without CAP_NET_RAW is refused to group {gid}");
             let advice = "sysctl -w net.ipv4.ping_group_range='0 2147483647'";
-            report.add(State::Warn, "net.ipv4.ping_group_range", found, advice);
+            report.add(State::Warn, "net.ipv4.ping_group_range", &found, advice);
         }
     }
     if let Some(first) = read("ip_unprivileged_port_start") {
@@ -133,7 +135,7 @@ fn settings(report: &mut Report) {
             ),
             _ if geteuid().is_root() => report.ok(
                 "net.ipv4.ip_unprivileged_port_start",
-                format!("{first}: lower ports are root's"),
+                &format!("{first}: lower ports are root's"),
             ),
             _ => {
                 let found = format!("{first}: lower ports cannot be published");
@@ -141,7 +143,7 @@ fn settings(report: &mut Report) {
                 report.add(
                     State::Warn,
                     "net.ipv4.ip_unprivileged_port_start",
-                    found,
+                    &found,
                     advice,
                 );
             }
@@ -171,10 +173,10 @@ fn resolver(report: &mut Report) {
     let servers: Vec<String> = found.servers.iter().map(ToString::to_string).collect();
     let servers = servers.join(" ");
     match from {
-        From::Machine => report.ok("name servers", servers),
+        From::Machine => report.ok("name servers", &servers),
         From::Upstream => report.ok(
             "name servers",
-            format!("{servers}, whom systemd-resolved asks"),
+            &format!("{servers}, whom systemd-resolved asks"),
         ),
         _ => {
             let reason = match Path::new("/etc/resolv.conf").exists() {
@@ -182,7 +184,7 @@ fn resolver(report: &mut Report) {
                 false => "there is no /etc/resolv.conf",
             };
             let advice = format!("guests are told {servers}; --dns ADDRESS names others");
-            report.add(State::Warn, "name servers", reason, advice);
+            report.add(State::Warn, "name servers", reason, &advice);
         }
     }
 }

@@ -11,6 +11,8 @@ pub mod caps;
 pub mod clone;
 pub mod directory;
 mod early;
+#[cfg(feature = "oci")]
+pub mod ipc;
 pub mod landlock;
 pub mod mount;
 pub mod net;

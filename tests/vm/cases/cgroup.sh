@@ -34,6 +34,11 @@ check 'doctor finds version 2, the limit above us and the swap' sh -c '/bin/cgex
 check 'as an ordinary user what is not given away' sh -c '/bin/setpriv --reuid 1000 --regid 1000 --clear-groups /bin/doctor cgroup | grep "^warn  memory: held by v2 at /sys/fs/cgroup: the group / is not ours to divide - as root: cg delegate"'
 cg rm -r /above
 
+# --- and what selftest shows of it
+check 'limits of version 2 hold, and nothing is left of them' sh -c 'b=$(cat /sys/fs/cgroup/cgroup.subtree_control; ls /sys/fs/cgroup); /bin/selftest -v >/found
+    a=$(cat /sys/fs/cgroup/cgroup.subtree_control; ls /sys/fs/cgroup); test "$a" = "$b" && ! grep FAIL /found && grep -q "^memory.max ok$" /found && grep -q "^pids.max ok$" /found &&
+    grep -q "^cgroup ok$" /found && grep -q "^pivot ok$" /found || { cat /found; echo "$b" "$a"; false; }'
+
 # --- controllers, level by level
 check 'cgexec enables what it needs on the way down' cgexec -g memory,cpu:/p/c1 -m 50M true
 equal 'in the group above' 'cpu memory' cg get /p cgroup.subtree_control
