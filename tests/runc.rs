@@ -212,6 +212,7 @@ fn exec_answers_as_runc_does() {
         say $R exec --cwd /tmp -e A=b c sh -c 'pwd; echo $A $HOME'; say $R exec -e FOO c true; say $R exec -p p.json c
         say $R exec -c CAP_NET_RAW c grep Cap /proc/self/status; say $R exec c grep -e Cap -e NoNew /proc/self/status
         say $R exec c sh -c 'ls /proc/self/fd | wc -l; cat /proc/self/cgroup | grep -v systemd; hostname; readlink /proc/1/ns/pid'
+        $R exec -e X=1 -e TERM=new -e X=2 c env | sort
         mknod r/null c 1 3; chmod 666 r/null; say $R exec c sh -c 'echo >/null && echo a device'; rm r/null
         say $R exec -d --pid-file pid c sleep 9; tr '\\0' ' ' </proc/$(cat pid)/cmdline; echo; $R ps -f json c | tr ',' '\\n' | wc -l
         $R ps c | wc -l; $R ps c -o pid,comm | tail -n +2 | sed 's/.* //'

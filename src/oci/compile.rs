@@ -32,7 +32,9 @@ mod process;
 mod seccomp;
 mod tree;
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
 use super::additions::Additions;
@@ -188,7 +190,7 @@ fn prepare_groups(
 fn program(spec: &Spec, setting: Setting<'_>) -> Result<(Exec, Option<FindProgram>)> {
     let args = spec.process.args.iter().cloned();
     let command = Command::new(args).ok_or_else(|| Error::new("no program given"))?;
-    let mut exec = Exec::new(command, spec.process.env.clone())
+    let mut exec = Exec::new(command, each_once(&spec.process.env))
         .said_in_scripts()
         .failing_with("cannot execute");
     if setting.making.is_some() {
@@ -197,6 +199,19 @@ fn program(spec: &Spec, setting: Setting<'_>) -> Result<(Exec, Option<FindProgra
     let later = setting.making.filter(|making| making.detached);
     let find = later.map(|_| FindProgram(exec.clone()));
     Ok((exec, find))
+}
+
+/// Each variable once, with the value said last, as runc hands them on: getenv(3) would find the first.
+fn each_once(all: &[OsString]) -> Vec<OsString> {
+    let is_last = |at: usize, entry: &OsString| {
+        let name = entry.as_bytes().split_inclusive(|b| *b == b'=').next();
+        let name = name.unwrap_or_default();
+        let mut later = all.iter().skip(at + 1);
+        !later.any(|later| later.as_bytes().starts_with(name))
+    };
+    let entries = all.iter().enumerate();
+    let kept = entries.filter(|(at, entry)| is_last(*at, entry));
+    kept.map(|(_, entry)| entry.clone()).collect()
 }
 
 /// Into the root, to the terminal that was made there, to the working directory.

@@ -69,7 +69,7 @@ pub(crate) fn join(joining: Joining<'_>) -> Result<Plan> {
     } = joining;
     let args = spec.process.args.iter().cloned();
     let command = Command::new(args).ok_or_else(|| Error::new("no program given"))?;
-    let exec = Exec::new(command, spec.process.env.clone())
+    let exec = Exec::new(command, super::each_once(&spec.process.env))
         .said_in_scripts()
         .failing_with("cannot execute")
         .binaries_only();
