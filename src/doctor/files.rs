@@ -93,7 +93,7 @@ pub(super) fn store(report: &mut Report, places: &Places) {
             "mounted noexec: programs of images do not start; ISOBOX_ROOT names another place"
         } else if fs.blocks() > 0 && free < LITTLE && !there.starts_with("/run") {
             "little for images: ISOBOX_ROOT names another place"
-        } else if on_overlay() {
+        } else if what == "images" && on_overlay() {
             "on an overlay, which takes no other overlay's changes: ISOBOX_ROOT names another place"
         } else {
             report.ok(what, &found);
