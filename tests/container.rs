@@ -142,7 +142,11 @@ const REFUSED: [(&str, i32, &[&str]); 31] = [
     ),
     ("--rootfs r -v ./src:mnt true", 125, &["absolute"]),
     ("--rootfs r -v src:/mnt true", 125, &["named volumes"]),
-    ("--rootfs r -v ./src:/mnt:wo true", 125, &["ro, rw and idmap"]),
+    (
+        "--rootfs r -v ./src:/mnt:wo true",
+        125,
+        &["ro, rw and idmap"],
+    ),
     ("--rootfs r -v ./src:/ true", 125, &["root itself"]),
     ("--rootfs r -v ./src:/proc true", 125, &["/proc", "procfs"]),
     (
