@@ -4,6 +4,7 @@
 //! takes are lines ([`Range`]) that do not overlap on either side. [`with_single`] makes the one of the other.
 
 use std::fmt::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 
 use crate::decimal::decimal;
 use crate::error::{Doing, Error, Result};
@@ -303,6 +304,30 @@ pub fn own(ids: Ids) -> Result<Vec<Range>> {
     let file = format!("/proc/self/{}", ids.file());
     let text = std::fs::read_to_string(&file).doing(format!("could not open '{file}'"))?;
     Ok(read(&text))
+}
+
+/// The ids that there are for this process. Without `/proc` they are taken for those of the machine.
+pub fn here(ids: Ids) -> Vec<Range> {
+    /// What the first user namespace is called (`PROC_USER_INIT_INO`, linux/proc_ns.h): that is looked at sooner than a
+    /// map is read.
+    const FIRST: u64 = 0xEFFF_FFFD;
+    let all = || {
+        vec![Range {
+            inside: 0,
+            outside: 0,
+            count: u32::MAX,
+        }]
+    };
+    match std::fs::metadata("/proc/self/ns/user") {
+        Ok(namespace) if namespace.ino() != FIRST => own(ids).unwrap_or_else(|_| all()),
+        _ => all(),
+    }
+}
+
+/// How many ids these are.
+pub fn count(ranges: &[Range]) -> u32 {
+    let counts = ranges.iter().map(|range| range.count);
+    counts.fold(0, u32::saturating_add)
 }
 
 /// The lines of a map file of the kernel: three numbers each, padded with blanks.

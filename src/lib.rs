@@ -88,9 +88,9 @@ pub mod root;
 pub mod rootfs;
 pub mod seccomp;
 pub mod securebits;
-pub mod selinux;
 #[cfg(feature = "oci")]
 pub mod selftest;
+pub mod selinux;
 pub mod subid;
 pub mod switch_root;
 pub mod sys;

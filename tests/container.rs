@@ -225,6 +225,20 @@ fn users_are_those_of_the_root() {
         .out("1000\n100\n/home/ann\nCapEff:\t0000000000000000\n");
 }
 
+/// The root of a user namespace with one id has no group for terminals to give, and may choose none: his container is that
+/// of an ordinary user.
+#[test]
+fn the_root_of_a_user_namespace_gives_what_ids_it_has() {
+    needs!(root, userns, busybox);
+    let t = sandbox();
+    let line = "container run --rootfs r sh -c 'id -u; cut -c1-21 /proc/self/uid_map; stat -c %g /dev/pts/ptmx'";
+    t.user()
+        .run(&format!("unshare -r {line}"))
+        .ok()
+        .out("0\n         0          0\n0\n")
+        .untouched();
+}
+
 /// T-EX-15: nothing of our environment is inside but what was asked for.
 #[test]
 fn the_environment_is_made_not_inherited() {

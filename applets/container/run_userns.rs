@@ -58,6 +58,10 @@ impl Run {
     ) -> Result<Own> {
         match (&self.userns, geteuid().is_root()) {
             (Some(Ids::Host), true) => Ok((None, None)),
+            // The root of a user namespace that an ordinary user has made may choose no groups either.
+            (None, true) if idmap::count(&idmap::here(idmap::Ids::Group)) == 1 => {
+                Ok((Some(single_maps(who)), None))
+            }
             (None | Some(Ids::Auto), true) => {
                 let taken = self.range(who, root, kept)?;
                 root.mapped = taken.is_some();

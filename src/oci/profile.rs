@@ -13,7 +13,7 @@ use super::spec::{
 use crate::capability::{Capability, Set};
 use crate::cgroup::{Hierarchies, Setting};
 use crate::error::{Doing, Result};
-use crate::idmap::Range;
+use crate::idmap::{self, Ids, Range};
 use crate::namespace::Kind;
 
 impl Spec {
@@ -27,7 +27,10 @@ impl Spec {
             Kind::Time => false,
             _ => true,
         });
-        let group_of_terminals = gids.is_empty() || holds(&gids, TTY_GROUP);
+        let group_of_terminals = match gids.is_empty() {
+            true => holds(&idmap::here(Ids::Group), TTY_GROUP),
+            false => holds(&gids, TTY_GROUP),
+        };
         let mappings = |ranges: Vec<Range>| ranges.into_iter().map(IdMapping::from).collect();
         let capabilities = default_capabilities();
         Self {
@@ -132,11 +135,12 @@ impl Spec {
             false => ("net.ipv6.conf.eth0.disable_ipv6", "1"),
         };
         // All groups that there are.
-        let groups = match &self.linux.gid_mappings[..] {
-            [] => i32::MAX.cast_unsigned(),
-            maps => maps.iter().map(|map| map.size).sum::<u32>() - 1,
+        let groups: u32 = match &self.linux.gid_mappings[..] {
+            [] => idmap::count(&idmap::here(Ids::Group)),
+            maps => maps.iter().map(|map| map.size).sum(),
         };
-        let groups = format!("0 {groups}");
+        let last = groups.saturating_sub(1).min(i32::MAX.cast_unsigned());
+        let groups = format!("0 {last}");
         let all = [
             ("net.ipv4.ping_group_range", &*groups),
             ("net.ipv4.ip_unprivileged_port_start", "0"),

@@ -5,6 +5,7 @@ use nix::unistd::geteuid;
 
 use super::seccomp::Supervisor;
 use super::{Setting, bad};
+use crate::credentials::groups_are_fixed;
 use crate::enter::Origin;
 use crate::error::{Error, Result};
 use crate::idmap::{Ids, Range};
@@ -329,7 +330,8 @@ pub(super) fn maps_of_self(spec: &Spec) -> bool {
     let own =
         |map: &[IdMapping], id: u32| matches!(map, [one] if one.size == 1 && one.host_id == id);
     linux.makes(Kind::User)
-        && !geteuid().is_root()
         && own(&linux.uid_mappings, geteuid().as_raw())
         && own(&linux.gid_mappings, nix::unistd::getegid().as_raw())
+        // The root of a namespace that an ordinary user has made is one.
+        && (!geteuid().is_root() || groups_are_fixed())
 }
