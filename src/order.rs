@@ -34,9 +34,10 @@ pub fn sort_by<T>(items: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
 /// standard library's, which would do it.
 fn places(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     let mut sorted: Vec<usize> = (0..count).collect();
+    let mut merged = Vec::with_capacity(count);
     let mut width = 1;
     while width < count {
-        let mut merged = Vec::with_capacity(count);
+        merged.clear();
         for pair in sorted.chunks(2 * width) {
             let (mut left, mut right) = pair.split_at(width.min(pair.len()));
             while let ([one, behind_one @ ..], [other, behind_other @ ..]) = (left, right) {
@@ -52,10 +53,11 @@ fn places(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize
             merged.extend_from_slice(left);
             merged.extend_from_slice(right);
         }
-        sorted = merged;
+        std::mem::swap(&mut sorted, &mut merged);
         width *= 2;
     }
-    let mut places = vec![0; count];
+    let mut places = merged;
+    places.resize(count, 0);
     for (place, item) in sorted.into_iter().enumerate() {
         if let Some(of_item) = places.get_mut(item) {
             *of_item = place;

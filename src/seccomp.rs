@@ -12,6 +12,7 @@ mod default;
 mod program;
 pub mod table;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
@@ -210,6 +211,9 @@ pub struct Rule {
     pub action: u32,
 }
 
+/// The rules of a call.
+pub type Rules = Cow<'static, [Rule]>;
+
 /// Which calls may be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -223,7 +227,7 @@ pub struct Policy {
     /// Known is what is in the table, not only what has rules.
     pub knows_table: bool,
     /// The rules of each call. Those with conditions are tried in their order; one without holds where none of them does.
-    pub calls: Vec<(Call, Vec<Rule>)>,
+    pub calls: Vec<(Call, Rules)>,
 }
 
 impl Policy {

@@ -16,7 +16,7 @@
 use nix::libc;
 
 use super::table::Call;
-use super::{Arch, Condition, Operator, Policy, Rule, action};
+use super::{Arch, Condition, Operator, Policy, Rule, Rules, action};
 use crate::capability::{Capability, Set};
 
 /// `CLONE_NEW*` but for time, whose bit means something else here.
@@ -24,13 +24,18 @@ const NEW_NAMESPACES: u64 = 0x7e02_0000;
 
 const EPERM: u32 = action::ERRNO | libc::EPERM.cast_unsigned();
 
+/// What is allowed whatever its arguments are.
+static ALWAYS: [Rule; 1] = [Rule {
+    conditions: Vec::new(),
+    action: action::ALLOW,
+}];
+
 /// The default profile for a program with these capabilities in its bounding set.
 pub fn default_policy(capabilities: Set) -> Policy {
     let has = |name| Capability::named(name).is_some_and(|cap| capabilities.has(cap));
-    let always = || vec![rule(&[], action::ALLOW)];
-    let mut calls: Vec<(Call, Vec<Rule>)> = Vec::with_capacity(400);
+    let mut calls = Vec::with_capacity(400);
     for call in Call::all() {
-        let rules = match call.name() {
+        let rules: Vec<Rule> = match call.name() {
             "clone" if !has("sys_admin") => {
                 vec![rule(&[masked(0, NEW_NAMESPACES, 0)], action::ALLOW)]
             }
@@ -43,14 +48,17 @@ pub fn default_policy(capabilities: Set) -> Policy {
                 .map(|domain| rule(&[condition(0, Operator::Equal, domain)], action::ALLOW))
                 .into(),
             "ioctl" => {
-                let mut rules = always();
+                let mut rules = ALWAYS.to_vec();
                 rules.extend([TIOCSTI, TIOCLINUX].map(|what| rule(&[equal(1, what)], EPERM)));
                 rules
             }
-            _ if call.is_allowed(capabilities) => always(),
+            _ if call.is_allowed(capabilities) => {
+                calls.push((call, Rules::Borrowed(&ALWAYS)));
+                continue;
+            }
             _ => continue,
         };
-        calls.push((call, rules));
+        calls.push((call, rules.into()));
     }
     Policy {
         arches: Arch::native().into_iter().collect(),

@@ -9,9 +9,8 @@
 //! ```
 
 use super::table::Call;
-use super::{Arch, Condition, Instruction, Operator, Policy, Rule, X32_BIT, action};
+use super::{Arch, Condition, Instruction, Operator, Policy, Rule, Rules, X32_BIT, action};
 use crate::error::{Error, Result};
-use crate::order;
 
 /// Codes of instructions: load a word, jump, mask, return (linux/bpf_common.h).
 mod code {
@@ -57,8 +56,9 @@ pub(super) fn assemble(policy: &Policy) -> Result<Vec<Instruction>> {
         }
         let same = policy.arches.iter().filter(|other| other.audit() == audit);
         let ranges = ranges(policy, &same.copied().collect::<Vec<_>>());
-        let mut part = vec![load(NUMBER)];
-        part.extend(search(&ranges));
+        let mut part = Vec::with_capacity(4 * ranges.len());
+        part.push(load(NUMBER));
+        search(&ranges, &mut part);
         machines.push((audit, part));
     }
     let mut program = vec![load(ARCH)];
@@ -107,28 +107,35 @@ fn ranges(policy: &Policy, arches: &[Arch]) -> Vec<Range> {
 }
 
 fn part(all: &mut Vec<Range>, policy: &Policy, arch: Arch, base: u32) {
-    let mut calls: Vec<(u32, Call, &[Rule])> = Vec::with_capacity(policy.calls.len());
-    for (call, rules) in &policy.calls {
-        calls.extend(
-            call.number(arch)
-                .map(|number| (number, *call, rules.as_slice())),
-        );
-    }
-    order::sort_by_key(&mut calls, |(number, ..)| *number);
-    let mut next = base;
-    for (number, call, rules) in &calls {
-        if *number > next {
-            add(all, next, Fate::Action(policy.default));
+    // By their numbers, of which few are free: nothing has to be sorted.
+    let mut calls: Vec<Option<&(Call, Rules)>> = Vec::with_capacity(512);
+    for one in &policy.calls {
+        let number = one
+            .0
+            .number(arch)
+            .and_then(|number| number.checked_sub(base));
+        let Some(at) = number.and_then(|number| usize::try_from(number).ok()) else {
+            continue;
+        };
+        if calls.len() <= at {
+            calls.resize(at + 1, None);
         }
-        if *number >= next {
-            add(all, *number, policy.fate(*call, rules, arch));
-            next = number + 1;
+        if let Some(place) = calls.get_mut(at) {
+            place.get_or_insert(one);
         }
     }
-    add(all, next, Fate::Action(policy.default));
+    let mut number = base;
+    for one in &calls {
+        let fate = one.map_or(Fate::Action(policy.default), |(call, rules)| {
+            policy.fate(*call, rules, arch)
+        });
+        add(all, number, fate);
+        number += 1;
+    }
+    add(all, number, Fate::Action(policy.default));
     let newest = policy
         .newest(arch)
-        .or(calls.last().map(|(number, ..)| *number));
+        .or(number.checked_sub(1).filter(|_| !calls.is_empty()));
     if let (Some(unknown), Some(newest)) = (policy.unknown, newest) {
         all.retain(|range| range.first <= newest.max(base));
         add(all, newest + 1, Fate::Action(unknown));
@@ -164,28 +171,30 @@ impl Policy {
     }
 }
 
-/// A binary search over ranges; every way through it ends in a return.
-fn search(ranges: &[Range]) -> Vec<Instruction> {
+/// Adds a binary search over ranges; every way through it ends in a return.
+fn search(ranges: &[Range], program: &mut Vec<Instruction>) {
     match ranges {
-        [] => vec![give(action::KILL_PROCESS)],
+        [] => program.push(give(action::KILL_PROCESS)),
         [one] => match &one.fate {
-            Fate::Action(action) => vec![give(*action)],
-            Fate::Rules(code) => code.clone(),
+            Fate::Action(action) => program.push(give(*action)),
+            Fate::Rules(code) => program.extend_from_slice(code),
         },
         _ => {
             let (low, high) = ranges.split_at(ranges.len() / 2);
-            let (below, above) = (search(low), search(high));
             let first = high.first().map_or(0, |range| range.first);
-            let mut code = match u8::try_from(below.len()) {
-                Ok(length) => vec![test(code::IF_GREATER_OR_EQUAL, first, length, 0)],
-                Err(_) => vec![
-                    test(code::IF_GREATER_OR_EQUAL, first, 0, 1),
-                    jump(below.len()),
-                ],
-            };
-            code.extend(below);
-            code.extend(above);
-            code
+            let here = program.len();
+            program.push(test(code::IF_GREATER_OR_EQUAL, first, 0, 0));
+            search(low, program);
+            // Over what is below. Nothing in there leads out of it, so it may be moved.
+            let length = program.len() - here - 1;
+            let ways = u8::try_from(length).map_or((0, 1), |length| (length, 0));
+            if ways == (0, 1) {
+                program.insert(here + 1, jump(length));
+            }
+            if let Some(branch) = program.get_mut(here) {
+                (branch.jump_true, branch.jump_false) = ways;
+            }
+            search(high, program);
         }
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn seccomp(notes: &Notes) -> Result<()> {
             unknown: None,
             knows_table: false,
             calls: Call::named("uname")
-                .map(|call| (call, vec![refused]))
+                .map(|call| (call, vec![refused].into()))
                 .into_iter()
                 .collect(),
         };

@@ -15,7 +15,9 @@ use crate::plan::steps::seccomp::{LoadFilter, LoadSupervisedFilter, NoteOutsideN
 use crate::plan::steps::start::Connect;
 use crate::plan::{Plan, Slot};
 use crate::seccomp::table::Call;
-use crate::seccomp::{Condition, Operator, Policy, Rule, SPEC_ALLOW, action, default_policy};
+use crate::seccomp::{
+    Condition, Operator, Policy, Rule, Rules, SPEC_ALLOW, action, default_policy,
+};
 use crate::sys::seccomp::NEW_LISTENER;
 use words::{OPERATORS, arches, conditions, flags, number, words};
 
@@ -150,7 +152,7 @@ fn compile(seccomp: &Seccomp) -> Result<Compiled> {
         ));
     }
     let (arches, foreign) = arches(seccomp)?;
-    let mut calls: Vec<(Call, Vec<Rule>)> = Vec::with_capacity(512);
+    let mut calls: Vec<(Call, Rules)> = Vec::with_capacity(512);
     let mut unknown: Vec<&str> = Vec::new();
     // The place of each call in the list above, so that a long list of rules is gone through once.
     let mut places = vec![None; Call::all().count()];
@@ -183,11 +185,11 @@ fn compile(seccomp: &Seccomp) -> Result<Compiled> {
                 continue;
             };
             let place = *place.get_or_insert_with(|| {
-                calls.push((call, Vec::new()));
+                calls.push((call, Rules::default()));
                 calls.len() - 1
             });
             if let Some((_, rules)) = calls.get_mut(place) {
-                rules.extend(groups.iter().map(|conditions| Rule {
+                rules.to_mut().extend(groups.iter().map(|conditions| Rule {
                     conditions: conditions.clone(),
                     action,
                 }));
@@ -244,7 +246,7 @@ pub(in crate::oci) fn written_out(capabilities: Set, architectures: &[String]) -
     let mut plain = Vec::new();
     let mut rules = Vec::new();
     for (call, of_call) in &policy.calls {
-        match of_call.as_slice() {
+        match &**of_call {
             [one] if one.conditions.is_empty() && one.action == action::ALLOW => {
                 plain.push(call.name().to_owned());
             }

@@ -156,7 +156,7 @@ fn comparisons_are_those_of_numbers() {
                     default: EPERM,
                     unknown: None,
                     knows_table: false,
-                    calls: vec![(unshare, rules()), (socket, rules())],
+                    calls: vec![(unshare, rules().into()), (socket, rules().into())],
                 };
                 let program = policy.filter(0).unwrap().program;
                 for (call, cut) in [(unshare, u64::MAX), (socket, 0xffff_ffff)] {
@@ -200,7 +200,8 @@ fn all_conditions_of_a_rule_and_any_rule_of_a_call() {
                 rule(&[is(0, 1), is(2, 2), is(3, 3)], action::ALLOW),
                 rule(&[is(0, 1)], action::LOG),
                 rule(&[], action::TRAP),
-            ],
+            ]
+            .into(),
         )],
     };
     let program = policy.filter(0).unwrap().program;
