@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 pub use bus::Manager;
 pub use message::{Property, Value};
-pub use properties::of_settings;
+pub use properties::{ANNOTATION, of_annotation, of_settings};
 
 /// What to do where systemd does not make groups.
 pub const OTHER_MANAGER: &str = "use the cgroupfs manager: podman --cgroup-manager=cgroupfs, \

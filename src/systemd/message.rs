@@ -4,6 +4,8 @@
 //! header is padded to a multiple of eight, so that the body can be put together by itself. We write little-endian, and
 //! read what is little-endian: both ends are on one machine.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
 
 /// More than any message that we ask for.
@@ -29,6 +31,8 @@ pub enum Value {
     Number(u64),
     /// `s`
     Text(String),
+    /// `as`
+    Texts(Vec<String>),
     /// `au`
     Numbers(Vec<u32>),
     /// `ay`
@@ -36,7 +40,7 @@ pub enum Value {
 }
 
 /// A property of a unit.
-pub type Property = (&'static str, Value);
+pub type Property = (Cow<'static, str>, Value);
 
 /// Bytes that are put together, with the types of what is in them.
 #[derive(Debug, Default)]
@@ -181,6 +185,12 @@ fn put_variant(bytes: &mut Vec<u8>, value: &Value) {
         Value::Text(text) => {
             put_signature(bytes, "s");
             put_text(bytes, text);
+        }
+        Value::Texts(all) => {
+            put_signature(bytes, "as");
+            put_array(bytes, 4, |bytes| {
+                all.iter().for_each(|text| put_text(bytes, text));
+            });
         }
         Value::Numbers(all) => {
             put_signature(bytes, "au");
@@ -343,10 +353,10 @@ mod tests {
     #[test]
     fn messages_are_read_or_refused() {
         let body = Body::default().text("x.scope").truth(true).properties(&[
-            ("Delegate", Value::Truth(true)),
-            ("PIDs", Value::Numbers(vec![7, 8])),
-            ("MemoryMax", Value::Number(1 << 40)),
-            ("AllowedCPUs", Value::Bytes(vec![5])),
+            ("Delegate".into(), Value::Truth(true)),
+            ("PIDs".into(), Value::Numbers(vec![7, 8])),
+            ("MemoryMax".into(), Value::Number(1 << 40)),
+            ("AllowedCPUs".into(), Value::Bytes(vec![5])),
         ]);
         let bytes = call(9, &TARGET, "Start", &body);
         let (fixed, rest) = bytes.split_first_chunk::<FIXED>().unwrap();

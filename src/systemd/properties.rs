@@ -42,7 +42,7 @@ fn of_setting(setting: &Setting, all: &mut Vec<Property>) -> Result<()> {
         "cpu.shares" => ("CPUWeight", Value::Number(weight_of_shares(number()?))),
         "cpu.max" => {
             let (quota, period) = cpu_quota(value)?;
-            all.push(("CPUQuotaPeriodUSec", Value::Number(period)));
+            all.push(("CPUQuotaPeriodUSec".into(), Value::Number(period)));
             (
                 "CPUQuotaPerSecUSec",
                 Value::Number(per_second(quota, period)),
@@ -52,7 +52,8 @@ fn of_setting(setting: &Setting, all: &mut Vec<Property>) -> Result<()> {
         "cpuset.mems" => ("AllowedMemoryNodes", Value::Bytes(bits(setting)?)),
         _ => return Ok(()),
     };
-    all.push(property);
+    let (name, value) = property;
+    all.push((name.into(), value));
     Ok(())
 }
 
@@ -93,6 +94,55 @@ fn bits(setting: &Setting) -> Result<Vec<u8>> {
         }
     }
     Ok(all)
+}
+
+/// What an annotation `org.systemd.property.NAME` asks for: a value as GVariant writes it (runc's and CRI-O's way).
+///
+/// # Errors
+/// For what is no property's name, or no truth, number, text or list of texts.
+pub fn of_annotation(name: &str, value: &str) -> Result<Property> {
+    let bad = || {
+        Error::new("cannot understand the annotation")
+            .on(format!("{ANNOTATION}{name}={value}"))
+            .because("true, false, a number, 'a text' or ['a text'] are understood")
+    };
+    let plain = name.len() > 2 && name.bytes().all(|b| b.is_ascii_alphabetic());
+    if !plain || !name.starts_with(|c: char| c.is_ascii_uppercase()) {
+        return Err(bad());
+    }
+    let number = value
+        .trim_start_matches("uint64 ")
+        .trim_start_matches("uint32 ");
+    let known = match (value, number.parse::<u64>()) {
+        ("true" | "false", _) => Value::Truth(value == "true"),
+        // systemd knows the times of units by their microseconds alone.
+        (_, Ok(seconds)) if name.ends_with("Sec") && !name.ends_with("USec") => {
+            let name = format!("{}USec", name.trim_end_matches("Sec"));
+            return Ok((name.into(), Value::Number(seconds.saturating_mul(SECOND))));
+        }
+        (_, Ok(number)) => Value::Number(number),
+        (text, _) => match text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'))
+        {
+            None => Value::Text(unquoted(text).ok_or_else(bad)?),
+            Some(list) => {
+                let texts = list.split(',').map(|text| unquoted(text.trim()));
+                Value::Texts(texts.collect::<Option<_>>().ok_or_else(bad)?)
+            }
+        },
+    };
+    Ok((name.to_owned().into(), known))
+}
+
+/// The beginning of the annotations that mean properties.
+pub const ANNOTATION: &str = "org.systemd.property.";
+
+fn unquoted(text: &str) -> Option<String> {
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    let inside = text.strip_prefix(quote)?.strip_suffix(quote)?;
+    let plain = !inside.contains([quote, '\\']);
+    plain.then(|| inside.to_owned())
 }
 
 fn bad(setting: &Setting) -> Error {
@@ -144,6 +194,10 @@ mod tests {
             ("hugetlb.2MB.max", "0", vec![]),
         ] {
             let found = of_settings(&[Setting::new(name, value)]).unwrap();
+            let want: Vec<Property> = want
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect();
             assert_eq!(found, want, "{name}={value}");
         }
         for (name, value) in [
@@ -155,6 +209,51 @@ mod tests {
                 of_settings(&[Setting::new(name, value)]).is_err(),
                 "{name}={value}"
             );
+        }
+    }
+    #[test]
+    fn annotations_are_properties() {
+        use Value::{Number, Text, Texts, Truth};
+        for (name, value, want) in [
+            (
+                "CollectMode",
+                "'inactive-or-failed'",
+                ("CollectMode", Text("inactive-or-failed".into())),
+            ),
+            (
+                "TimeoutStopUSec",
+                "uint64 5",
+                ("TimeoutStopUSec", Number(5)),
+            ),
+            (
+                "TimeoutStopSec",
+                "5",
+                ("TimeoutStopUSec", Number(5_000_000)),
+            ),
+            (
+                "DefaultDependencies",
+                "true",
+                ("DefaultDependencies", Truth(true)),
+            ),
+            (
+                "After",
+                "['a.service', \"b.service\"]",
+                ("After", Texts(vec!["a.service".into(), "b.service".into()])),
+            ),
+        ] {
+            let (name, value) = of_annotation(name, value).unwrap();
+            assert_eq!((&*name, value), want);
+        }
+        for (name, value) in [
+            ("", "1"),
+            ("a", "1"),
+            ("A b", "1"),
+            ("Delegate", "maybe"),
+            ("After", "[1]"),
+            ("After", "'a'b'"),
+            ("After", "'"),
+        ] {
+            assert!(of_annotation(name, value).is_err(), "{name}={value}");
         }
     }
 }

@@ -91,7 +91,12 @@ impl New<'_> {
             controllers: Vec::new(),
             path: group.join(scope.path()?),
         };
-        let limits = systemd::of_settings(&settings)?;
+        let mut limits = systemd::of_settings(&settings)?;
+        for (name, value) in self.spec.annotations.iter() {
+            if let Some(name) = name.strip_prefix(systemd::ANNOTATION) {
+                limits.push(systemd::of_annotation(name, value)?);
+            }
+        }
         let description = format!("container {}", self.id);
         self.making.scope = Some(Rc::new(Wanted::new(socket, scope, description, limits)));
         self.making.confinement = Some(Confinement::new(&all, &[place], settings)?);

@@ -58,7 +58,7 @@ impl Wanted {
     }
 
     fn properties(&self, keeper: Pid) -> Vec<Property> {
-        let mut all = vec![
+        let own = [
             ("Description", Value::Text(self.description.clone())),
             ("Slice", Value::Text(self.scope.slice.clone())),
             // What is below its group is ours, and it hands down all controllers.
@@ -70,8 +70,12 @@ impl Wanted {
             // Else it would end when the machine goes down to single user mode, and wait for that to be up.
             ("DefaultDependencies", Value::Truth(false)),
         ];
-        all.extend(self.limits.iter().cloned());
-        all
+        // What was asked for by name counts.
+        let asked = |name: &str| self.limits.iter().any(|(known, _)| known == name);
+        let own = own.into_iter().filter(|(name, _)| !asked(name));
+        own.map(|(name, value)| (name.into(), value))
+            .chain(self.limits.iter().cloned())
+            .collect()
     }
 
     fn end_keeper(&self) {

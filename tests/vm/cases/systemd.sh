@@ -34,7 +34,7 @@ group() { there cat "/sys/fs/cgroup/$1"; }
 
 cd /root || exit
 cat >b/config.json <<'JSON'
-{"ociVersion": "1.0.2", "root": {"path": "/root/r"},
+{"ociVersion": "1.0.2", "root": {"path": "/root/r"}, "annotations": {"org.systemd.property.CollectMode": "'inactive-or-failed'"},
  "process": {"user": {"uid": 0, "gid": 0}, "args": ["/bin/sh", "-c", "cat /proc/self/cgroup; sleep 1000"], "cwd": "/",
    "env": ["PATH=/bin"], "capabilities": {"bounding": []}},
  "mounts": [{"destination": "/proc", "type": "proc"},
@@ -56,6 +56,7 @@ is 'and knows the limit of memory' 33554432 "$(shows test-one.scope MemoryMax)"
 is 'of processes' 20 "$(shows test-one.scope TasksMax)"
 is 'of processor time' 500ms "$(shows test-one.scope CPUQuotaPerSecUSec)"
 is 'the share' 59 "$(shows test-one.scope CPUWeight)"
+is 'what an annotation asks for' inactive-or-failed "$(shows test-one.scope CollectMode)"
 is 'the processors' 0 "$(shows test-one.scope AllowedCPUs)"
 is 'the kernel has the same: memory' 33554432 "$(group $scope/memory.max)"
 is 'processes' 20 "$(group $scope/pids.max)"
