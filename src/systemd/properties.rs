@@ -106,6 +106,9 @@ pub fn of_annotation(name: &str, value: &str) -> Result<Property> {
             .on(format!("{ANNOTATION}{name}={value}"))
             .because("true, false, a number, 'a text' or ['a text'] are understood")
     };
+    if ["Delegate", "PIDs", "Slice"].contains(&name) {
+        return Err(bad().because("that is not for an annotation to say"));
+    }
     let plain = name.len() > 2 && name.bytes().all(|b| b.is_ascii_alphabetic());
     if !plain || !name.starts_with(|c: char| c.is_ascii_uppercase()) {
         return Err(bad());
@@ -248,7 +251,9 @@ mod tests {
             ("", "1"),
             ("a", "1"),
             ("A b", "1"),
-            ("Delegate", "maybe"),
+            ("Type", "maybe"),
+            ("PIDs", "1"),
+            ("Slice", "'a.slice'"),
             ("After", "[1]"),
             ("After", "'a'b'"),
             ("After", "'"),
