@@ -24,7 +24,7 @@ use crate::plan::{Plan, Quiet, Step};
 use crate::probe;
 use crate::procfs::Process;
 use crate::sys::clone::{Change, Forked, fork, pidfd_open, pidfd_send_signal, wait};
-use crate::sys::task::{exit_now, prctl};
+use crate::sys::task::{die_with_parent, exit_now};
 
 /// What a process that tries something may say of it.
 const LONGEST: usize = 1 << 15;
@@ -98,12 +98,6 @@ fn run(act: &mut dyn FnMut() -> Result<Vec<u8>>, lasts: bool) -> Result<Vec<u8>>
         Some(0) => Ok(said),
         _ => Err(Error::decode(&said)),
     }
-}
-
-/// Has the kernel end this process when its parent ends.
-pub fn die_with_parent() {
-    let signal = libc::SIGKILL.cast_unsigned().into();
-    let _ = prctl(libc::PR_SET_PDEATHSIG, [signal, 0, 0, 0]);
 }
 
 /// Waits until the process behind `pidfd` has ended, and says whether it has.

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use crate::decimal::decimal;
 use crate::error::{Doing, Error, Result};
+use crate::namespace::Kind;
 
 /// User ids or group ids: the two maps of a user namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -308,9 +309,6 @@ pub fn own(ids: Ids) -> Result<Vec<Range>> {
 
 /// The ids that there are for this process. Without `/proc` they are taken for those of the machine.
 pub fn here(ids: Ids) -> Vec<Range> {
-    /// What the first user namespace is called (`PROC_USER_INIT_INO`, linux/proc_ns.h): that is looked at sooner than a
-    /// map is read.
-    const FIRST: u64 = 0xEFFF_FFFD;
     let all = || {
         vec![Range {
             inside: 0,
@@ -318,8 +316,11 @@ pub fn here(ids: Ids) -> Vec<Range> {
             count: u32::MAX,
         }]
     };
+    // This is looked at sooner than a map is read.
     match std::fs::metadata("/proc/self/ns/user") {
-        Ok(namespace) if namespace.ino() != FIRST => own(ids).unwrap_or_else(|_| all()),
+        Ok(namespace) if Some(namespace.ino()) != Kind::User.first() => {
+            own(ids).unwrap_or_else(|_| all())
+        }
         _ => all(),
     }
 }

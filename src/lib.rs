@@ -58,6 +58,7 @@ pub mod device_rules;
 pub mod doctor;
 pub mod enter;
 pub mod error;
+mod holder;
 pub mod hook;
 pub mod idmap;
 #[cfg(feature = "image")]

@@ -35,6 +35,7 @@ struct Facts {
     flag_name: &'static str,
     man: &'static str,
     since: &'static str,
+    first: Option<u64>,
     gives: &'static str,
     without: &'static str,
 }
@@ -43,35 +44,35 @@ struct Facts {
 #[rustfmt::skip]
 static FACTS: [Facts; 8] = [
     Facts { option: "user", letter: 'U', proc: "user", flag: CloneFlags::CLONE_NEWUSER, flag_name: "CLONE_NEWUSER",
-            man: "user_namespaces(7)", since: "3.8",
+            man: "user_namespaces(7)", since: "3.8", first: Some(0xEFFF_FFFD),
             gives: "user and group ids, and capabilities that count in here only",
             without: "outside of it the kernel wants privilege for all the others" },
     Facts { option: "cgroup", letter: 'C', proc: "cgroup", flag: CloneFlags::CLONE_NEWCGROUP, flag_name: "CLONE_NEWCGROUP",
-            man: "cgroup_namespaces(7)", since: "4.6",
+            man: "cgroup_namespaces(7)", since: "4.6", first: Some(0xEFFF_FFFB),
             gives: "the root of /proc/self/cgroup",
             without: "the program would see where in the host's cgroup tree it is" },
     Facts { option: "ipc", letter: 'i', proc: "ipc", flag: CloneFlags::CLONE_NEWIPC, flag_name: "CLONE_NEWIPC",
-            man: "ipc_namespaces(7)", since: "2.6.19",
+            man: "ipc_namespaces(7)", since: "2.6.19", first: Some(0xEFFF_FFFF),
             gives: "System V IPC objects and POSIX message queues",
             without: "shared memory and queues of the host could be attached by key" },
     Facts { option: "uts", letter: 'u', proc: "uts", flag: CloneFlags::CLONE_NEWUTS, flag_name: "CLONE_NEWUTS",
-            man: "uts_namespaces(7)", since: "2.6.19",
+            man: "uts_namespaces(7)", since: "2.6.19", first: Some(0xEFFF_FFFE),
             gives: "host name and NIS domain name",
             without: "sethostname(2) would rename the host" },
     Facts { option: "net", letter: 'n', proc: "net", flag: CloneFlags::CLONE_NEWNET, flag_name: "CLONE_NEWNET",
-            man: "network_namespaces(7)", since: "2.6.29",
+            man: "network_namespaces(7)", since: "2.6.29", first: None,
             gives: "network devices, addresses, routes, ports and abstract sockets",
             without: "the program would use the host's network" },
     Facts { option: "pid", letter: 'p', proc: "pid", flag: CloneFlags::CLONE_NEWPID, flag_name: "CLONE_NEWPID",
-            man: "pid_namespaces(7)", since: "2.6.24",
+            man: "pid_namespaces(7)", since: "2.6.24", first: Some(0xEFFF_FFFC),
             gives: "process ids, for its children: the first is PID 1",
             without: "the program could see and signal every process of its user" },
     Facts { option: "mount", letter: 'm', proc: "mnt", flag: CloneFlags::CLONE_NEWNS, flag_name: "CLONE_NEWNS",
-            man: "mount_namespaces(7)", since: "2.4.19",
+            man: "mount_namespaces(7)", since: "2.4.19", first: None,
             gives: "the list of mounts",
             without: "what it mounts would be mounted on the host" },
     Facts { option: "time", letter: 'T', proc: "time", flag: CLONE_NEWTIME, flag_name: "CLONE_NEWTIME",
-            man: "time_namespaces(7)", since: "5.6",
+            man: "time_namespaces(7)", since: "5.6", first: Some(0xEFFF_FFFA),
             gives: "the offsets of the monotonic and boot clocks, for its children",
             without: "it would see how long the host has been up" },
 ];
@@ -140,6 +141,12 @@ impl Kind {
     /// The first kernel that has it.
     pub fn since(self) -> &'static str {
         self.facts().since
+    }
+
+    /// The inode number of the namespace that a kernel starts with, where that is fixed (`PROC_*_INIT_INO`,
+    /// linux/proc_ns.h); for network and mounts it is so since Linux 6.18 only.
+    pub fn first(self) -> Option<u64> {
+        self.facts().first
     }
 
     /// What a process has of its own in a new one.

@@ -16,6 +16,7 @@ use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 
 use crate::error::{Doing, Error, Result, printable};
 use crate::mountinfo::{self, Mount};
+use crate::namespace::Kind;
 use crate::root::Root;
 use crate::sys::mount::{move_mount, open_tree};
 use crate::sys::stat::{Place, place};
@@ -238,7 +239,8 @@ pub fn shares_namespace_with_init() -> Option<bool> {
     if fs::read_link("/proc/self").ok()? == Path::new("1") {
         let machines = own.is_ok_and(|(_, inode)| INITIAL_MOUNT_NS.contains(&inode));
         return Some(
-            machines && id("/proc/self/ns/pid").is_ok_and(|(_, inode)| inode != INITIAL_PID_NS),
+            machines
+                && id("/proc/self/ns/pid").is_ok_and(|(_, inode)| Some(inode) != Kind::Pid.first()),
         );
     }
     if let (Ok(own), Ok(init)) = (own, id("/proc/1/ns/mnt")) {
@@ -254,8 +256,6 @@ pub fn shares_namespace_with_init() -> Option<bool> {
     )
 }
 
-/// The inode of the first PID namespace (`PROC_PID_INIT_INO`, linux/proc_ns.h).
-const INITIAL_PID_NS: u64 = 0xEFFF_FFFC;
 /// The inode of the first mount namespace: fixed since Linux 6.18 (`MNT_NS_INIT_INO`), before that one of the
 /// first two that were handed out.
 const INITIAL_MOUNT_NS: [u64; 3] = [0xEFFF_FFF8, 0xF000_0000, 0xF000_0001];

@@ -7,10 +7,13 @@ use crate::error::{Error, Result};
 const NAMES: [(&str, u32); 5] = [
     ("noroot", 1 << 0),
     ("noroot_locked", 1 << 1),
-    ("no_setuid_fixup", 1 << 2),
+    ("no_setuid_fixup", NO_SETUID_FIXUP),
     ("no_setuid_fixup_locked", 1 << 3),
     ("keep_caps_locked", 1 << 5),
 ];
+
+/// `SECBIT_NO_SETUID_FIXUP` (linux/securebits.h): a change of user ids changes no capabilities.
+pub const NO_SETUID_FIXUP: u32 = 1 << 2;
 
 /// `SECBIT_KEEP_CAPS` (linux/securebits.h).
 pub const KEEP_CAPS: u32 = 1 << 4;

@@ -163,6 +163,36 @@ fn an_image_is_fetched_once_and_run_as_it_wants() {
         .err_has("no program given");
 }
 
+/// A name that says a digest, as `podman images --digests` and CI scripts write it, is a name as any other.
+#[test]
+fn an_image_may_be_called_by_its_digest() {
+    needs_images!();
+    let t = Sandbox::new("cimage");
+    let registry = registry(&t);
+    let box_ = format!("{}/lab/box", registry.at);
+    let asked = format!("skopeo inspect --tls-verify=false --raw docker://{box_}:1");
+    let digest = t.cmd(&format!("{asked} | sha256sum")).host().run();
+    let digest = digest.ok().stdout[..64].to_owned();
+    let image = format!("{box_}@sha256:{digest}");
+    for run in both(&t, &format!("container run -q {image} bye")) {
+        run.run().ok().out("bye\n");
+    }
+    let look = "container inspect -f '{{json .RepoDigests}} {{json .RepoTags}}'";
+    as_root(&t, &format!("{look} {image}"))
+        .run()
+        .ok()
+        .out(&format!("[\"{image}\"] []\n"));
+    let line = format!("container run --copy --pull never {image} bye");
+    for run in both(&t, &line) {
+        run.run().ok().out("bye\n").err_has("is a copy of");
+    }
+    let line = format!("container pull {box_}:1 >/dev/null && {look} {box_}:1");
+    as_root(&t, &line)
+        .run()
+        .ok()
+        .out(&format!("[\"{image}\"] [\"{box_}:1\"]\n"));
+}
+
 /// The overlay of the layers is the tree that they make when they are applied to one directory, with owners, modes and
 /// times; and so is a copy.
 #[test]

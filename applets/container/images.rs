@@ -318,11 +318,8 @@ impl Prepared {
                 false => "no overlay can be mounted here",
             }
         ));
-        let repository = self
-            .name
-            .rsplit_once([':', '@'])
-            .map_or(&*self.name, |(name, _)| name);
-        let reference = format!("{repository}@{}", self.image.descriptor.digest);
+        let reference: Reference = self.name.parse()?;
+        let reference = reference.at(self.image.descriptor.digest).to_string();
         let dir_text = dir.to_string_lossy();
         let mut words = vec!["pull", "-q", "--no-sync"];
         if wanted.pull == Pull::Never {

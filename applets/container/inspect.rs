@@ -234,9 +234,7 @@ impl Inspect {
         errors.iter().for_each(complain);
         Ok(Exit::Status((!errors.is_empty()).into()))
     }
-}
 
-impl Inspect {
     fn look(&self, shelf: &Shelf, word: &Raw) -> Result<Tree> {
         let container = match self.r#type {
             Some(Kind::Image) => None,
@@ -249,7 +247,7 @@ impl Inspect {
             None => Error::new(format!("no such image: {}", word.0.display())),
         };
         let image = match word.0.to_str() {
-            Some(typed) => images::find(&images::local()?, typed).ok().flatten(),
+            Some(typed) => images::find(&images::local()?, typed)?,
             None => None,
         };
         image.map_or(Err(nothing), |(name, image)| {

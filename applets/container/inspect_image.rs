@@ -1,7 +1,7 @@
 //! container inspect of an image: its config in docker's words.
 
-use isobox::image::Image;
 use isobox::image::config::ImageConfig;
+use isobox::image::{Image, Reference};
 
 use super::inspect::Tree;
 
@@ -10,13 +10,14 @@ pub(super) fn tree(name: &str, image: &Image) -> Tree {
     let config = &image.config;
     let layers = &config.rootfs.diff_ids;
     let size: u64 = image.manifest.layers.iter().map(|layer| layer.size).sum();
-    let (repository, tag) = name.rsplit_once(':').unwrap_or((name, ""));
-    let repository = if tag.contains('/') { name } else { repository };
-    let digest = format!("{repository}@{}", image.descriptor.digest);
+    let called = name.parse::<Reference>().ok();
+    let tags: Vec<String> = called.iter().filter_map(Reference::tagged).collect();
+    let digests = called.iter().map(|one| one.at(image.descriptor.digest));
+    let digests: Vec<String> = digests.map(|one| one.to_string()).collect();
     Tree::object(vec![
         ("Id", Tree::text(image.manifest.config.digest.to_string())),
-        ("RepoTags", Tree::texts(&[name])),
-        ("RepoDigests", Tree::texts(&[digest])),
+        ("RepoTags", Tree::texts(&tags)),
+        ("RepoDigests", Tree::texts(&digests)),
         (
             "Created",
             Tree::text(config.created.clone().unwrap_or_default()),

@@ -9,6 +9,7 @@ use isobox::cgroup::limits::Limits;
 use isobox::credentials::{Identity, identity};
 use isobox::decimal::decimal;
 use isobox::error::{Doing, Error, Result};
+use isobox::idmap;
 use isobox::namespace::Kind;
 use isobox::oci::ranges::Taken;
 use isobox::oci::spec::Seccomp;
@@ -106,7 +107,7 @@ impl Run {
         // With one id each the kernel lets nobody choose groups.
         let one_group = maps
             .as_ref()
-            .is_some_and(|[_, groups]| groups.iter().map(|map| map.count).sum::<u32>() == 1);
+            .is_some_and(|[_, groups]| idmap::count(groups) == 1);
         if one_group && !self.group_add.is_empty() {
             return Err(Error::new(
                 "--group-add cannot be: there is one group, and nobody may choose others",

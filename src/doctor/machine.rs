@@ -82,16 +82,6 @@ pub(super) fn kernel(report: &mut Report, _: &Places) {
     }
 }
 
-/// The numbers of the namespaces that a kernel starts with (linux/proc_ns.h).
-const FIRST: [(Kind, u64); 6] = [
-    (Kind::Ipc, 0xEFFF_FFFF),
-    (Kind::Uts, 0xEFFF_FFFE),
-    (Kind::User, 0xEFFF_FFFD),
-    (Kind::Pid, 0xEFFF_FFFC),
-    (Kind::Cgroup, 0xEFFF_FFFB),
-    (Kind::Time, 0xEFFF_FFFA),
-];
-
 /// What engines leave in a container, and who they are.
 const MARKS: [(&str, &str); 3] = [
     ("/.dockerenv", "docker"),
@@ -105,12 +95,12 @@ pub(super) fn here(report: &mut Report, _: &Places) {
         report.add(State::Fail, "/proc", "not mounted", advice);
         return rights(report);
     };
-    let other = |(kind, first): &(Kind, u64)| own.namespace(*kind).is_ok_and(|now| now != *first);
-    let nested: Vec<&str> = FIRST
-        .iter()
-        .filter(|one| other(one))
-        .map(|(kind, _)| kind.option())
-        .collect();
+    let other = |kind: &Kind| {
+        let first = kind.first();
+        first.is_some_and(|first| own.namespace(*kind).is_ok_and(|now| now != first))
+    };
+    let nested = Kind::ALL.into_iter().filter(other).map(Kind::option);
+    let nested: Vec<&str> = nested.collect();
     let engine = MARKS.iter().find(|(mark, _)| Path::new(mark).exists());
     let place = match (engine, nested.is_empty()) {
         (Some((_, engine)), _) => format!("in a container of {engine}"),

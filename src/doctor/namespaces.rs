@@ -1,21 +1,19 @@
 //! The eight kinds of namespace, and who may have user namespaces with which ids.
 
-use std::os::fd::AsFd;
-
-use nix::errno::Errno;
 use nix::sched::CloneFlags;
-use nix::unistd::{geteuid, getpid, pause};
+use nix::unistd::{geteuid, getpid};
 
 use super::{Places, Report, State};
-use crate::apart::{apart, die_with_parent, enter};
+use crate::apart::{apart, enter};
 use crate::error::{Error, Result};
+use crate::holder::Holder;
 use crate::idmap::Ids;
 use crate::namespace::Kind;
 use crate::oci::ranges::Given;
 use crate::probe;
 use crate::process;
 use crate::subid::first_block;
-use crate::sys::clone::{Change, Forked, fork, pidfd_send_signal, wait};
+use crate::sys::clone::Change;
 
 pub(super) fn all(report: &mut Report, _: &Places) {
     for kind in Kind::ALL {
@@ -120,24 +118,15 @@ fn own(report: &mut Report) {
 /// Has the set-id program write a map, for a process that is there for nothing else.
 fn map(ids: Ids, first: u32, count: u32) -> Result<()> {
     let flags = CloneFlags::CLONE_NEWUSER;
-    let made = fork(flags, None).map_err(|errno| probe::clone_failed(flags, errno))?;
-    let Forked::Parent { child, pidfd } = made else {
-        die_with_parent();
-        loop {
-            pause();
-        }
-    };
+    let holder = Holder::start(flags).map_err(|errno| probe::clone_failed(flags, errno))?;
     let words = [
         ids.mapper().into(),
-        child.to_string(),
+        holder.pid().to_string(),
         "0".into(),
         first.to_string(),
         count.to_string(),
     ];
-    let ran = process::run(&words, true);
-    let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
-    while wait(child, libc::WEXITED) == Err(Errno::EINTR) {}
-    match ran?.0 {
+    match process::run(&words, true)?.0 {
         Change::Exited(0) => Ok(()),
         end => Err(Error::new(format!("{} fails", ids.mapper()))
             .because(process::ended(end))

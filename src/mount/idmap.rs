@@ -5,14 +5,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
-use nix::unistd::{getpid, getppid, pause};
 
 use crate::error::{Doing, Error, Result};
+use crate::holder::Holder;
 use crate::idmap::{Ids, Range, text};
 use crate::proc_write;
-use crate::sys::clone::{Forked, fork, pidfd_send_signal, wait};
 use crate::sys::mount::{MountAttr, attr, mount_setattr};
-use crate::sys::task;
 
 /// Which owners files show: an id on the file system (`inside`) appears as another (`outside`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,34 +46,16 @@ impl IdMap {
     /// The kernel's answer.
     pub(crate) fn namespace(&self) -> Result<OwnedFd> {
         let cannot = "cannot make a user namespace for an id-mapped mount";
-        let maker = getpid();
-        let made = fork(CloneFlags::CLONE_NEWUSER, None).doing(cannot)?;
-        let Forked::Parent { child, pidfd } = made else {
-            // Its parent ends it; should the parent die, nobody holds it back.
-            let _ = task::prctl(
-                libc::PR_SET_PDEATHSIG,
-                [libc::SIGKILL.cast_unsigned().into(), 0, 0, 0],
-            );
-            while getppid() == maker {
-                pause();
-            }
-            task::exit_now(0)
-        };
-        let of_child = || -> Result<OwnedFd> {
-            for (ids, ranges) in [(Ids::User, &self.users), (Ids::Group, &self.groups)] {
-                let file = format!("{child}/{}", ids.file());
-                proc_write::write(&file, text(ids, ranges)?.as_bytes()).doing_to(cannot, file)?;
-            }
-            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-            let directory = proc_write::open(&format!("{child}/ns"), flags).doing(cannot)?;
-            let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-            nix::fcntl::openat(directory, "user", flags, nix::sys::stat::Mode::empty())
-                .doing(cannot)
-        };
-        let namespace = of_child();
-        let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
-        while wait(child, libc::WEXITED) == Err(Errno::EINTR) {}
-        namespace
+        let holder = Holder::start(CloneFlags::CLONE_NEWUSER).doing(cannot)?;
+        let pid = holder.pid();
+        for (ids, ranges) in [(Ids::User, &self.users), (Ids::Group, &self.groups)] {
+            let file = format!("{pid}/{}", ids.file());
+            proc_write::write(&file, text(ids, ranges)?.as_bytes()).doing_to(cannot, file)?;
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let directory = proc_write::open(&format!("{pid}/ns"), flags).doing(cannot)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        nix::fcntl::openat(directory, "user", flags, nix::sys::stat::Mode::empty()).doing(cannot)
     }
 }
 

@@ -233,7 +233,7 @@ pub(super) fn may_make(confinement: &Confinement) -> bool {
 }
 
 /// What is known of a container before anything of it is there.
-pub fn record(id: &Id, spec: &Spec, bundle: &Path, confinement: Option<&Confinement>) -> Record {
+pub fn record(id: &Id, spec: &Spec, bundle: &Path, making: &Making) -> Record {
     let mut labels: Vec<String> = spec
         .annotations
         .iter()
@@ -242,10 +242,9 @@ pub fn record(id: &Id, spec: &Spec, bundle: &Path, confinement: Option<&Confinem
     labels.push(format!("bundle={}", bundle.display()));
     let mut cgroup_paths = Map::default();
     let (mut made_above, mut shared) = (Vec::new(), Vec::new());
-    for group in confinement
-        .iter()
-        .flat_map(|confinement| confinement.groups())
-    {
+    let scope = making.scope.as_deref();
+    let confinement = making.confinement.iter();
+    for group in confinement.flat_map(Confinement::groups) {
         let here = std::slice::from_ref(group);
         if group.exists() && tree::processes(here).is_ok_and(|all| !all.is_empty()) {
             shared.push(group.shown());
@@ -253,8 +252,13 @@ pub fn record(id: &Id, spec: &Spec, bundle: &Path, confinement: Option<&Confinem
         for name in names(group) {
             cgroup_paths.put(&name, group.shown());
         }
-        let above = group
-            .levels()
+        // What is above a scope are slices of systemd's.
+        let levels = if scope.is_some() {
+            Vec::new()
+        } else {
+            group.levels()
+        };
+        let above = levels
             .into_iter()
             .filter(|level| level.path != group.path && !level.path.as_os_str().is_empty());
         made_above.extend(
@@ -276,6 +280,8 @@ pub fn record(id: &Id, spec: &Spec, bundle: &Path, confinement: Option<&Confinem
         isobox: Own {
             made_above,
             shared,
+            unit: scope.map_or_else(String::new, |wanted| wanted.scope.unit.clone()),
+            manager: scope.map_or_else(PathBuf::new, |wanted| wanted.socket.clone()),
             poststart: !spec.hooks.poststart.is_empty(),
             poststop: !spec.hooks.poststop.is_empty(),
             ..Own::default()

@@ -5,16 +5,15 @@
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
-use nix::unistd::pause;
 
 use super::{Notes, broken, must, out_of_chroot};
-use crate::apart::{KILLED, apart, die_with_parent, lasting};
+use crate::apart::{KILLED, apart, lasting};
 use crate::cgroup::fresh::fresh_name;
 use crate::cgroup::{Group, Hierarchies, Hierarchy, Setting, Version, tree};
 use crate::error::{Error, Result};
+use crate::holder::Holder;
 use crate::plan::confine::{Confinement, Member};
 use crate::plan::{Plan, Quiet};
-use crate::sys::clone::{Forked, fork};
 
 /// A group that goes when it is dropped, with what was enabled for it above.
 struct Fresh {
@@ -153,21 +152,16 @@ pub(super) fn memory(notes: &Notes) -> Result<()> {
 pub(super) fn pids(notes: &Notes) -> Result<()> {
     const MOST: usize = 8;
     let [limit, made] = in_group("pids.max=8", &mut || {
-        let mut made = 1;
-        while made < 4 * MOST {
-            match fork(CloneFlags::empty(), None) {
-                Ok(Forked::Child) => {
-                    die_with_parent();
-                    loop {
-                        pause();
-                    }
-                }
-                Ok(Forked::Parent { .. }) => made += 1,
+        let mut others = Vec::new();
+        while others.len() < 4 * MOST {
+            match Holder::start(CloneFlags::empty()) {
+                Ok(one) => others.push(one),
                 Err(Errno::EAGAIN) => break,
                 Err(errno) => return Err(Error::new("cannot fork").errno_is(errno)),
             }
         }
-        Ok([MOST.to_string(), made.to_string()])
+        // And this one.
+        Ok([MOST.to_string(), (others.len() + 1).to_string()])
     })?;
     notes.saw("pids.max 8: processes that could be", &made, &"any number");
     must(made == limit, "other than 8 processes could be made")

@@ -31,6 +31,13 @@ pub fn is_secure() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
+/// Has the kernel end this process when its parent ends (`PR_SET_PDEATHSIG`).
+pub fn die_with_parent() {
+    let signal = libc::SIGKILL.cast_unsigned().into();
+    // A number that is a signal is not refused.
+    let _ = prctl(libc::PR_SET_PDEATHSIG, [signal, 0, 0, 0]);
+}
+
 /// Ends this process at once, without running anything that the parent would run too (buffers, hooks).
 pub fn exit_now(status: u8) -> ! {
     // SAFETY: _exit has no precondition.

@@ -380,7 +380,7 @@ mod tests {
         assert!(rest_of(&long).is_err());
     }
 
-    /// The bytes that `busctl --verbose` and dbus-monitor show for the same call.
+    /// Alignment and lengths as the D-Bus specification lays them out ("Marshaling").
     #[test]
     fn values_stand_where_the_specification_says() {
         let mut bytes = Vec::new();

@@ -20,6 +20,7 @@ use super::overlay::{kernel_is_before, overlay};
 use super::{UPPER, WORK, first_directory, in_user_namespace, mode_of, tmpfs, written_in};
 use crate::error::{Doing, Error, Result};
 use crate::mount::{IdMap, Options, detached_copy, dress, map_by};
+use crate::securebits::NO_SETUID_FIXUP;
 use crate::sys::clone::{fork_suspended, wait};
 use crate::sys::mount::{move_mount, openat2, resolve};
 use crate::sys::task;
@@ -143,10 +144,9 @@ impl Parts {
     /// From here on files are made as root's of the container, with all capabilities. What an overlay makes for itself it
     /// makes as who has mounted it, and nobody has an id in its upper layer who is none of the container's.
     fn become_owner(&self) -> Result<(), Errno> {
-        /// `SECBIT_NO_SETUID_FIXUP` (linux/securebits.h).
-        const KEEP_CAPABILITIES: u64 = 1 << 2;
         let bits = task::prctl(libc::PR_GET_SECUREBITS, [0; 4])?.cast_unsigned();
-        task::prctl(libc::PR_SET_SECUREBITS, [bits | KEEP_CAPABILITIES, 0, 0, 0])?;
+        let bits = bits | u64::from(NO_SETUID_FIXUP);
+        task::prctl(libc::PR_SET_SECUREBITS, [bits, 0, 0, 0])?;
         setfsgid(Gid::from_raw(self.owner.1));
         setfsuid(Uid::from_raw(self.owner.0));
         Ok(())

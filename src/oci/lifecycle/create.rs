@@ -117,18 +117,7 @@ impl New<'_> {
         self.confine()?;
         let store = Store::make(self.store)?;
         let (kept, lock) = store.claim(self.id)?.ok_or(Refusal::Exists)?;
-        let mut record = making::record(
-            self.id,
-            self.spec,
-            self.bundle,
-            self.making.confinement.as_ref(),
-        );
-        if let Some(scope) = &self.making.scope {
-            // What is above it are slices of systemd's.
-            record.isobox.made_above.clear();
-            record.isobox.unit.clone_from(&scope.scope.unit);
-            record.isobox.manager.clone_from(&scope.socket);
-        }
+        let record = making::record(self.id, self.spec, self.bundle, &self.making);
         let written = kept
             .keep(&record)
             .and_then(|()| kept.write("config.json", self.spec.to_json()?.as_bytes()))

@@ -2,17 +2,15 @@
 //! process is born into it, that is a keeper, who does nothing.
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, pause};
+use nix::sched::CloneFlags;
+use nix::unistd::Pid;
 
 use crate::error::{Doing, Result};
+use crate::holder::Holder;
 use crate::plan::{Context, Explanation, Plan, Shell, Step};
-use crate::sys::clone::{Forked, fork, pidfd_send_signal};
-use crate::sys::task;
 use crate::systemd::{Manager, Property, Scope, Value, Whose};
 
 /// What systemd is asked for.
@@ -27,7 +25,7 @@ pub struct Wanted {
     /// Its limits.
     pub limits: Vec<Property>,
     /// Who is in it until somebody else is.
-    keeper: RefCell<Option<(Pid, OwnedFd)>>,
+    keeper: RefCell<Option<Holder>>,
 }
 
 impl Wanted {
@@ -79,11 +77,7 @@ impl Wanted {
     }
 
     fn end_keeper(&self) {
-        if let Some((pid, pidfd)) = self.keeper.take() {
-            // It is ours until we have waited for it, and can do nothing but die.
-            let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
-            let _ = waitpid(pid, None);
-        }
+        drop(self.keeper.take());
     }
 }
 
@@ -94,16 +88,12 @@ pub struct StartScope(Rc<Wanted>);
 impl Step for StartScope {
     fn perform(&self, _: &mut Context) -> Result<()> {
         let wanted = &self.0;
-        let none = nix::sched::CloneFlags::empty();
-        let keeper = match fork(none, None).doing("cannot make a process to hold the scope")? {
-            Forked::Child => keep(),
-            Forked::Parent { child, pidfd } => {
-                wanted.keeper.replace(Some((child, pidfd)));
-                child
-            }
-        };
+        let keeper = Holder::start(CloneFlags::empty());
+        let keeper = keeper.doing("cannot make a process to hold the scope")?;
+        let pid = keeper.pid();
+        wanted.keeper.replace(Some(keeper));
         let started = Manager::connect(&wanted.socket)
-            .and_then(|mut systemd| systemd.start(&wanted.scope.unit, &wanted.properties(keeper)));
+            .and_then(|mut systemd| systemd.start(&wanted.scope.unit, &wanted.properties(pid)));
         started.inspect_err(|_| wanted.end_keeper())
     }
 
@@ -207,15 +197,5 @@ impl Step for EndKeeper {
 
     fn shell(&self) -> Shell {
         Shell::Implied
-    }
-}
-
-/// The keeper's life: it holds nothing of ours, and goes when we do.
-fn keep() -> ! {
-    // Should one of these fail it is ended all the same, a moment later.
-    let _ = task::prctl(libc::PR_SET_PDEATHSIG, [libc::SIGKILL as u64, 0, 0, 0]);
-    let _ = task::close_all_but(0, &[]);
-    loop {
-        pause();
     }
 }
