@@ -177,9 +177,7 @@ impl Applet for Args {
                     _ => false,
                 };
                 if goes_inside {
-                    let own = [OsString::from(entry.name)];
-                    let words: Vec<OsString> = own.iter().chain(args).cloned().collect();
-                    own_binary::run_protected(&words, &environment())?;
+                    own_binary::run_protected(&environment())?;
                 }
                 asked.run()
             }

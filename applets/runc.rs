@@ -167,7 +167,7 @@ impl Applet for Args {
             Ok(Asked::Version) => help::print_all(&dialect::version()),
             Ok(Asked::Run(asked)) => {
                 if asked.verb.goes_inside() {
-                    protect(entry, args)?;
+                    own_binary::run_protected(&environment())?;
                 }
                 asked.run()
             }
@@ -214,13 +214,6 @@ fn log_of(entry: &Entry, args: &[OsString]) -> Log {
         }
     };
     (0..=args.len()).rev().find_map(log).unwrap_or_default()
-}
-
-/// Goes on from a handle on our binary that nobody inside can write through, where src/sys/early.rs has not.
-fn protect(entry: &Entry, args: &[OsString]) -> Result<()> {
-    let own = [OsString::from(entry.name)];
-    let words: Vec<OsString> = own.iter().chain(args).cloned().collect();
-    own_binary::run_protected(&words, &environment())
 }
 
 impl Args {
@@ -295,9 +288,14 @@ impl Verb {
         }
     }
 
-    /// Whether a process of ours will be in a container, or wait in one: its binary must be safe there.
+    /// Whether a process of ours will be in a container, or wait in one: its binary must be safe there. That
+    /// `run` has to, where nothing waits, it finds out when it knows the container.
     fn goes_inside(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::Exec(_) | Self::Run(_))
+        match self {
+            Self::Create(_) | Self::Exec(_) => true,
+            Self::Run(run) => run.detach,
+            _ => false,
+        }
     }
 
     fn run(self, caller: &Caller) -> Answer<Exit> {

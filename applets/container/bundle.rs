@@ -10,12 +10,13 @@ use isobox::oci::lifecycle::{New, Refusal};
 use isobox::oci::making::Making;
 use isobox::oci::spec::Hooks;
 use isobox::oci::{self, Setting, Spec};
+use isobox::own_binary;
 use nix::unistd::geteuid;
 
 use super::OURS;
 use super::kept::{Shelf, new_id};
 use super::run::as_status;
-use crate::cli::plan::{Explain, ended, observer, perform};
+use crate::cli::plan::{Explain, ended, environment, observer, perform};
 use crate::cli::raw::Raw;
 use crate::cli::{Applet, Asked, Entry, Exit, help, parse};
 
@@ -61,6 +62,9 @@ impl Applet for Bundle {
             ..Setting::default()
         };
         let mut spec = Spec::of_bundle(&dir)?;
+        if spec.has_company() {
+            own_binary::run_protected(&environment())?;
+        }
         spec.start_from(&dir);
         let plan = oci::compile(&spec, setting)?;
         let told_only = matches!(self.explain, Some(Explain::Text | Explain::Json));

@@ -2,27 +2,30 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use argh::{ArgsInfo, FromArgs};
 use isobox::accounts::Accounts;
+use isobox::error::{Doing, Result};
 use isobox::oci::Setting;
 use isobox::oci::lifecycle::{self, Container, New};
 use isobox::oci::making::Making;
 use isobox::oci::notify;
 use isobox::oci::spec::{Process, Spec};
 use isobox::oci::state::Id;
+use isobox::own_binary;
 use isobox::plan::Outcome;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::unistd::chdir;
+use nix::unistd::{chdir, fchdir};
 
 use super::words::{Answer, Failure, not_started, refused, without_root};
 use super::{Caller, exactly};
 use crate::cli::Exit;
-use crate::cli::plan::{Explain, tell};
+use crate::cli::plan::{Explain, environment, tell};
 use crate::cli::raw::Raw;
 
 /// make a container from a bundle, whose program waits for its start
@@ -74,7 +77,7 @@ pub(super) struct Run {
     pidfd_socket: Option<Raw>,
     /// come back when the program runs
     #[argh(switch, short = 'd')]
-    detach: bool,
+    pub(super) detach: bool,
     /// keep the container when its program has ended
     #[argh(switch)]
     keep: bool,
@@ -116,8 +119,12 @@ impl Create {
         let socket = path(self.console_socket).map(here).transpose()?;
         let pidfd_socket = path(self.pidfd_socket).map(here).transpose()?;
         let pid_file = path(self.pid_file).map(here).transpose()?;
+        let came_from = handle_on_here()?;
         let bundle = bundle(path(self.bundle).map(PathBuf::from))?;
         let mut spec = load(&bundle)?;
+        if spec.has_company() {
+            protect(&came_from)?;
+        }
         if self.container_id.iter().any(|id| id.0.is_empty()) {
             return Err(Failure::new("container id cannot be empty"));
         }
@@ -203,6 +210,20 @@ impl Run {
             .make(caller, Some(keep), detach)
             .map_err(|failure| failure.while_doing("runc run failed"))
     }
+}
+
+/// Goes on from a handle on our binary that nobody inside can write through. What is executed anew starts where this
+/// process came from, with the same words.
+fn protect(came_from: &OwnedFd) -> Answer<()> {
+    let bundle = handle_on_here()?;
+    fchdir(came_from).doing("cannot go back")?;
+    own_binary::run_protected(&environment())?;
+    Ok(fchdir(&bundle).doing("cannot go to the bundle")?)
+}
+
+fn handle_on_here() -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    open(".", flags, Mode::empty()).doing("cannot open the working directory")
 }
 
 pub(super) fn here(path: std::ffi::OsString) -> Answer<PathBuf> {

@@ -35,6 +35,7 @@ use nix::sys::stat::{Mode, fstat};
 use crate::error::{Doing, Error, Result};
 use crate::json::{self, objects};
 pub use crate::json::{Map, Required};
+use crate::namespace::Kind;
 
 pub use capable::Capable;
 pub use hooks::{Hook, Hooks};
@@ -89,6 +90,12 @@ impl Spec {
     /// As [`load`] and [`Spec::parse`].
     pub fn of_bundle(bundle: &Path) -> Result<Self> {
         Self::parse(&load(&bundle.join("config.json"))?)
+    }
+
+    /// Whether others may be where its first process is before that has become its program: in a PID namespace that is not
+    /// new, or by a hook. Who makes such a container runs from a protected binary ([`crate::own_binary`]).
+    pub fn has_company(&self) -> bool {
+        !self.linux.makes(Kind::Pid) || self.hooks != Hooks::default()
     }
 
     /// Makes the root and the sources of binds whole paths: those that do not start at `/` start at the bundle.

@@ -86,9 +86,10 @@ fn is_writable() -> bool {
         && about[10] & libc::ST_RDONLY == 0
 }
 
-/// Whether these are words of `runc`, by that name or as the first word, of which one is a verb that goes inside.
+/// Whether these are words of `runc`, by that name or as the first word, of which one is a verb that goes inside; of `run`
+/// only what comes back while it goes on; of another it shows later.
 fn goes_inside(words: *const *const u8, count: usize) -> bool {
-    let mut named = false;
+    let (mut named, mut runs) = (false, false);
     for at in 0..count {
         // SAFETY: the caller has so many pointers.
         let word = unsafe { words.add(at) };
@@ -97,9 +98,10 @@ fn goes_inside(words: *const *const u8, count: usize) -> bool {
         match at {
             0 => named = is(base_name(word), b"runc"),
             1 if is(word, b"runc") => named = true,
-            _ if named && (is(word, b"create") || is(word, b"run") || is(word, b"exec")) => {
-                return true;
-            }
+            _ if !named => {}
+            _ if is(word, b"create") || is(word, b"exec") => return true,
+            _ if is(word, b"run") => runs = true,
+            _ if runs && (is(word, b"-d") || is(word, b"--detach")) => return true,
             _ => {}
         }
     }
