@@ -3,12 +3,10 @@
 //!
 //! It cannot be taken back half way, so everything that can be checked is checked before anything is touched.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::libc;
@@ -21,6 +19,7 @@ use nix::unistd::{
 
 use crate::error::{Doing, Error, Result};
 use crate::root::{self, Root};
+use crate::sys::directory;
 use crate::sys::mount::{move_mount, open_tree, openat2, resolve};
 use crate::sys::stat::place;
 
@@ -124,29 +123,18 @@ pub fn take_over(new_root: BorrowedFd<'_>) -> Result<()> {
 
 /// Deletes everything in the directory, never crossing into another mount and never following a link.
 fn delete_below(dir: &OwnedFd) {
-    let Ok(mut entries) = dir
-        .try_clone()
-        .map_err(|_| Errno::EMFILE)
-        .and_then(Dir::from_fd)
-    else {
-        return;
-    };
-    for entry in entries.iter().flatten() {
-        let name = entry.file_name();
-        if name != c"." && name != c".." {
-            delete(dir, name);
-        }
+    for name in directory::list(dir.as_fd()).unwrap_or_default() {
+        delete(dir, &name);
     }
 }
 
-fn delete(dir: &OwnedFd, name: &CStr) {
+fn delete(dir: &OwnedFd, name: &OsStr) {
     const SAME_MOUNT: u64 = resolve::BENEATH | resolve::NO_SYMLINKS | resolve::NO_XDEV;
     if unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) != Err(Errno::EISDIR) {
         return;
     }
-    let path = Path::new(OsStr::from_bytes(name.to_bytes()));
     let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-    if let Ok(below) = openat2(dir.as_fd(), path, flags, 0, SAME_MOUNT) {
+    if let Ok(below) = openat2(dir.as_fd(), Path::new(name), flags, 0, SAME_MOUNT) {
         delete_below(&below);
         let _ = unlinkat(dir, name, UnlinkatFlags::RemoveDir);
     }

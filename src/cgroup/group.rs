@@ -24,6 +24,7 @@ use super::value::{Limit, bytes};
 use crate::error::{Doing, Error, Result};
 use crate::order;
 use crate::procfs::read_whole;
+use crate::sys::directory;
 
 /// A file of a group may list the processes of a whole machine.
 const LONGEST: usize = 1 << 26;
@@ -256,7 +257,7 @@ impl Group {
     /// # Errors
     /// The kernel's answer, as "cannot list".
     pub fn files(&self) -> Result<Vec<String>> {
-        self.entries(nix::dir::Type::File)
+        self.entries(libc::DT_REG)
     }
 
     /// Whether one of its files is there to be written.
@@ -349,23 +350,16 @@ impl Group {
     /// # Errors
     /// The kernel's answer, as "cannot list".
     pub fn children(&self) -> Result<Vec<String>> {
-        self.entries(nix::dir::Type::Directory)
+        self.entries(libc::DT_DIR)
     }
 
-    fn entries(&self, kind: nix::dir::Type) -> Result<Vec<String>> {
-        let fd = self
-            .hierarchy
-            .open(&self.path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
-        let fd = fd.doing_to("cannot list", self.shown())?;
-        let mut dir = nix::dir::Dir::from_fd(fd).doing_to("cannot list", self.shown())?;
-        let mut names = Vec::new();
-        for entry in dir.iter() {
-            let entry = entry.doing_to("cannot list", self.shown())?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.file_type() == Some(kind) && name != "." && name != ".." {
-                names.push(name);
-            }
-        }
+    fn entries(&self, kind: u8) -> Result<Vec<String>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        let fd = self.hierarchy.open(&self.path, flags);
+        let names = fd.and_then(|fd| directory::list_of(fd.as_fd(), |one| one == kind));
+        let names = names.doing_to("cannot list", self.shown())?;
+        let names = names.iter().map(|name| name.to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.collect();
         order::sort(&mut names);
         Ok(names)
     }

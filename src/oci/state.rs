@@ -10,7 +10,7 @@
 //! finds it can take all of it away. A file is written beside, flushed and renamed: it is there as a whole or not at
 //! all. What a container *is* (created, running, stopped) is not in here: the kernel is asked ([`super::status`]).
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::Write as _;
@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
@@ -30,6 +29,7 @@ use crate::error::{Doing, Error, Result};
 use crate::json::{Map, compact, objects, read};
 use crate::order;
 use crate::procfs::read_whole;
+use crate::sys::directory;
 
 /// A container's name: what can stand in a path and in a line, and is no option.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -219,13 +219,9 @@ impl Store {
     /// # Errors
     /// The kernel's answer.
     pub fn ids(&self) -> Result<Vec<Id>> {
-        let mut dir = Dir::openat(&self.dir, ".", DIRECTORY, Mode::empty())
-            .doing_to("cannot list", &self.path)?;
-        let mut ids = Vec::new();
-        for entry in dir.iter() {
-            let entry = entry.doing_to("cannot list", &self.path)?;
-            ids.extend(entry.file_name().to_str().ok().and_then(Id::new));
-        }
+        let names = names(&self.dir).doing_to("cannot list", &self.path)?;
+        let ids = names.iter().filter_map(|name| Id::new(name.to_str()?));
+        let mut ids: Vec<Id> = ids.collect();
         order::sort(&mut ids);
         Ok(ids)
     }
@@ -361,29 +357,16 @@ impl Kept {
     }
 
     fn empty(&self) -> Result<()> {
-        let mut dir = Dir::openat(&self.dir, ".", DIRECTORY, Mode::empty())
-            .doing_to("cannot list", &self.path)?;
-        let mut names = Vec::new();
-        for entry in dir.iter() {
-            names.push(
-                entry
-                    .doing_to("cannot list", &self.path)?
-                    .file_name()
-                    .to_owned(),
-            );
-        }
+        let mut names = names(&self.dir).doing_to("cannot list", &self.path)?;
         // The record goes last: as long as anything is there, it says whose it is.
-        order::sort_by_key(&mut names, |name| name.as_bytes() == b"state.json");
-        for name in names
-            .iter()
-            .filter(|name| !matches!(name.to_bytes(), b"." | b".."))
-        {
-            let file = unlinkat(&self.dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir);
+        order::sort_by_key(&mut names, |name| name == "state.json");
+        for name in &names {
+            let file = unlinkat(&self.dir, &**name, UnlinkatFlags::NoRemoveDir);
             gone(match file {
                 // The one directory, with the one file in it.
                 Err(Errno::EISDIR) => {
                     let _ = unlinkat(&self.dir, notify::SOCKET, UnlinkatFlags::NoRemoveDir);
-                    unlinkat(&self.dir, name.as_c_str(), UnlinkatFlags::RemoveDir)
+                    unlinkat(&self.dir, &**name, UnlinkatFlags::RemoveDir)
                 }
                 other => other,
             })
@@ -405,6 +388,10 @@ impl Kept {
 }
 
 const SOCKET: &str = "start";
+
+fn names(dir: &OwnedFd) -> Result<Vec<OsString>, Errno> {
+    directory::list(openat(dir, ".", DIRECTORY, Mode::empty())?.as_fd())
+}
 
 fn gone(result: nix::Result<()>) -> nix::Result<()> {
     match result {

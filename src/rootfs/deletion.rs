@@ -1,9 +1,9 @@
 //! Deletions (image-spec, layer.md, "Whiteouts"): `.wh.NAME` hides NAME of the layers below, `.wh..wh..opq` all that
 //! they have in its directory. Neither touches what its own layer brings, whichever comes first in the archive.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -174,15 +174,8 @@ fn open(dir: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
 /// The names in a directory.
 fn names(dir: &OwnedFd) -> Result<Vec<Vec<u8>>, Errno> {
     let fd = open(dir, OsStr::new("."))?;
-    let (mut names, mut buffer) = (Vec::new(), vec![0; 16384]);
-    loop {
-        let part = directory::read(fd.as_fd(), &mut buffer)?;
-        if part.is_empty() {
-            return Ok(names);
-        }
-        let real = directory::names(part).filter(|name| !matches!(*name, b"." | b".."));
-        names.extend(real.map(<[u8]>::to_vec));
-    }
+    let names = directory::list(fd.as_fd())?;
+    Ok(names.into_iter().map(OsString::into_vec).collect())
 }
 
 fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {

@@ -5,7 +5,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -60,18 +59,9 @@ impl<'fd> Host<'fd> {
 
     /// The names in a directory; none where it cannot be read.
     pub(super) fn names_in(self, dir: &Path) -> Vec<OsString> {
-        let mut names = Vec::new();
-        let Ok(fd) = self.0.look_up(dir, libc::O_RDONLY | libc::O_DIRECTORY) else {
-            return names;
-        };
-        let mut buffer = [0; 4096];
-        while let Ok(part) = directory::read(fd.as_fd(), &mut buffer) {
-            if part.is_empty() {
-                break;
-            }
-            names.extend(directory::names(part).map(|name| OsStr::from_bytes(name).to_owned()));
-        }
-        names
+        let fd = self.0.look_up(dir, libc::O_RDONLY | libc::O_DIRECTORY);
+        fd.and_then(|fd| directory::list(fd.as_fd()))
+            .unwrap_or_default()
     }
 
     /// The text of a small file; empty where it is not there or cannot be read.

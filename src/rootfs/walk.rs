@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -137,16 +136,7 @@ fn open(dir: BorrowedFd<'_>, name: &Path, path: PathBuf) -> Result<Level, Errno>
 
 /// The names in a directory that nobody has read from yet, in the order of their bytes.
 pub(super) fn names(dir: BorrowedFd<'_>) -> Result<Vec<OsString>, Errno> {
-    let mut names = Vec::new();
-    let mut buffer = [0; 8192];
-    loop {
-        let part = directory::read(dir, &mut buffer)?;
-        if part.is_empty() {
-            break;
-        }
-        let real = directory::names(part).filter(|name| !matches!(*name, b"." | b".."));
-        names.extend(real.map(|name| OsStr::from_bytes(name).to_owned()));
-    }
+    let mut names = directory::list(dir)?;
     order::sort(&mut names);
     Ok(names)
 }

@@ -1,8 +1,9 @@
 //! Reading directories and links with a buffer of one's own (getdents64(2), readlinkat(2)): what would be made
 //! anew for each of them costs more than the call, and `/proc` has a dozen of them for each process.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
@@ -19,16 +20,45 @@ pub fn read<'a>(directory: BorrowedFd<'_>, buffer: &'a mut [u8]) -> Result<&'a [
 
 /// The names in what [`read`] gave, `.` and `..` among them.
 pub fn names(entries: &[u8]) -> impl Iterator<Item = &[u8]> {
-    /// Where `d_reclen` and `d_name` lie in `struct linux_dirent64`.
+    named(entries).map(|(_, name)| name)
+}
+
+/// The same with what each is (`DT_DIR`; `DT_UNKNOWN` where the file system does not say).
+fn named(entries: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    /// Where `d_reclen`, `d_type` and `d_name` lie in `struct linux_dirent64`.
     const LENGTH: usize = 16;
+    const KIND: usize = 18;
     const NAME: usize = 19;
     let mut rest = entries;
     std::iter::from_fn(move || {
         let length = [*rest.get(LENGTH)?, *rest.get(LENGTH + 1)?];
         let (entry, next) = rest.split_at_checked(u16::from_ne_bytes(length).into())?;
         rest = next;
-        entry.get(NAME..)?.split(|b| *b == 0).next()
+        let name = entry.get(NAME..)?.split(|b| *b == 0).next()?;
+        Some((*entry.get(KIND)?, name))
     })
+}
+
+/// All names in a directory that nobody has read from yet, without `.` and `..`, in the file system's order.
+pub fn list(directory: BorrowedFd<'_>) -> Result<Vec<OsString>, Errno> {
+    list_of(directory, |_| true)
+}
+
+/// The same, but only of what is of a kind (`DT_DIR`) for a file system that says so.
+pub fn list_of(
+    directory: BorrowedFd<'_>,
+    wanted: impl Fn(u8) -> bool,
+) -> Result<Vec<OsString>, Errno> {
+    let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let part = read(directory, &mut buffer)?;
+        if part.is_empty() {
+            return Ok(all);
+        }
+        let real = |(kind, name): &(u8, &[u8])| wanted(*kind) && !matches!(*name, b"." | b"..");
+        let real = named(part).filter(real);
+        all.extend(real.map(|(_, name)| OsStr::from_bytes(name).to_owned()));
+    }
 }
 
 /// Where the link `name` below a directory leads; cut off where `buffer` is too small.
@@ -65,6 +95,12 @@ mod tests {
         for name in ["stat", "ns", "fd", "."] {
             assert!(seen.iter().any(|n| n == name.as_bytes()), "{name}");
         }
+        let directory = File::open("/proc/self").unwrap();
+        let listed = list(directory.as_fd()).unwrap();
+        assert!(listed.iter().any(|n| n == "stat") && listed.iter().all(|n| n != "." && n != ".."));
+        let directory = File::open("/proc/self").unwrap();
+        let below = list_of(directory.as_fd(), |kind| kind == libc::DT_DIR).unwrap();
+        assert!(below.iter().any(|n| n == "ns") && below.iter().all(|n| n != "stat"));
         let mut buffer = [0; 64];
         let uts = read_link(directory.as_fd(), c"ns/uts", &mut buffer).unwrap();
         assert!(uts.starts_with(b"uts:["));

@@ -6,9 +6,8 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag};
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -17,6 +16,7 @@ use crate::error::{Doing, Result};
 use crate::image::document::parse;
 use crate::image::manifest::Document;
 use crate::image::{Descriptor, Digest, MANIFEST_LIMIT};
+use crate::sys::directory;
 
 /// How deep indexes may be in each other.
 const DEPTH: usize = 3;
@@ -119,17 +119,11 @@ impl Store {
 
     fn list(&self, dir: &OwnedFd) -> Result<Vec<String>> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut dir = Dir::openat(dir.as_fd(), ".", flags, Mode::empty())
-            .doing_to("cannot list", &self.path)?;
-        let mut names = Vec::new();
-        for entry in dir.iter() {
-            let entry = entry.doing_to("cannot list", &self.path)?;
-            let name = entry.file_name().to_str().unwrap_or_default();
-            if !name.starts_with('.') {
-                names.push(name.to_owned());
-            }
-        }
-        Ok(names)
+        let opened = openat(dir, ".", flags, Mode::empty());
+        let names = opened.and_then(|dir| directory::list(dir.as_fd()));
+        let names = names.doing_to("cannot list", &self.path)?;
+        let names = names.into_iter().filter_map(|name| name.into_string().ok());
+        Ok(names.filter(|name| !name.starts_with('.')).collect())
     }
 }
 
