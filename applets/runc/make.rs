@@ -125,6 +125,8 @@ impl Create {
         if spec.has_company() {
             protect(&came_from)?;
         }
+        // What is handed down is counted below.
+        drop(came_from);
         if self.container_id.iter().any(|id| id.0.is_empty()) {
             return Err(Failure::new("container id cannot be empty"));
         }

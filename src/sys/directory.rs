@@ -51,7 +51,11 @@ pub fn list_of(
 ) -> Result<Vec<OsString>, Errno> {
     let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
-        let part = read(directory, &mut buffer)?;
+        let part = match read(directory, &mut buffer) {
+            // What the kernel says of a directory that has been removed: nothing is in it.
+            Err(Errno::ENOENT) => return Ok(all),
+            other => other?,
+        };
         if part.is_empty() {
             return Ok(all);
         }
@@ -101,6 +105,11 @@ mod tests {
         let directory = File::open("/proc/self").unwrap();
         let below = list_of(directory.as_fd(), |kind| kind == libc::DT_DIR).unwrap();
         assert!(below.iter().any(|n| n == "ns") && below.iter().all(|n| n != "stat"));
+        let path = std::env::temp_dir().join(format!("isobox-list-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        let removed = File::open(&path).unwrap();
+        std::fs::remove_dir(&path).unwrap();
+        assert_eq!(list(removed.as_fd()), Ok(vec![]));
         let mut buffer = [0; 64];
         let uts = read_link(directory.as_fd(), c"ns/uts", &mut buffer).unwrap();
         assert!(uts.starts_with(b"uts:["));
