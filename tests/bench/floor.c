@@ -6,7 +6,7 @@
 // cheapest way known (the child shares the parent's memory until it executes, so no page table is copied; nothing is
 // parsed, checked for races, explained or undone). What a runtime costs above this is its own doing.
 //
-// Build: cc -Os -static -o floor floor.c (musl-gcc if there is one: it starts faster).
+// Build: cc -Os -static -o floor floor.c (or musl-gcc: it starts faster).
 
 #define _GNU_SOURCE
 #include <errno.h>

@@ -6,7 +6,7 @@
 // a pids limit and the usual rules about devices in them, and shows all of them in the container; and takes them away.
 // Like floor.c it parses, writes down, checks and undoes nothing, and does not protect its own binary.
 //
-// Build: cc -Os -static -o floor_oci floor_oci.c (musl-gcc if there is one: it starts faster).
+// Build: cc -Os -static -o floor_oci floor_oci.c (or musl-gcc: it starts faster).
 
 #define main floor_main
 #include "floor.c"
