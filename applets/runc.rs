@@ -288,8 +288,8 @@ impl Verb {
         }
     }
 
-    /// Whether a process of ours will be in a container, or wait in one: its binary must be safe there. That
-    /// `run` has to, where nothing waits, it finds out when it knows the container.
+    /// Whether a process of ours will be in a container, or wait in one: its binary must be safe there. Of a `run` in which
+    /// nothing waits, the spec says whether others will be there ([`make`]).
     fn goes_inside(&self) -> bool {
         match self {
             Self::Create(_) | Self::Exec(_) => true,

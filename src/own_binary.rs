@@ -10,10 +10,10 @@
 //!
 //! Who goes into a container where others are already, or stays in one, executes itself from such a handle first. Who
 //! starts the first process of one and waits outside need not, which saves a tenth of a start: nobody is in there who
-//! could look, unless a hook brings them or the PID namespace is not new ([`crate::oci::Spec::has_company`]). But the program may be
-//! `/proc/self/exe`, by a link or behind `#!`: then we are that process, and see to it ourselves ([`is_lent`]). That the
-//! kernel lets nobody write to a file while it is executed is no protection: it ends with the process outside, before its
-//! container does, and Linux 6.11 did without.
+//! could look, unless a hook brings them or the PID namespace is not new ([`crate::oci::Spec::has_company`]). But the
+//! program may be `/proc/self/exe`, by a link or behind `#!`: then we are that process, and see to it ourselves
+//! ([`is_lent`]). That the kernel lets nobody write to a file while it is executed is no protection: it ends with the
+//! process outside, before its container does, and Linux 6.11 did without.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};

@@ -3,8 +3,8 @@
 //! | file | question |
 //! |---|---|
 //! | [`table`] | which number has a call, and how long are its arguments |
-//! | [`program`] | how do rules become a program |
-//! | [`default`] | what may a program call that nobody said anything about |
+//! | `program` | how do rules become a program |
+//! | `default` | what may a program call that nobody said anything about |
 //!
 //! A [`Policy`] says which calls may be made; [`Policy::filter`] makes the program.
 

@@ -1,5 +1,5 @@
 //! What an input is: an image, in a directory or a tar, packed or not, or a tar that is a root by itself. A file that
-//! can be read from anywhere is; everything else is read once, from start to end ([`super::stream`]).
+//! can be read from anywhere is; everything else is read once, from start to end (`stream.rs`).
 
 use std::fs::File;
 use std::io::{Cursor, Read, Seek};

@@ -1,6 +1,6 @@
 //! One repository of one registry, by the distribution specification (v1.1, "pull").
 //!
-//! Every request goes through [`Registry::ask`]: it answers challenges, waits and asks again where that may help, and
+//! Every request goes through `Registry::ask`: it answers challenges, waits and asks again where that may help, and
 //! turns a refusal into an error that says what the registry said.
 
 mod refusal;

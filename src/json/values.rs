@@ -188,7 +188,7 @@ impl Map<String> {
     /// Reads an object of texts; `file` is what to call it in an error.
     ///
     /// # Errors
-    /// As [`super::Spec::parse`].
+    /// Says the field, what is wrong with it, the line and the column.
     pub fn parse(text: &[u8], file: &str) -> Result<Self> {
         read(text, file)
     }

@@ -1,7 +1,7 @@
 //! A line to the kernel's routing part in one network namespace, without a runtime and without a thread.
 //!
 //! netlink-proto matches answers to requests; it wants to be polled, by whatever moves futures on. Here that is
-//! [`Connection::drive`]: it polls what it waits for, then the connection, and sleeps in poll(2) where both have nothing
+//! `Connection::drive`: it polls what it waits for, then the connection, and sleeps in poll(2) where both have nothing
 //! to do. A process that is about to clone or unshare has one thread because of it.
 
 use std::cell::Cell;

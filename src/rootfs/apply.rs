@@ -1,5 +1,5 @@
 //! Applying a layer to a tree (image-spec, layer.md, "Applying Changesets"): every member of the tar becomes what it
-//! says, below one descriptor; deletions ([`super::deletion`]) remove what lower layers made, and only that.
+//! says, below one descriptor; deletions (`deletion.rs`) remove what lower layers made, and only that.
 //!
 //! What each sort of odd member comes to is decided here, once: it is refused, which ends the unpacking, or left out
 //! and counted in the [`Report`]. Nothing is made outside of the root, whatever the names and links of an image say.

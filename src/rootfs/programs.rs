@@ -1,6 +1,6 @@
 //! Programs of the host in a tree: each under its own path, with everything it needs to run and under the paths
 //! where that is looked for. No ldd: what a program needs is read from its file ([`super::elf`]), and found as
-//! its loader would find it ([`super::libraries`]).
+//! its loader would find it (`libraries.rs`).
 //!
 //! A link of the host on the way to a file is a link in the tree, unless the tree has a directory there already.
 //! What a program opens by itself while it runs (plugins, locales, configuration) nobody can know: add it.
