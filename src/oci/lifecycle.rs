@@ -314,10 +314,11 @@ impl Container {
     /// # Errors
     /// Where it runs and there is no force, and where it cannot be ended or removed; it is there still, then.
     pub fn remove(&self, force: bool) -> Answer<Option<Error>> {
-        match self.status()? {
-            Status::Stopped | Status::Created => {}
-            _ if force => {}
-            other => return Err(Refusal::In(other)),
+        if !force {
+            match self.status()? {
+                Status::Stopped | Status::Created => {}
+                other => return Err(Refusal::In(other)),
+            }
         }
         let _lock = self.kept.lock()?;
         // Who had it until now may have noted more.
