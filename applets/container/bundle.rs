@@ -16,7 +16,7 @@ use nix::unistd::geteuid;
 use super::OURS;
 use super::kept::{Shelf, new_id};
 use super::run::as_status;
-use crate::cli::plan::{Explain, ended, environment, observer, perform};
+use crate::cli::plan::{Explain, ended, observer, perform};
 use crate::cli::raw::Raw;
 use crate::cli::{Applet, Asked, Entry, Exit, help, parse};
 
@@ -62,13 +62,13 @@ impl Applet for Bundle {
             ..Setting::default()
         };
         let mut spec = Spec::of_bundle(&dir)?;
-        if spec.has_company() {
-            own_binary::run_protected(&environment())?;
+        let runs = !self.script && !matches!(self.explain, Some(Explain::Text | Explain::Json));
+        if runs && spec.has_company() {
+            own_binary::run_protected()?;
         }
         spec.start_from(&dir);
         let plan = oci::compile(&spec, setting)?;
-        let told_only = matches!(self.explain, Some(Explain::Text | Explain::Json));
-        if !self.script && !told_only && spec.hooks != Hooks::default() {
+        if runs && spec.hooks != Hooks::default() {
             return self.run_kept(&dir, &spec);
         }
         if !self.script {

@@ -25,7 +25,7 @@ use nix::unistd::{chdir, fchdir};
 use super::words::{Answer, Failure, not_started, refused, without_root};
 use super::{Caller, exactly};
 use crate::cli::Exit;
-use crate::cli::plan::{Explain, environment, tell};
+use crate::cli::plan::{Explain, tell};
 use crate::cli::raw::Raw;
 
 /// make a container from a bundle, whose program waits for its start
@@ -119,14 +119,15 @@ impl Create {
         let socket = path(self.console_socket).map(here).transpose()?;
         let pidfd_socket = path(self.pidfd_socket).map(here).transpose()?;
         let pid_file = path(self.pid_file).map(here).transpose()?;
-        let came_from = handle_on_here()?;
+        // Where something waits inside, this process is protected already.
+        let came_from = run.filter(|_| !detach).map(|_| handle_on_here());
         let bundle = bundle(path(self.bundle).map(PathBuf::from))?;
         let mut spec = load(&bundle)?;
-        if spec.has_company() {
-            protect(&came_from)?;
+        if let Some(came_from) = came_from
+            && spec.has_company()
+        {
+            protect(&came_from?)?;
         }
-        // What is handed down is counted below.
-        drop(came_from);
         if self.container_id.iter().any(|id| id.0.is_empty()) {
             return Err(Failure::new("container id cannot be empty"));
         }
@@ -219,7 +220,7 @@ impl Run {
 fn protect(came_from: &OwnedFd) -> Answer<()> {
     let bundle = handle_on_here()?;
     fchdir(came_from).doing("cannot go back")?;
-    own_binary::run_protected(&environment())?;
+    own_binary::run_protected()?;
     Ok(fchdir(&bundle).doing("cannot go to the bundle")?)
 }
 

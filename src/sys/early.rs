@@ -86,8 +86,8 @@ fn is_writable() -> bool {
         && about[10] & libc::ST_RDONLY == 0
 }
 
-/// Whether these are words of `runc`, by that name or as the first word, of which one is a verb that goes inside; of `run`
-/// only what comes back while it goes on; of another it shows later.
+/// Whether these are words of `runc`, by that name or as the first word, of which one is a verb that goes inside. `run` is
+/// none, unless it comes back while its container waits for the start: of another only the spec says.
 fn goes_inside(words: *const *const u8, count: usize) -> bool {
     let (mut named, mut runs) = (false, false);
     for at in 0..count {

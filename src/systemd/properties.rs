@@ -214,6 +214,7 @@ mod tests {
             );
         }
     }
+
     #[test]
     fn annotations_are_properties() {
         use Value::{Number, Text, Texts, Truth};
