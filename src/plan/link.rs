@@ -181,14 +181,19 @@ impl OutsideEnd {
         Ok((said, Pid::from_raw(sender)))
     }
 
-    /// Answers a request.
-    pub(super) fn answer(&self, result: &Result<()>) {
+    /// Answers a request. A program side that died in the meantime is noticed by whoever waits for it.
+    ///
+    /// # Errors
+    /// Those of send(2): who waits for the answer does so for ever, unless the line is closed.
+    pub(super) fn answer(&self, result: &Result<()>) -> Result<()> {
         let message = match result {
             Ok(()) => vec![DONE],
             Err(error) => [&[FAILED], error.encode().as_slice()].concat(),
         };
-        // A program side that died in the meantime is noticed by whoever waits for it.
-        let _ = send_all(self.0.as_fd(), &message[..message.len().min(LONGEST)]);
+        match send_all(self.0.as_fd(), &message[..message.len().min(LONGEST)]) {
+            Err(error) if matches!(error.errno(), Some(Errno::EPIPE | Errno::ECONNRESET)) => Ok(()),
+            other => other,
+        }
     }
 }
 
@@ -251,7 +256,7 @@ mod tests {
         let error = Error::new("cannot write")
             .on("/proc/1/uid_map")
             .errno_is(Errno::EPERM);
-        outside.answer(&Err(error.clone()));
+        outside.answer(&Err(error.clone())).unwrap();
         assert_eq!(program.answer(), Err(error));
         drop(outside);
         assert!(hung_up(program.0.as_fd()));

@@ -71,6 +71,8 @@ pub(super) enum Ended {
     Left,
     /// Without a word: by its exec or its death.
     Silent,
+    /// With this; whoever failed waits until what was done for it is taken back.
+    Failed(Error),
 }
 
 /// Who performs the outside's entries.
@@ -351,7 +353,10 @@ impl Plan {
         error
     }
 
-    /// Performs what the program side asks for, until the line ends. An error is what the program side failed with.
+    /// Performs what the program side asks for, until the line ends.
+    ///
+    /// # Errors
+    /// Where one does not hear the other any more: whoever waits for an answer must be let go by the line's end.
     pub(super) fn serve(
         &self,
         line: &OutsideEnd,
@@ -363,11 +368,11 @@ impl Plan {
             match line.listen()? {
                 (Said::Perform(index), speaker) => {
                     cx.program = speaker;
-                    line.answer(&self.perform(index, cx, observer));
+                    line.answer(&self.perform(index, cx, observer))?;
                 }
                 (Said::Executing, _) => ended = Ended::Executed,
                 (Said::Left, _) => return Ok(Ended::Left),
-                (Said::Failed(error), _) => return Err(error),
+                (Said::Failed(error), _) => return Ok(Ended::Failed(error)),
                 (Said::Closed, _) => return Ok(ended),
             }
         }

@@ -11,7 +11,7 @@ use super::{Context, Observer, Outcome, Plan};
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proxy;
-use crate::sys::clone::wait;
+use crate::sys::clone::{pidfd_send_signal, wait};
 use crate::terminal::{self, leave::Leave};
 
 /// The child of a plan that forks. To drop it is to leave it alone.
@@ -69,14 +69,23 @@ impl<'plan> Running<'plan> {
             return Ok(());
         };
         let error = match self.plan.serve(&line, &mut self.cx, observer) {
+            // It has said its last word.
+            Ok(Ended::Failed(error)) => {
+                let _ = line.answer(&Ok(()));
+                error
+            }
             // Of a plan with a farewell in it, one that went without has died.
             Ok(Ended::Silent) if self.plan.leaves() => Error::new("the first process has died"),
             Ok(_) => return Ok(()),
-            Err(error) => error,
+            // What it asked for last may not have been done.
+            Err(error) => {
+                let _ = pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+                error
+            }
         };
-        // It has said its last word: collect it, so that no zombie is left, and only then take back what was done:
-        // a cgroup that it is in could not be removed.
-        line.answer(&Ok(()));
+        drop(line);
+        // Collect it, so that no zombie is left, and only then take back what was done: a cgroup that it is in could not be
+        // removed.
         while wait(self.child, libc::WEXITED) == Err(Errno::EINTR) {}
         self.plan.undo(&mut self.cx, observer, |_| true);
         Err(error)
@@ -110,7 +119,8 @@ impl<'plan> Running<'plan> {
         });
         let outcome = process::supervise(self.child, &self.pidfd, &self.guard, terminal);
         if let Some(line) = self.line.take()
-            && let Err(error) = self.plan.serve(&line, &mut self.cx, observer)
+            && let Ok(Ended::Failed(error)) | Err(error) =
+                self.plan.serve(&line, &mut self.cx, observer)
         {
             self.plan.undo(&mut self.cx, observer, |_| true);
             return Err(error);

@@ -46,11 +46,11 @@ impl Plan {
         let mut cx = Context::new(self);
         match self.serve(line, &mut cx, observer) {
             Ok(Ended::Executed | Ended::Left) => self.outlast(&mut cx, observer),
-            Ok(Ended::Silent) => self.undo(&mut cx, observer, |_| true),
-            Err(_) => {
+            Ok(Ended::Silent) | Err(_) => self.undo(&mut cx, observer, |_| true),
+            Ok(Ended::Failed(_)) => {
                 self.undo(&mut cx, observer, |_| true);
                 // Whoever failed waits for this, so that nothing is left when its error is printed.
-                line.answer(&Ok(()));
+                let _ = line.answer(&Ok(()));
             }
         }
     }
