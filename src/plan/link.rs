@@ -17,6 +17,9 @@
 //!    |                    or                   |
 //!    | -- Left ------------------------------> |  the program side goes on alone
 //! ```
+//!
+//! Both sides have the same plan: where a farewell follows what was asked for, the answer is the last word, and `Left` goes
+//! without saying.
 
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

@@ -393,6 +393,15 @@ impl Plan {
             .any(|entry| matches!(entry, Entry::Leave(_)))
     }
 
+    /// Whether the farewell follows this entry of the outside, which then has nothing more to wait for once it has answered.
+    fn is_last_request(&self, index: usize) -> bool {
+        let entries = self.entries.get(index..index + 2);
+        matches!(
+            entries,
+            Some([Entry::Step(Side::Outside, _), Entry::Leave(_)])
+        )
+    }
+
     /// Whether the outside must be a process of its own: the program side has moved before it is needed.
     fn needs_helper(&self) -> bool {
         let mut moved = false;
@@ -425,13 +434,20 @@ impl Plan {
 }
 
 impl Leave {
-    fn explain(&self) -> Explanation {
-        Explanation::new(
-            "send(PARENT, LEFT), shutdown(PARENT, SHUT_RDWR), close_range() around what is needed still",
-            self.why.clone(),
-            self.without.clone(),
-            "shutdown(2)",
-        )
+    /// `known`: the parent does not wait to hear of it ([`Plan::is_last_request`]).
+    fn explain(&self, known: bool) -> Explanation {
+        let (call, page) = if known {
+            (
+                "close_range() around what is needed still",
+                "close_range(2)",
+            )
+        } else {
+            (
+                "send(PARENT, LEFT), shutdown(PARENT, SHUT_RDWR), close_range() around what is needed still",
+                "shutdown(2)",
+            )
+        };
+        Explanation::new(call, self.why.clone(), self.without.clone(), page)
     }
 }
 

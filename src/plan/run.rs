@@ -283,7 +283,8 @@ impl Plan {
                     }
                     (Entry::Leave(leave), _) => {
                         observer.before(self, index);
-                        let result = take_leave(leave, cx, outside, parent);
+                        let known = self.is_last_request(index - 1);
+                        let result = take_leave(leave, cx, outside, parent, known);
                         observer.after(self, index, &result);
                         result?;
                         left = Some(leave.line);
@@ -368,7 +369,11 @@ impl Plan {
             match line.listen()? {
                 (Said::Perform(index), speaker) => {
                     cx.program = speaker;
-                    line.answer(&self.perform(index, cx, observer))?;
+                    let done = self.perform(index, cx, observer);
+                    line.answer(&done)?;
+                    if done.is_ok() && self.is_last_request(index) {
+                        return Ok(Ended::Left);
+                    }
                 }
                 (Said::Executing, _) => ended = Ended::Executed,
                 (Said::Left, _) => return Ok(Ended::Left),
@@ -406,17 +411,22 @@ fn last_words(parent: &ProgramEnd, error: &Error) -> u8 {
 }
 
 /// The child's farewell to all that stayed outside. It keeps nothing of what it had from them: neither a way back into
-/// the host, nor a lock that they hold.
+/// the host, nor a lock that they hold. Whoever was asked last may know of it, and be gone.
 fn take_leave(
     leave: &Leave,
     cx: &mut Context,
     outside: &Outside,
     parent: &ProgramEnd,
+    known: bool,
 ) -> Result<()> {
-    if let Outside::Line(helper) = outside {
-        helper.leave()?;
+    match outside {
+        Outside::Here if known => {}
+        Outside::Here => parent.leave()?,
+        Outside::Line(helper) => {
+            (!known).then(|| helper.leave()).transpose()?;
+            parent.leave()?;
+        }
     }
-    parent.leave()?;
     cx.parent = None;
     task::close_all_but(leave.keep.saturating_add(3), &cx.held()).doing("cannot close descriptors")
 }
