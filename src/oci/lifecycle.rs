@@ -27,7 +27,7 @@ use super::compile::run_hooks;
 use super::notify::Notify;
 use super::spec::Spec;
 use super::state::{Id, Kept, Record, Store};
-use super::status::{Status, status};
+use super::status::{Status, status, status_at_rest};
 use crate::cgroup::{Group, tree};
 use crate::error::{Doing, Error, Result};
 use crate::plan::steps::start::tell_start;
@@ -178,14 +178,14 @@ impl Container {
     /// Where it is not created, and what the first process fails with.
     pub fn start(&self) -> Answer<()> {
         let _lock = self.kept.lock()?;
-        match self.status()? {
-            Status::Created => {}
-            other => return Err(Refusal::In(other)),
+        if let Some(other) = status_at_rest(&self.kept, &self.record) {
+            return Err(Refusal::In(other));
         }
         let started = tell_start(&self.kept.socket());
         self.kept.remove_socket();
-        // It went between our question and our word.
-        started?.ok_or(Refusal::In(Status::Stopped))?;
+        if started?.is_none() {
+            return Err(Refusal::In(self.status()?));
+        }
         if !self.record.isobox.poststart {
             return Ok(());
         }

@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstat;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, UnlinkatFlags, unlinkat};
 
 use super::state::{Kept, Own, Record};
 use crate::cgroup::{Group, Hierarchies};
@@ -90,7 +91,7 @@ impl Record {
 
     /// Whether it was told to stop. Asked of each container that is looked at, and so at the paths that were written
     /// down, without a look at all that is mounted.
-    fn is_frozen(&self) -> bool {
+    pub(super) fn is_frozen(&self) -> bool {
         let says = |controller: &str, file: &str, words: [&[u8]; 2]| {
             let path = self.cgroup_paths.value(controller);
             let own = path.filter(|path| !self.isobox.shared.contains(path));
@@ -104,20 +105,25 @@ impl Record {
     /// Its control groups that are there and that nobody else was in before: its own to stop and to remove.
     pub fn own_groups(&self) -> Vec<Group> {
         let mut groups = self.groups();
-        self.keep_own(&mut groups);
+        groups.retain(|group| !self.isobox.shared.contains(&group.shown()));
         groups
     }
 
-    /// Leaves of these groups of its those that are its own.
-    pub fn keep_own(&self, groups: &mut Vec<Group>) {
-        groups.retain(|group| !self.isobox.shared.contains(&group.shown()));
-    }
-
-    /// One of its own control groups that is there and none of these, which have been removed.
-    pub fn groups_left(&self, removed: &[PathBuf]) -> Option<&Path> {
-        let known = |path: &PathBuf| removed.contains(path) || self.isobox.shared.contains(path);
-        let own = |path: &&PathBuf| !known(path) && path.exists();
-        self.cgroup_paths.values().find(own).map(PathBuf::as_path)
+    /// Removes its own control groups as far as nobody is in them or below them, and gives one that is left. Their paths as
+    /// they were written down are enough for that.
+    pub fn remove_empty_groups(&self) -> Option<&Path> {
+        let own = |path: &&PathBuf| !self.isobox.shared.contains(path);
+        let removed = |path: &Path| {
+            let removed = unlinkat(AT_FDCWD, path, UnlinkatFlags::RemoveDir);
+            matches!(removed, Ok(()) | Err(Errno::ENOENT))
+        };
+        let mut left = None;
+        for path in self.cgroup_paths.values().filter(own) {
+            if !removed(path) {
+                left = Some(path.as_path());
+            }
+        }
+        left
     }
 
     /// Its control groups that are there.
@@ -161,21 +167,26 @@ impl Record {
 /// # Errors
 /// Where the socket of its start cannot be asked.
 pub fn status(kept: &Kept, record: &Record) -> Result<Status> {
-    if record.first().is_none() {
-        let making = record.init_process_pid == 0 && kept.is_busy();
-        return Ok(if making {
-            Status::Creating
-        } else {
-            Status::Stopped
-        });
-    }
-    if record.is_frozen() {
-        return Ok(Status::Paused);
+    if let Some(status) = status_at_rest(kept, record) {
+        return Ok(status);
     }
     Ok(match is_awaited(&kept.socket())? {
         true => Status::Created,
         false => Status::Running,
     })
+}
+
+/// What a container is whose first process could not be started now; `None` for one that is created or running.
+pub(super) fn status_at_rest(kept: &Kept, record: &Record) -> Option<Status> {
+    if record.first().is_none() {
+        let making = record.init_process_pid == 0 && kept.is_busy();
+        return Some(if making {
+            Status::Creating
+        } else {
+            Status::Stopped
+        });
+    }
+    record.is_frozen().then_some(Status::Paused)
 }
 
 /// Whether the process behind a pidfd has ended, be it collected or not.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::remove::{forget, remove_all, take_away};
 use super::{Answer, Refusal, hooks_after_start};
-use crate::cgroup::{self, Group, Hierarchies, Layout};
+use crate::cgroup::{self, Hierarchies, Layout};
 use crate::error::{Error, Result};
 use crate::oci::compile::{Setting, compile};
 use crate::oci::making::{self, Making, Note};
@@ -212,14 +212,10 @@ impl New<'_> {
         let record = note.record.borrow();
         // Somebody else may be taking it away at this moment.
         let _lock = note.kept.lock();
-        let gone = match (&outcome, &self.making.confinement) {
-            // Its first process has ended, and we know where it was.
-            (Ok(_), Some(confinement)) => {
-                let mut groups: Vec<Group> = confinement.groups().cloned().collect();
-                record.keep_own(&mut groups);
-                remove_all(&note.kept, &record, groups)
-            }
-            _ => take_away(&note.kept, &record),
+        let gone = match outcome {
+            // Its first process has ended.
+            Ok(_) => remove_all(&note.kept, &record),
+            Err(_) => take_away(&note.kept, &record),
         };
         let outcome = outcome?;
         if let Some(error) = gone? {

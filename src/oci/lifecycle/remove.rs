@@ -8,7 +8,7 @@ use nix::fcntl::AT_FDCWD;
 use nix::poll::PollTimeout;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use crate::cgroup::{Group, tree};
+use crate::cgroup::tree;
 use crate::error::{Doing, Error, Result};
 use crate::oci::compile::run_hooks;
 use crate::oci::spec::Spec;
@@ -51,38 +51,35 @@ fn hooks_after_end(kept: &Kept, record: &Record) -> Result<()> {
 /// Ends what lives of a container, and removes all of it. What a hook that follows the end failed with is to be told, and
 /// is no failure (config.md, "POSIX-platform Hooks").
 pub(super) fn take_away(kept: &Kept, record: &Record) -> Result<Option<Error>> {
-    let groups = record.own_groups();
     if let Some((_, pidfd)) = record.first() {
         // Frozen by v1 it could not end; one that ended meanwhile is what we want.
-        let _ = tree::is_frozen(&groups).then(|| tree::freeze_groups(&groups, false));
+        let _ = record
+            .is_frozen()
+            .then(|| tree::freeze_groups(&record.own_groups(), false));
         let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
-        if groups.is_empty() && !wait_for_end(&pidfd, PollTimeout::from(10_000_u16)) {
+        if !wait_for_end(&pidfd, PollTimeout::from(10_000_u16)) {
             return Err(
                 Error::new("the first process does not end").because("uninterruptible sleep")
             );
         }
     }
-    remove_all(kept, record, groups)
+    remove_all(kept, record)
 }
 
 /// Removes the control groups of a container whose first process has ended and, last, what is written down of it.
-pub(super) fn remove_all(
-    kept: &Kept,
-    record: &Record,
-    groups: Vec<Group>,
-) -> Result<Option<Error>> {
-    let known: Vec<PathBuf> = groups.iter().map(Group::shown).collect();
+pub(super) fn remove_all(kept: &Kept, record: &Record) -> Result<Option<Error>> {
     // Mostly nobody is left: its PID namespace ended with its first process.
-    let mut busy = groups;
-    busy.retain(|group| !group.remove_empty());
-    tree::kill_groups(&busy)?;
-    for group in &busy {
-        tree::remove_one(group, true)?;
+    if record.remove_empty_groups().is_some() {
+        let busy = record.own_groups();
+        tree::kill_groups(&busy)?;
+        for group in &busy {
+            tree::remove_one(group, true)?;
+        }
+        if let Some(path) = record.remove_empty_groups() {
+            return Err(Error::new("cannot remove the cgroup").on(path));
+        }
     }
     record.leave_scope()?;
-    if let Some(path) = record.groups_left(&known) {
-        return Err(Error::new("cannot remove the cgroup").on(path));
-    }
     remove_above(kept, &record.isobox.made_above)?;
     forget(kept, record)
 }
