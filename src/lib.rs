@@ -66,6 +66,7 @@ pub mod image;
 pub mod init;
 pub mod json;
 pub mod landlock;
+pub mod lock;
 pub mod mount;
 pub mod mountinfo;
 pub mod namespace;

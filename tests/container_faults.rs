@@ -92,6 +92,36 @@ find r ids -uid +0; umount /etc/subuid /etc/subgid"#
     .out("run many\nrun, not kept many\nexec many\nrm many\n");
 }
 
+/// F-05: a call fails while a container is made; what was made of it until then is taken back.
+#[test]
+fn nothing_is_left_of_a_container_that_could_not_be_made() {
+    needs!(root, busybox, host("perl"), controller("memory"), x86_64);
+    let t = sandbox();
+    with(
+        &t,
+        &format!(
+            r#"{AROUND}
+container create --name other --memory 64M --rootfs r true >/dev/null; made=0; failed=0
+left() {{ ls kept/containers | wc -l; }}
+for calls in '' '73 257 258 262 264'; do n=1
+    export FAULT_AMONG="$calls"
+    while :; do
+        $F $n 1 container create --name web --memory 64M --rootfs r true >/dev/null 2>err; s=$?
+        [ $s != 99 ] || break
+        case $s in
+        0) made=$((made + 1)) ;;
+        *) failed=$((failed + 1)); [ $(left) = 1 ] || {{ echo "$calls at $n: $(left) are left: $(cat err)"; container gc; left; }} ;;
+        esac
+        container rm web >/dev/null 2>&1; n=$((n + $([ "$calls" ] && echo 1 || stride 13)))
+    done; container rm web >/dev/null
+done
+[ $made -gt 0 ] && [ $failed -gt 10 ] || echo "$made were made, $failed not"; container rm other"#
+        ),
+    )
+    .ok()
+    .out("other\n");
+}
+
 /// A container of which nothing is known any more but its record, and groups of a run that was killed, are taken away;
 /// one that runs is not.
 #[test]
@@ -110,6 +140,8 @@ kill -9 $run; wait $run; until ! grep -q . /sys/fs/cgroup/memory/$ID/*/cgroup.pr
 container gc 2>&1; groups
 # The number of a process of another PID namespace is nobody's here, and that it is gone cannot be told.
 mkdir /sys/fs/cgroup/memory/$ID/isobox-99999999-1; container gc 2>&1; groups; rmdir /sys/fs/cgroup/memory/$ID/isobox-*
+# Whoever made this one was killed before it had written anything.
+mkdir kept/containers/begun; container gc 2>&1; ls kept/containers
 container run -d --name web --memory 64M --rootfs r sleep 1000 >/dev/null
 container run -d --name lost --memory 64M --rootfs r sleep 1000 >/dev/null
 container gc 2>&1; groups
@@ -123,6 +155,7 @@ container rm -f web; settle rm"#
         "removed: what was left of 0 containers, 0 layers, 0 blobs\n1\n1\n\
          removed: what was left of 1 containers, 0 layers, 0 blobs\n0\n\
          removed: what was left of 0 containers, 0 layers, 0 blobs\n1\n\
+         removed: what was left of 1 containers, 0 layers, 0 blobs\n\
          removed: what was left of 0 containers, 0 layers, 0 blobs\n2\n\
          removed: what was left of 1 containers, 0 layers, 0 blobs\n1\n1\nweb\n",
     );

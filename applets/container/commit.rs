@@ -123,10 +123,10 @@ impl Commit {
             .ok_or_else(|| Error::new("there is no cache to keep the layer in"))?;
         let cache = Store::open(&path)?;
         let (layer, mut file) = layer(upper, local)?;
-        if let Some(mut partial) = cache.begin(&layer.digest)? {
+        if let Some(partial) = cache.begin(&layer.digest)? {
             let doing = "cannot write the layer";
             partial.file.set_len(0).doing(doing)?;
-            std::io::copy(&mut file, &mut *partial.file).doing(doing)?;
+            std::io::copy(&mut file, &mut &*partial.file).doing(doing)?;
             cache.finish(&partial)?;
         }
         let mut config = parent.config.clone();

@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 
 use argh::{ArgsInfo, FromArgs};
 use isobox::error::{Doing, Error, Result};
+use isobox::lock::Locked;
 use isobox::mount::fstab_line;
 use isobox::oci::home::Home;
 use isobox::root::{self, Root};
@@ -21,7 +22,7 @@ use isobox::rootfs::pack::pack_one;
 use isobox::rootfs::unpack;
 use isobox::sys::mount::openat2;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, Flock, readlinkat};
+use nix::fcntl::{AT_FDCWD, readlinkat};
 use nix::libc;
 use nix::sys::stat::fstat;
 use nix::unistd::geteuid;
@@ -142,7 +143,7 @@ fn is_contents(path: &Path) -> bool {
 }
 
 /// The other end, and that nobody starts the container meanwhile.
-type End = (Child, Option<Flock<OwnedFd>>);
+type End = (Child, Option<Locked>);
 
 /// Starts the other end in the root of the container.
 fn end(shelf: &Shelf, home: &Home, words: &[&str]) -> Result<End> {

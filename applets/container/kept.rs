@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -10,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use isobox::decimal::decimal;
 use isobox::error::{Doing, Error, Result};
+use isobox::lock::Locked;
 use isobox::namespace::Kind;
 use isobox::oci::home::{Home, Homes};
 use isobox::oci::lifecycle::{Container, Refusal};
@@ -17,7 +17,6 @@ use isobox::oci::ranges::Ranges;
 use isobox::oci::state::Id;
 use isobox::oci::status::Status;
 use isobox::oci::time;
-use nix::fcntl::Flock;
 use nix::unistd::geteuid;
 
 use crate::cli::raw::Raw;
@@ -197,10 +196,7 @@ impl Shelf {
 ///
 /// # Errors
 /// Those of `act`, and where the monitor does not go for half a minute.
-pub(super) fn until_idle(
-    home: &Home,
-    act: &mut dyn FnMut() -> Result<()>,
-) -> Result<Flock<OwnedFd>> {
+pub(super) fn until_idle(home: &Home, act: &mut dyn FnMut() -> Result<()>) -> Result<Locked> {
     let mut pause = Duration::from_micros(500);
     loop {
         act()?;

@@ -255,7 +255,7 @@ fn records(shelf: &Shelf) -> Result<u64> {
     let mut count = 0;
     let _names = shelf.homes.names()?;
     for id in shelf.homes.ids()? {
-        if matches!(shelf.homes.find(&id), Ok(Some(_))) {
+        if matches!(shelf.homes.find(&id), Ok(Some(home)) if home.is_whole()) {
             continue;
         }
         // It was killed while it was made.

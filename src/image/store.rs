@@ -18,7 +18,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::libc;
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
@@ -29,6 +29,7 @@ use super::document::parse;
 use super::verify::Verified;
 use crate::error::{Doing, Error, Result};
 use crate::json::{compact, objects};
+use crate::lock::Locked;
 use crate::sys::mount::{openat2, resolve};
 
 /// The most bytes of what is kept about a name.
@@ -54,7 +55,7 @@ objects! {
 /// A blob on its way, locked.
 pub struct Partial {
     /// The file; what stands in it is the beginning of the blob, as far as it goes.
-    pub file: Flock<File>,
+    pub file: Locked,
     digest: Digest,
 }
 
@@ -155,13 +156,13 @@ impl Store {
     /// Of the file system.
     pub fn keep(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
         use std::io::Write;
-        let Some(mut partial) = self.begin(digest)? else {
+        let Some(partial) = self.begin(digest)? else {
             return Ok(()); // somebody else is just keeping it
         };
         let written = partial
             .file
             .set_len(0)
-            .and_then(|()| partial.file.write_all(bytes));
+            .and_then(|()| (&*partial.file).write_all(bytes));
         self.written(written)?;
         self.finish(&partial)
     }
@@ -182,10 +183,9 @@ impl Store {
                 Mode::from_bits_truncate(0o600),
             );
             let file = File::from(opened.doing_to("cannot write to the cache", &self.path)?);
-            let locked = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(locked) => locked,
-                Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
-                Err((_, errno)) => return Err(errno).doing_to("cannot lock the cache", &self.path),
+            let locked = Locked::exclusive_now(file);
+            let Some(locked) = locked.doing_to("cannot lock the cache", &self.path)? else {
+                return Ok(None);
             };
             // Between the open and the lock somebody may have finished and renamed it.
             if self.stands_as(&name, &locked)? {

@@ -15,13 +15,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat};
+use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
 use super::spec::{Map, Root, Spec};
 use super::state::{Id, Kept, Store};
 use crate::error::{Doing, Error, Result};
+use crate::lock::Locked;
 
 /// The homes of all containers of a user.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct Home {
 
 /// Held by whoever changes names: two containers must not get the same.
 #[derive(Debug)]
-pub struct Names(#[allow(dead_code, reason = "held")] Flock<OwnedFd>);
+pub struct Names(#[allow(dead_code, reason = "held")] Locked);
 
 const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC);
 
@@ -63,10 +63,8 @@ impl Homes {
         Store::make(&self.path)?;
         let dir = nix::fcntl::open(&self.path, DIRECTORY, Mode::empty());
         let dir = dir.doing_to("cannot open", &self.path)?;
-        match Flock::lock(dir, FlockArg::LockExclusive) {
-            Ok(lock) => Ok(Names(lock)),
-            Err((_, errno)) => Err(errno).doing_to("cannot lock", &self.path),
-        }
+        let lock = Locked::exclusive(dir).doing_to("cannot lock", &self.path)?;
+        Ok(Names(lock))
     }
 
     /// Makes a home.
@@ -201,6 +199,11 @@ impl Home {
         self.keep("end.json", end)
     }
 
+    /// Whether all was written that it is made of; whoever made it may have been killed before.
+    pub fn is_whole(&self) -> bool {
+        self.path.join("config.json").exists()
+    }
+
     /// What it is to be.
     ///
     /// # Errors
@@ -225,12 +228,8 @@ impl Home {
     ///
     /// # Errors
     /// The kernel's answer.
-    pub fn occupy(&self) -> Result<Option<Flock<OwnedFd>>> {
-        match Flock::lock(self.reopen()?, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(lock)),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, errno)) => Err(errno).doing_to("cannot lock", &self.path),
-        }
+    pub fn occupy(&self) -> Result<Option<Locked>> {
+        Locked::exclusive_now(self.reopen()?).doing_to("cannot lock", &self.path)
     }
 
     /// Whether a monitor has it.
@@ -243,14 +242,8 @@ impl Home {
     /// # Errors
     /// The kernel's answer.
     pub fn wait(&self) -> Result<()> {
-        let mut dir = self.reopen()?;
-        loop {
-            match Flock::lock(dir, FlockArg::LockShared) {
-                Ok(_) => return Ok(()),
-                Err((again, Errno::EINTR)) => dir = again,
-                Err((_, errno)) => return Err(errno).doing_to("cannot wait for", &self.path),
-            }
-        }
+        let free = Locked::shared(self.reopen()?);
+        free.map(drop).doing_to("cannot wait for", &self.path)
     }
 
     fn reopen(&self) -> Result<OwnedFd> {

@@ -25,7 +25,6 @@ mod watcher;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::Flock;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -38,6 +37,7 @@ use super::spec::Map;
 use super::state::{Kept, Record};
 use crate::cgroup::Group;
 use crate::error::{Doing, Result};
+use crate::lock::Locked;
 use crate::plan::{Observer, Outcome, Running};
 use crate::proxy;
 use crate::sys::clone::pidfd_send_signal;
@@ -50,7 +50,7 @@ use watcher::{Watcher, listen_in};
 /// What a monitor is told besides the container.
 pub struct Duty<'a> {
     /// That it is us who run the container.
-    pub lock: Flock<OwnedFd>,
+    pub lock: Locked,
     /// The line to who started it.
     pub starter: OwnedFd,
     /// Whether that wants to watch, or only to hear that the program runs.

@@ -20,13 +20,14 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat, renameat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::notify;
 use crate::error::{Doing, Error, Result};
 use crate::json::{Map, compact, objects, read};
+use crate::lock::Locked;
 use crate::order;
 use crate::procfs::read_whole;
 use crate::sys::directory;
@@ -190,11 +191,15 @@ impl Store {
             Err(Errno::EEXIST) => return Ok(None),
             other => other.doing_to("cannot make", self.path.join(id.as_str()))?,
         }
-        let Some(kept) = self.find(id)? else {
-            return Ok(None);
-        };
-        let lock = kept.lock()?;
-        Ok(Some((kept, lock)))
+        let claimed = self.find(id).and_then(|kept| {
+            let lock = kept.as_ref().map(Kept::lock).transpose()?;
+            Ok(kept.zip(lock))
+        });
+        if claimed.is_err() {
+            // There is nothing in it yet.
+            let _ = unlinkat(&self.dir, id.as_str(), UnlinkatFlags::RemoveDir);
+        }
+        claimed
     }
 
     /// The directory of a container; `None` where there is none of that name.
@@ -230,9 +235,9 @@ impl Store {
 /// How long another process may hold a container.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Keeps others from changing a container. Given back when dropped, also for a child that has a copy.
+/// Keeps others from changing a container.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "held")] Flock<OwnedFd>);
+pub struct Lock(#[allow(dead_code, reason = "held")] Locked);
 
 impl Kept {
     /// Its name.
@@ -273,11 +278,8 @@ impl Kept {
     pub fn lock_now(&self) -> Result<Option<Lock>> {
         let dir = openat(&self.dir, ".", DIRECTORY, Mode::empty());
         let dir = dir.doing_to("cannot open", &self.path)?;
-        match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(Lock(lock))),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, errno)) => Err(errno).doing_to("cannot lock", &self.path),
-        }
+        let lock = Locked::exclusive_now(dir).doing_to("cannot lock", &self.path)?;
+        Ok(lock.map(Lock))
     }
 
     /// Whether somebody is changing it at this moment.

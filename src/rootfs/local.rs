@@ -18,7 +18,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
 use super::apply::Limits;
 use super::overlay::Lower;
@@ -28,6 +27,7 @@ use super::unpack::{self, OnLayer};
 use crate::error::{Doing, Error, Result};
 use crate::image::store::Store;
 use crate::image::{CONFIG_LIMIT, Descriptor, Digest, Document, Image, MANIFEST_LIMIT, Source};
+use crate::lock::Locked;
 
 /// What the names of containers start with among those of images.
 const CONTAINER: &str = "container/";
@@ -45,7 +45,7 @@ pub struct Local {
 pub type Remove<'a> = &'a dyn Fn(&Path) -> Result<()>;
 
 /// Layers that nobody may remove as long as this lives.
-pub struct Held(#[allow(dead_code, reason = "held")] Vec<Flock<File>>);
+pub struct Held(#[allow(dead_code, reason = "held")] Vec<Locked>);
 
 /// What was removed because nothing needs it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -236,12 +236,10 @@ impl Local {
     }
 
     /// Keeps others from adding and removing layers.
-    fn lock(&self) -> Result<Flock<File>> {
+    fn lock(&self) -> Result<Locked> {
         let path = self.path.join("layers");
         let dir = File::open(&path).doing_to("cannot open", &path)?;
-        Flock::lock(dir, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| errno)
-            .doing_to("cannot lock", &path)
+        Locked::exclusive(dir).doing_to("cannot lock", &path)
     }
 
     /// Keeps others from removing these layers.
@@ -252,8 +250,7 @@ impl Local {
         let hold = |path: &PathBuf| {
             let doing = "cannot hold the layer";
             let dir = File::open(path).doing_to(doing, path)?;
-            let held = Flock::lock(dir, FlockArg::LockShared);
-            let held = held.map_err(|(_, errno)| errno).doing_to(doing, path)?;
+            let held = Locked::shared(dir).doing_to(doing, path)?;
             match held.metadata().doing_to(doing, path)?.nlink() {
                 0 => Err(Errno::ENOENT).doing_to(doing, path),
                 _ => Ok(held),
@@ -266,7 +263,7 @@ impl Local {
     pub fn is_held(&self, image: &Image) -> bool {
         let open = |path: &PathBuf| File::open(path).ok();
         let top = self.layers(image).first().and_then(open);
-        top.is_some_and(|dir| Flock::lock(dir, FlockArg::LockExclusiveNonblock).is_err())
+        top.is_some_and(is_locked)
     }
 
     /// Makes the place for what a container writes that is kept, and notes what image it is made of.
@@ -352,7 +349,7 @@ impl Local {
         for container in containers.iter().filter(|name| !lives(name)) {
             // Whoever makes one, or runs one without keeping it, holds it.
             let dir = File::open(self.written(container)).ok();
-            if dir.is_some_and(|dir| Flock::lock(dir, FlockArg::LockExclusiveNonblock).is_err()) {
+            if dir.is_some_and(is_locked) {
                 continue;
             }
             self.forget_container(container, remove)?;
@@ -375,6 +372,11 @@ impl Local {
     }
 }
 
+/// Whether somebody has it locked; or it cannot be told.
+fn is_locked(dir: File) -> bool {
+    !matches!(Locked::exclusive_now(dir), Ok(Some(_)))
+}
+
 /// Whether this is what layers are called, whole or not: somebody may have had a directory of this name before us.
 fn is_layer(name: &str) -> bool {
     let inner = name
@@ -390,7 +392,7 @@ fn take_away(dir: &Path, name: &str, remove: Remove<'_>) -> Result<bool> {
     let path = dir.join(name);
     let doing = "cannot remove the layer";
     let opened = File::open(&path).doing_to(doing, &path)?;
-    let Ok(_lock) = Flock::lock(opened, FlockArg::LockExclusiveNonblock) else {
+    let Ok(Some(_lock)) = Locked::exclusive_now(opened) else {
         return Ok(false);
     };
     let hidden = match name.starts_with('.') {

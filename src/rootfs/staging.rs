@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, renameat};
 use nix::libc;
 use nix::sys::stat::{Mode, fchmod, fstat, fstatat, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
@@ -19,6 +19,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, syncfs, unlinkat};
 
 use super::remove::{self, ONE_NAME};
 use crate::error::{Doing, Error, Result};
+use crate::lock::Locked;
 use crate::sys::mount::{openat2, resolve};
 use crate::sys::stat::place;
 use crate::sys::{directory, xattr};
@@ -32,7 +33,7 @@ pub struct Staging {
     above: OwnedFd,
     name: OsString,
     /// Locked until it is whole, or dropped.
-    root: Option<Flock<OwnedFd>>,
+    root: Option<Locked>,
     /// Its name in `above` once it is whole; `None` where `above` is to be filled itself.
     whole: Option<OsString>,
 }
@@ -85,9 +86,9 @@ impl Staging {
     /// # Errors
     /// Where there are no more descriptors.
     pub fn root(&self) -> Result<OwnedFd> {
-        let root = self.root.as_deref().ok_or(Errno::EBADF);
-        let root = root.doing("cannot duplicate a descriptor")?;
-        root.try_clone().doing("cannot duplicate a descriptor")
+        let doing = "cannot duplicate a descriptor";
+        let root = self.root.as_deref().ok_or(Errno::EBADF).doing(doing)?;
+        root.try_clone().map(OwnedFd::from).doing(doing)
     }
 
     /// A new directory in the tree, readable to all.
@@ -199,13 +200,9 @@ fn open(above: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
     openat2(above, Path::new(name), READ, 0, ONE_NAME)
 }
 
-fn lock(dir: OwnedFd, path: &Path) -> Result<Flock<OwnedFd>> {
-    Flock::lock(dir, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        Errno::EWOULDBLOCK => Error::new("another run is making").on(path),
-        errno => Error::new("cannot lock the directory for")
-            .on(path)
-            .errno_is(errno),
-    })
+fn lock(dir: OwnedFd, path: &Path) -> Result<Locked> {
+    let locked = Locked::exclusive_now(dir).doing_to("cannot lock the directory for", path)?;
+    locked.ok_or_else(|| Error::new("another run is making").on(path))
 }
 
 /// Takes away what an interrupted run has left.

@@ -18,14 +18,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-
 use super::address::Cidr;
 use super::link;
 use super::nat::{self, Entry, Publication};
 use super::{Connection, veth};
 use crate::error::{Doing, Error, Result};
+use crate::lock::Locked;
 use crate::order;
 
 /// A lease as it is written down.
@@ -96,7 +94,7 @@ pub struct Held {
     directory: PathBuf,
     released: Cell<bool>,
     /// Locked until this process and its children have closed it.
-    _file: Flock<File>,
+    _file: Locked,
 }
 
 impl Held {
@@ -123,15 +121,14 @@ impl Held {
         file.write_all(lease.text().as_bytes())
             .and_then(|()| file.sync_all())
             .doing_to("cannot write", &path)?;
-        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock);
-        let file =
-            file.map_err(|(_, errno)| Error::new("cannot lock").on(&path).errno_is(errno))?;
+        let file = Locked::exclusive_now(file).doing_to("cannot lock", &path)?;
+        let taken = || Error::new("another process has locked").on(&path);
         let directory = directory.to_owned();
         let held = Self {
             lease,
             directory,
             released: Cell::new(false),
-            _file: file,
+            _file: file.ok_or_else(taken)?,
         };
         Ok((held, notes))
     }
@@ -193,7 +190,7 @@ pub fn clear(directory: &Path) -> Result<Vec<String>> {
 /// The directory of leases, locked.
 struct Leases {
     directory: PathBuf,
-    _lock: Option<Flock<File>>,
+    _lock: Option<Locked>,
 }
 
 /// The name of the lock, which no container can have.
@@ -214,9 +211,7 @@ impl Leases {
             .mode(0o600)
             .open(&path);
         let file = file.doing_to("cannot open", &path)?;
-        let lock = Flock::lock(file, FlockArg::LockExclusive);
-        let lock =
-            lock.map_err(|(_, errno)| Error::new("cannot lock").on(&path).errno_is(errno))?;
+        let lock = Locked::exclusive(file).doing_to("cannot lock", &path)?;
         Ok(Self {
             directory: directory.to_owned(),
             _lock: Some(lock),
@@ -248,16 +243,13 @@ impl Leases {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 other => other.doing_to("cannot open", &path)?,
             };
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Err((_, Errno::EWOULDBLOCK)) => {}
-                Err((_, errno)) => return Err(Error::new("cannot lock").on(&path).errno_is(errno)),
-                Ok(_) => {
-                    notes.push(format!(
-                        "cleared away what was left of the network of {}",
-                        lease.name
-                    ));
-                    notes.extend(self.end(&lease)?);
-                }
+            let unused = Locked::exclusive_now(file).doing_to("cannot lock", &path)?;
+            if unused.is_some() {
+                notes.push(format!(
+                    "cleared away what was left of the network of {}",
+                    lease.name
+                ));
+                notes.extend(self.end(&lease)?);
             }
         }
         Ok(notes)

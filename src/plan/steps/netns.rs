@@ -7,13 +7,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, open};
+use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
 use crate::error::{Error, Result, printable};
+use crate::lock::Locked;
 use crate::namespace::Kind;
 use crate::net::Connection;
 use crate::net::netns::{DIRECTORY, open_file};
@@ -51,7 +52,7 @@ impl Step for ShareDirectory {
             Error::new(format!("Cannot open netns runtime directory \"{shown}\"")).errno_is(errno)
         })?;
         // Two that begin at once would both mount it upon itself. Where it cannot be locked that is the lesser evil.
-        let _lock = Flock::lock(opened, FlockArg::LockExclusive);
+        let _lock = Locked::exclusive(opened);
         self.share(&shown)
     }
 
