@@ -148,7 +148,8 @@ pub fn fork_suspended(
     let pid = unsafe { libc::clone(trampoline, stack.top(), flags, argument, &raw mut pidfd) };
     let pid = result(pid.into())?;
     if dumpable == 1 {
-        prctl(libc::PR_SET_DUMPABLE, [1, 0, 0, 0])?;
+        // There is a child now, and this is no reason to lose it.
+        let _ = prctl(libc::PR_SET_DUMPABLE, [1, 0, 0, 0]);
     }
     // SAFETY: the kernel has just stored in pidfd a descriptor that nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
