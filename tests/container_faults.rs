@@ -140,8 +140,8 @@ kill -9 $run; wait $run; until ! grep -q . /sys/fs/cgroup/memory/$ID/*/cgroup.pr
 container gc 2>&1; groups
 # The number of a process of another PID namespace is nobody's here, and that it is gone cannot be told.
 mkdir /sys/fs/cgroup/memory/$ID/isobox-99999999-1; container gc 2>&1; groups; rmdir /sys/fs/cgroup/memory/$ID/isobox-*
-# Whoever made this one was killed before it had written anything.
-mkdir kept/containers/begun; container gc 2>&1; ls kept/containers
+# Whoever made the one, or took away the other, came half way.
+mkdir kept/containers/begun kept/containers/going; echo {{}} >kept/containers/going/config.json; container gc 2>&1; ls kept/containers
 container run -d --name web --memory 64M --rootfs r sleep 1000 >/dev/null
 container run -d --name lost --memory 64M --rootfs r sleep 1000 >/dev/null
 container gc 2>&1; groups
@@ -155,7 +155,7 @@ container rm -f web; settle rm"#
         "removed: what was left of 0 containers, 0 layers, 0 blobs\n1\n1\n\
          removed: what was left of 1 containers, 0 layers, 0 blobs\n0\n\
          removed: what was left of 0 containers, 0 layers, 0 blobs\n1\n\
-         removed: what was left of 1 containers, 0 layers, 0 blobs\n\
+         removed: what was left of 2 containers, 0 layers, 0 blobs\n\
          removed: what was left of 0 containers, 0 layers, 0 blobs\n2\n\
          removed: what was left of 1 containers, 0 layers, 0 blobs\n1\n1\nweb\n",
     );

@@ -199,9 +199,9 @@ impl Home {
         self.keep("end.json", end)
     }
 
-    /// Whether all was written that it is made of; whoever made it may have been killed before.
+    /// Whether all is there that it is made of; whoever made it, or took it away, may have come half way.
     pub fn is_whole(&self) -> bool {
-        self.path.join("config.json").exists()
+        !self.facts.is_empty() && self.path.join("config.json").exists()
     }
 
     /// What it is to be.
