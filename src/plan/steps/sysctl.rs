@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::plan::script::SHELL;
 use crate::plan::{Context, Explanation, Shell, Step};
 use crate::proc_write;
@@ -54,14 +54,18 @@ impl Step for SetSysctl {
 }
 
 /// Has no user namespace be made below the one this process is in. A second lock behind the filter over system calls:
-/// where `/proc/sys` cannot be written to, as in some containers, it stays open.
+/// where `/proc/sys` is not there or read-only, as in some containers, it stays open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForbidUserNamespaces;
 
 impl Step for ForbidUserNamespaces {
     fn perform(&self, _: &mut Context) -> Result<()> {
-        let _ = proc_write::write("sys/user/max_user_namespaces", b"0");
-        Ok(())
+        const FILE: &str = "sys/user/max_user_namespaces";
+        match proc_write::write(FILE, b"0") {
+            // Read-only is a mount of its own there.
+            Err(Errno::ENOENT | Errno::EROFS | Errno::EACCES | Errno::EXDEV) => Ok(()),
+            other => other.doing_to("cannot write", format!("/proc/{FILE}")),
+        }
     }
 
     fn explain(&self) -> Explanation {
