@@ -124,14 +124,17 @@ impl Target {
     /// only where it is another than ours, because the kernel refuses to enter one's own again.
     ///
     /// # Errors
-    /// Where the target's user namespace cannot be looked at.
+    /// Where our namespaces or the target's user namespace cannot be looked at.
     pub fn all_kinds(&self) -> Result<Vec<Kind>> {
         let own = Process::own().doing_to("cannot open", "/proc/self")?;
         let theirs = self.directory()?;
         let mut all = Vec::with_capacity(Kind::ALL.len());
         for kind in Kind::ALL {
-            let Ok(inode) = own.namespace(kind) else {
-                continue;
+            let inode = match own.namespace(kind) {
+                Err(Errno::ENOENT) => continue,
+                other => {
+                    other.doing_to("stat of", format!("/proc/self/ns/{}", kind.proc_name()))?
+                }
             };
             if kind == Kind::User {
                 let other = theirs.namespace(kind).map_err(|errno| {

@@ -37,9 +37,9 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        // It is ours until we have waited for it, and can do nothing but die.
-        let _ = pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
-        while wait(self.child, libc::WEXITED) == Err(Errno::EINTR) {}
+        // It is ours until we have waited for it, and can do nothing but die; where nobody lets us tell it, with us.
+        let told = pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        while told.is_ok() && wait(self.child, libc::WEXITED) == Err(Errno::EINTR) {}
     }
 }
 

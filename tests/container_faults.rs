@@ -231,14 +231,17 @@ sweep() {{ # WHAT STRIDE COMMAND
     done
     [ "$same$FAULT_AMONG" != 0 ] && [ $absent -gt 0 ] || echo "$1: $absent without a program, $same with it"
 }}
+each() {{ FAULT_AMONG=$1; export FAULT_AMONG; stride=$FAULT_STRIDE; FAULT_STRIDE=1; sweep "$2" 1 "$3"; FAULT_AMONG=; FAULT_STRIDE=$stride; }}
 sweep run 89 "container run $W sh /probe"
 sweep exec 89 'container exec web sh /probe'
+# Which namespaces there are is read from links.
+each 267 exec 'container exec web sh /probe'
 container rm -f web; sweep 'run with ids of its own' 97 "container run $W --userns auto sh /probe"
-# By these calls the two sides of a plan tell each other what is done: where one is lost, no program runs, and no one waits.
-export FAULT_AMONG='44 45 46 47'; FAULT_STRIDE=1; sweep 'the line' 1 "container run $W --userns auto sh /probe"
+# By these calls processes tell each other what is done: where one is lost, no program runs, and no one waits.
+each '44 45 46 47 424' 'run with ids of its own' "container run $W --userns auto sh /probe"
 container gc 2>/dev/null; settle rm; umount /etc/subuid /etc/subgid"#
         ),
     )
     .ok()
-    .out("all\n12\nall\n12\nweb\nall\n12\nall\n12\n");
+    .out("all\n12\nall\n12\nall\n12\nweb\nall\n12\nall\n12\n");
 }
