@@ -51,6 +51,7 @@ use argh::{ArgsInfo, FromArgs};
 use isobox::error::{Error, Result};
 use isobox::own_binary;
 
+use crate::cli::plan::environment;
 use crate::cli::{Applet, Asked, Entry, Exit, help, parse, usage};
 
 /// run programs in containers
@@ -176,7 +177,7 @@ impl Applet for Args {
                     _ => false,
                 };
                 if goes_inside {
-                    own_binary::run_protected()?;
+                    own_binary::run_protected(&environment())?;
                 }
                 asked.run()
             }

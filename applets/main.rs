@@ -36,7 +36,7 @@ fn start(args: &[OsString]) -> u8 {
         return 1;
     }
     if isobox::own_binary::is_lent() {
-        let Err(error) = isobox::own_binary::run_from_handle(args);
+        let Err(error) = isobox::own_binary::run_from_handle(args, &cli::plan::environment());
         report(BOX.name, &error);
         return 125;
     }

@@ -36,7 +36,7 @@ use isobox::systemd::Whose;
 use isobox::throw_away::in_user_namespace;
 use nix::unistd::geteuid;
 
-use crate::cli::plan::{Explain, observer};
+use crate::cli::plan::{Explain, environment, observer};
 use crate::cli::raw::Raw;
 use crate::cli::{Applet, Asked, Entry, Exit, help, parse};
 use log::Log;
@@ -167,7 +167,7 @@ impl Applet for Args {
             Ok(Asked::Version) => help::print_all(&dialect::version()),
             Ok(Asked::Run(asked)) => {
                 if asked.verb.goes_inside() {
-                    own_binary::run_protected()?;
+                    own_binary::run_protected(&environment())?;
                 }
                 asked.run()
             }

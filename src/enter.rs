@@ -126,28 +126,10 @@ impl Target {
     /// # Errors
     /// Where our namespaces or the target's user namespace cannot be looked at.
     pub fn all_kinds(&self) -> Result<Vec<Kind>> {
-        let own = Process::own().doing_to("cannot open", "/proc/self")?;
-        let theirs = self.directory()?;
-        let mut all = Vec::with_capacity(Kind::ALL.len());
-        for kind in Kind::ALL {
-            let inode = match own.namespace(kind) {
-                Err(Errno::ENOENT) => continue,
-                other => {
-                    other.doing_to("stat of", format!("/proc/self/ns/{}", kind.proc_name()))?
-                }
-            };
-            if kind == Kind::User {
-                let other = theirs.namespace(kind).map_err(|errno| {
-                    let path = format!("/proc/{}/ns/user", self.pid);
-                    Error::new("stat of").on(path).errno_is(errno)
-                })?;
-                if other == inode {
-                    continue;
-                }
-            }
-            all.push(kind);
-        }
-        Ok(all)
+        self.kinds(|kind, ours, theirs| match kind {
+            Kind::User => self.is_other(kind, ours, theirs),
+            _ => Ok(true),
+        })
     }
 
     /// Those of its namespaces that we are not in: the others need no joining, for which an ordinary user would lack the
@@ -156,16 +138,38 @@ impl Target {
     /// # Errors
     /// As [`Target::all_kinds`].
     pub fn other_kinds(&self) -> Result<Vec<Kind>> {
+        self.kinds(|kind, ours, theirs| self.is_other(kind, ours, theirs))
+    }
+
+    /// The kinds that this kernel has and that `wanted` wants, which gets the inode number of ours, and the target's
+    /// directory.
+    fn kinds(&self, wanted: impl Fn(Kind, u64, &Process) -> Result<bool>) -> Result<Vec<Kind>> {
         let own = Process::own().doing_to("cannot open", "/proc/self")?;
         let theirs = self.directory()?;
-        let mut all = self.all_kinds()?;
-        all.retain(
-            |kind| match (own.namespace(*kind), theirs.namespace(*kind)) {
-                (Ok(ours), Ok(its)) => ours != its,
-                _ => true,
-            },
-        );
-        Ok(all)
+        let mut kinds = Vec::with_capacity(Kind::ALL.len());
+        for kind in Kind::ALL {
+            let ours = match own.namespace(kind) {
+                Err(Errno::ENOENT) => continue,
+                other => {
+                    other.doing_to("stat of", format!("/proc/self/ns/{}", kind.proc_name()))?
+                }
+            };
+            if wanted(kind, ours, &theirs)? {
+                kinds.push(kind);
+            }
+        }
+        Ok(kinds)
+    }
+
+    /// Whether it is in another namespace of this kind than ours; one that cannot be looked at is tried, but for the user
+    /// namespace.
+    fn is_other(&self, kind: Kind, ours: u64, theirs: &Process) -> Result<bool> {
+        match theirs.namespace(kind) {
+            Err(errno) if kind == Kind::User => {
+                Err(errno).doing_to("stat of", format!("/proc/{}/ns/user", self.pid))
+            }
+            its => Ok(its != Ok(ours)),
+        }
     }
 
     /// Its child, where it has just one and its children are in another PID namespace than itself: then that

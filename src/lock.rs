@@ -3,9 +3,6 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd};
-
-use nix::errno::Errno;
 
 /// A file or a directory that is locked. Given back when dropped, also for a child that has a copy of the descriptor.
 #[derive(Debug)]
@@ -16,7 +13,7 @@ impl Locked {
     ///
     /// # Errors
     /// The kernel's answer.
-    pub fn exclusive(file: impl Into<File>) -> Result<Self, Errno> {
+    pub fn exclusive(file: impl Into<File>) -> io::Result<Self> {
         wait(file.into(), File::lock)
     }
 
@@ -24,7 +21,7 @@ impl Locked {
     ///
     /// # Errors
     /// The kernel's answer.
-    pub fn shared(file: impl Into<File>) -> Result<Self, Errno> {
+    pub fn shared(file: impl Into<File>) -> io::Result<Self> {
         wait(file.into(), File::lock_shared)
     }
 
@@ -32,27 +29,23 @@ impl Locked {
     ///
     /// # Errors
     /// The kernel's answer.
-    pub fn exclusive_now(file: impl Into<File>) -> Result<Option<Self>, Errno> {
+    pub fn exclusive_now(file: impl Into<File>) -> io::Result<Option<Self>> {
         let file = file.into();
         match file.try_lock() {
             Ok(()) => Ok(Some(Self(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(errno_of(&error)),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }
 
-fn wait(file: File, lock: fn(&File) -> io::Result<()>) -> Result<Locked, Errno> {
+fn wait(file: File, lock: fn(&File) -> io::Result<()>) -> io::Result<Locked> {
     loop {
-        match lock(&file).map_err(|error| errno_of(&error)) {
-            Err(Errno::EINTR) => {}
+        match lock(&file) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => return other.map(|()| Locked(file)),
         }
     }
-}
-
-fn errno_of(error: &io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 impl Drop for Locked {
@@ -67,11 +60,5 @@ impl Deref for Locked {
 
     fn deref(&self) -> &File {
         &self.0
-    }
-}
-
-impl AsFd for Locked {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 }

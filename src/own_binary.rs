@@ -33,7 +33,6 @@ use nix::unistd::{AccessFlags, access, execveat, getpid, getuid};
 
 use crate::capability::{Capability, Set};
 use crate::error::{Doing, Result};
-use crate::process::environment;
 use crate::sys::mount::{MountAttr, attr, mount_setattr, open_tree, open_tree_flags};
 use crate::sys::{caps, task, xattr};
 
@@ -48,7 +47,7 @@ const NOBODY: u32 = 65534;
 ///
 /// # Errors
 /// As [`protected`], and those of execveat(2).
-pub fn run_protected() -> Result<()> {
+pub fn run_protected(env: &[OsString]) -> Result<()> {
     const WORDS: &str = "/proc/self/cmdline";
     let plain = open_own(OFlag::O_PATH).doing_to("cannot open", OWN)?;
     if is_read_only(&plain) || is_sealed() {
@@ -58,7 +57,7 @@ pub fn run_protected() -> Result<()> {
     let words = words.strip_suffix(&[0]).unwrap_or(&words);
     let words = words.split(|byte| *byte == 0);
     let words: Vec<OsString> = words.map(|one| OsStr::from_bytes(one).into()).collect();
-    run_from_handle(&words).map(|never| match never {})
+    run_from_handle(&words, env).map(|never| match never {})
 }
 
 /// Whether this is the first process of a container that was given no such file: its own is one of the host's, which the
@@ -96,11 +95,11 @@ fn is_out_of_reach(own: &FileStat) -> bool {
         && access(OWN, AccessFlags::W_OK) == Err(Errno::EACCES)
 }
 
-/// Executes our binary anew, from a protected handle, with these arguments and the environment there is.
+/// Executes our binary anew, from a protected handle, with these arguments and this environment.
 ///
 /// # Errors
 /// As [`run_protected`].
-pub fn run_from_handle(args: &[OsString]) -> Result<Infallible> {
+pub fn run_from_handle(args: &[OsString], env: &[OsString]) -> Result<Infallible> {
     let binary = handle()?;
     let words = |words: &[OsString]| -> Result<Vec<CString>> {
         let word = |word: &OsString| CString::new(word.as_bytes()).map_err(|_| Errno::EINVAL);
@@ -109,7 +108,7 @@ pub fn run_from_handle(args: &[OsString]) -> Result<Infallible> {
             .map(|one| word(one).doing("an argument holds a NUL"))
             .collect()
     };
-    let (args, env) = (words(args)?, words(&environment())?);
+    let (args, env) = (words(args)?, words(env)?);
     execveat(&binary, c"", &args, &env, AtFlags::AT_EMPTY_PATH)
         .doing("cannot execute our own binary")
 }

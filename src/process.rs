@@ -5,8 +5,7 @@
 //! stop, so that Ctrl-Z at the shell stops the whole job and `fg` continues it.
 
 use std::convert::Infallible;
-use std::env;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::CString;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -24,17 +23,6 @@ use crate::plan::{Outcome, Slot};
 use crate::proxy::{self, Line};
 use crate::sys::clone::{Change, Forked, fork, pidfd_send_signal, wait};
 use crate::sys::signal;
-
-/// This process's environment, as data.
-pub fn environment() -> Vec<OsString> {
-    env::vars_os()
-        .map(|(name, value)| {
-            [name.as_os_str(), OsStr::new("="), &value]
-                .into_iter()
-                .collect()
-        })
-        .collect()
-}
 
 /// What a parent does with the signals it gets while it waits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! How an applet performs its plan, tells it, or both.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use isobox::error::{Error, Result};
 use isobox::plan::steps::own_binary::KeepOwnBinary;
 use isobox::plan::{self, Command, Exec, Observer, Outcome, Own, Plan};
-pub(crate) use isobox::process::environment;
 
 use super::{Exit, gnu, help, say};
 
@@ -156,4 +156,15 @@ pub(crate) fn command_or_shell(words: Vec<OsString>, env: &[OsString]) -> Result
             ..command
         })
         .ok_or_else(|| Error::new("no program given and no shell found"))
+}
+
+/// This process's environment, as data.
+pub(crate) fn environment() -> Vec<OsString> {
+    env::vars_os()
+        .map(|(name, value)| {
+            [name.as_os_str(), OsStr::new("="), &value]
+                .into_iter()
+                .collect()
+        })
+        .collect()
 }

@@ -16,7 +16,7 @@ use nix::unistd::geteuid;
 use super::OURS;
 use super::kept::{Shelf, new_id};
 use super::run::as_status;
-use crate::cli::plan::{Explain, ended, observer, perform};
+use crate::cli::plan::{Explain, ended, environment, observer, perform};
 use crate::cli::raw::Raw;
 use crate::cli::{Applet, Asked, Entry, Exit, help, parse};
 
@@ -64,7 +64,7 @@ impl Applet for Bundle {
         let mut spec = Spec::of_bundle(&dir)?;
         let runs = !self.script && !matches!(self.explain, Some(Explain::Text | Explain::Json));
         if runs && spec.has_company() {
-            own_binary::run_protected()?;
+            own_binary::run_protected(&environment())?;
         }
         spec.start_from(&dir);
         let plan = oci::compile(&spec, setting)?;

@@ -255,10 +255,15 @@ fn records(shelf: &Shelf) -> Result<u64> {
     let mut count = 0;
     let _names = shelf.homes.names()?;
     for id in shelf.homes.ids()? {
-        if matches!(shelf.homes.find(&id), Ok(Some(home)) if home.is_whole()) {
+        let whole = match shelf.homes.find(&id) {
+            // What is no text of ours was not written by who finished.
+            Err(error) if error.errno().is_none() => false,
+            home => home?.map_or(Ok(false), |home| home.is_whole())?,
+        };
+        if whole {
             continue;
         }
-        // It was killed while it was made.
+        // Whoever made it, or took it away, was killed meanwhile.
         shelf.homes.clear(&id)?;
         count += 1;
     }
@@ -276,6 +281,7 @@ fn records(shelf: &Shelf) -> Result<u64> {
         match Container::find(&shelf.live, &id) {
             Ok(container) if home.is_some() && container.record().first().is_some() => continue,
             Ok(container) => container.delete(true).map_err(Refusal::into_error)?,
+            Err(Refusal::Failed(error)) if error.errno().is_some() => return Err(error),
             Err(_) => clear(&shelf.live, &id)?,
         }
         count += 1;

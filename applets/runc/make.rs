@@ -25,7 +25,7 @@ use nix::unistd::{chdir, fchdir};
 use super::words::{Answer, Failure, not_started, refused, without_root};
 use super::{Caller, exactly};
 use crate::cli::Exit;
-use crate::cli::plan::{Explain, tell};
+use crate::cli::plan::{Explain, environment, tell};
 use crate::cli::raw::Raw;
 
 /// make a container from a bundle, whose program waits for its start
@@ -220,7 +220,7 @@ impl Run {
 fn protect(came_from: &OwnedFd) -> Answer<()> {
     let bundle = handle_on_here()?;
     fchdir(came_from).doing("cannot go back")?;
-    own_binary::run_protected()?;
+    own_binary::run_protected(&environment())?;
     Ok(fchdir(&bundle).doing("cannot go to the bundle")?)
 }
 

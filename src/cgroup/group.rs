@@ -132,18 +132,6 @@ impl Group {
         }
     }
 
-    /// Removes the directory if nobody is in it or below it, and says whether it is gone.
-    pub fn remove_empty(&self) -> bool {
-        let (Some(name), Ok(above)) = (self.path.file_name(), self.above()) else {
-            return false;
-        };
-        let dir = above.as_ref().map_or(self.hierarchy.fd(), AsFd::as_fd);
-        matches!(
-            unlinkat(dir, name, UnlinkatFlags::RemoveDir),
-            Ok(()) | Err(Errno::ENOENT)
-        )
-    }
-
     /// Removes the directory.
     ///
     /// # Errors

@@ -93,18 +93,6 @@ fn can_freeze(group: &Group) -> bool {
     }
 }
 
-/// Whether one of these groups is frozen, or was told to.
-pub fn is_frozen(groups: &[Group]) -> bool {
-    groups.iter().any(|group| match group.hierarchy.version {
-        Version::V2 => group.read("cgroup.freeze").is_ok_and(|on| on.trim() == "1"),
-        Version::V1 if group.hierarchy.holds("freezer") => {
-            let state = group.read("freezer.state");
-            state.is_ok_and(|state| matches!(state.trim(), "FROZEN" | "FREEZING"))
-        }
-        Version::V1 => false,
-    })
-}
-
 fn set_frozen(group: &Group, frozen: bool) -> Result<()> {
     let (file, value, sign, wanted) = match (group.hierarchy.version, frozen) {
         (Version::V2, true) => ("cgroup.freeze", "1", "cgroup.events", "frozen 1"),

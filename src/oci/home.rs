@@ -200,8 +200,11 @@ impl Home {
     }
 
     /// Whether all is there that it is made of; whoever made it, or took it away, may have come half way.
-    pub fn is_whole(&self) -> bool {
-        !self.facts.is_empty() && self.path.join("config.json").exists()
+    ///
+    /// # Errors
+    /// Where that cannot be seen.
+    pub fn is_whole(&self) -> Result<bool> {
+        Ok(!self.facts.is_empty() && self.kept.read("config.json")?.is_some())
     }
 
     /// What it is to be.

@@ -36,10 +36,7 @@ impl Plan {
             Some(Entry::Step(Side::Outside, step)) => ("outside", step.explain()),
             Some(Entry::Step(Side::Between, step)) => ("between", step.explain()),
             Some(Entry::Step(Side::Program, step)) => (program, step.explain()),
-            Some(Entry::Leave(leave)) => (
-                program,
-                leave.explain(index > 0 && self.is_last_request(index - 1)),
-            ),
+            Some(Entry::Leave(leave)) => (program, leave.explain(self.is_known_farewell(index))),
             Some(Entry::Fork(fork)) => (program, fork.explain(self.may_sleep(fork))),
             None => (
                 program,

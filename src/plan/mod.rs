@@ -393,13 +393,13 @@ impl Plan {
             .any(|entry| matches!(entry, Entry::Leave(_)))
     }
 
-    /// Whether the farewell follows this entry of the outside, which then has nothing more to wait for once it has answered.
-    fn is_last_request(&self, index: usize) -> bool {
-        let entries = self.entries.get(index..index + 2);
-        matches!(
-            entries,
-            Some([Entry::Step(Side::Outside, _), Entry::Leave(_)])
-        )
+    /// Whether entry `index` is a farewell that goes without saying: right behind an entry of the outside, which has nothing
+    /// more to wait for once it has answered.
+    fn is_known_farewell(&self, index: usize) -> bool {
+        let both = index
+            .checked_sub(1)
+            .and_then(|at| self.entries.get(at..=index));
+        matches!(both, Some([Entry::Step(Side::Outside, _), Entry::Leave(_)]))
     }
 
     /// Whether the outside must be a process of its own: the program side has moved before it is needed.
@@ -434,7 +434,7 @@ impl Plan {
 }
 
 impl Leave {
-    /// `known`: the parent does not wait to hear of it ([`Plan::is_last_request`]).
+    /// `known`: the parent does not wait to hear of it ([`Plan::is_known_farewell`]).
     fn explain(&self, known: bool) -> Explanation {
         let (call, page) = if known {
             (

@@ -283,7 +283,7 @@ impl Plan {
                     }
                     (Entry::Leave(leave), _) => {
                         observer.before(self, index);
-                        let known = self.is_last_request(index - 1);
+                        let known = self.is_known_farewell(index);
                         let result = take_leave(leave, cx, outside, parent, known);
                         observer.after(self, index, &result);
                         result?;
@@ -371,7 +371,7 @@ impl Plan {
                     cx.program = speaker;
                     let done = self.perform(index, cx, observer);
                     line.answer(&done)?;
-                    if done.is_ok() && self.is_last_request(index) {
+                    if done.is_ok() && self.is_known_farewell(index + 1) {
                         return Ok(Ended::Left);
                     }
                 }
@@ -419,13 +419,15 @@ fn take_leave(
     parent: &ProgramEnd,
     known: bool,
 ) -> Result<()> {
-    match outside {
-        Outside::Here if known => {}
-        Outside::Here => parent.leave()?,
-        Outside::Line(helper) => {
-            (!known).then(|| helper.leave()).transpose()?;
-            parent.leave()?;
-        }
+    let (asked, waiting) = match outside {
+        Outside::Here => (parent, None),
+        Outside::Line(helper) => (helper, Some(parent)),
+    };
+    if !known {
+        asked.leave()?;
+    }
+    if let Some(parent) = waiting {
+        parent.leave()?;
     }
     cx.parent = None;
     task::close_all_but(leave.keep.saturating_add(3), &cx.held()).doing("cannot close descriptors")

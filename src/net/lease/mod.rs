@@ -93,7 +93,7 @@ pub struct Held {
     pub lease: Lease,
     directory: PathBuf,
     released: Cell<bool>,
-    /// Locked until this process and its children have closed it.
+    /// Locked until this is dropped, or the last process that has it has ended.
     _file: Locked,
 }
 
@@ -121,14 +121,15 @@ impl Held {
         file.write_all(lease.text().as_bytes())
             .and_then(|()| file.sync_all())
             .doing_to("cannot write", &path)?;
-        let file = Locked::exclusive_now(file).doing_to("cannot lock", &path)?;
         let taken = || Error::new("another process has locked").on(&path);
+        let file = Locked::exclusive_now(file).doing_to("cannot lock", &path)?;
+        let file = file.ok_or_else(taken)?;
         let directory = directory.to_owned();
         let held = Self {
             lease,
             directory,
             released: Cell::new(false),
-            _file: file.ok_or_else(taken)?,
+            _file: file,
         };
         Ok((held, notes))
     }

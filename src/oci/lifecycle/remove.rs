@@ -17,7 +17,7 @@ use crate::oci::status::wait_for_end;
 use crate::order;
 use crate::sys::clone::pidfd_send_signal;
 
-/// Takes away what is left of a name whose record is not there or cannot be read.
+/// Takes away what is left of a name whose record is not there or is none.
 ///
 /// # Errors
 /// The kernel's answer; where there is nothing of that name that is none.
@@ -33,6 +33,7 @@ pub fn clear(store: &Path, id: &Id) -> Result<()> {
             // Whoever was making it may have gone on until now.
             match kept.record() {
                 Ok(Some(record)) => take_away(&kept, &record).map(drop),
+                Err(error) if error.errno().is_some() => Err(error),
                 _ => kept.remove(),
             }
         }
@@ -57,7 +58,9 @@ pub(super) fn take_away(kept: &Kept, record: &Record) -> Result<Option<Error>> {
             .is_frozen()
             .then(|| tree::freeze_groups(&record.own_groups(), false));
         let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
-        if !wait_for_end(&pidfd, PollTimeout::from(10_000_u16)) {
+        let ended = wait_for_end(&pidfd, PollTimeout::from(10_000_u16));
+        // Where it has groups, all that does not end is named below.
+        if !ended && record.own_groups().is_empty() {
             return Err(
                 Error::new("the first process does not end").because("uninterruptible sleep")
             );

@@ -5,8 +5,7 @@
 //!   | listens on a socket       |                                   |
 //!   | clone() ----------------> | every step                        |
 //!   | <------ record me! ------ |                                   |
-//!   | writes it down            |                                   |
-//!   | <------ farewell -------- | accept() ...                      |
+//!   | writes it down: done ---> | accept() ...                      |
 //!   gone                        | <--------------- connect(), "s" - |
 //!                               | execve(): closes the connection   |
 //!                               |  or sends why not --------------> | is told
