@@ -408,7 +408,7 @@ impl Group {
         let mut all = Vec::new();
         for Setting { name, value, .. } in written {
             // Rules about devices can only be written.
-            if name.starts_with("devices.") {
+            if name.starts_with("devices.") || is_kept(name, value) {
                 continue;
             }
             let kept = now(name);
@@ -512,6 +512,17 @@ pub struct Owner {
     pub gid: u32,
 }
 
+/// Whether the kernel keeps this as it is given: a number of processes, and a size of whole pages, which have at most 64 KiB.
+fn is_kept(name: &str, value: &str) -> bool {
+    let bytes = || {
+        value
+            .parse::<i64>()
+            .ok()
+            .filter(|_| name.starts_with("memory."))
+    };
+    name == "pids.max" || bytes().is_some_and(|bytes| bytes % (64 << 10) == 0)
+}
+
 /// Whether the kernel keeps another number than it was given: of sizes it keeps whole pages. Lists of CPUs it writes
 /// its own way, which is no difference.
 fn is_rounded(given: &str, kept: &str) -> bool {
@@ -522,7 +533,22 @@ fn is_rounded(given: &str, kept: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_rounded;
+    use super::{is_kept, is_rounded};
+
+    #[test]
+    fn whole_pages_are_kept() {
+        let cases = [
+            ("memory.max", "67108864", true),
+            ("memory.limit_in_bytes", "67112960", false),
+            ("memory.max", "max", false),
+            ("memory.max", "9223372036854775808", false),
+            ("pids.max", "64", true),
+            ("cpu.max", "65536 65536", false),
+        ];
+        for (name, value, want) in cases {
+            assert_eq!(is_kept(name, value), want, "{name} {value}");
+        }
+    }
 
     #[test]
     fn rounding_is_seen() {

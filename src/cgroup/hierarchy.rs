@@ -169,6 +169,13 @@ impl Hierarchies {
         Ok(Self { all, unopened })
     }
 
+    pub(super) fn of_these(all: Vec<Rc<Hierarchy>>) -> Self {
+        Self {
+            all,
+            unopened: Vec::new(),
+        }
+    }
+
     /// All of them.
     pub fn all(&self) -> &[Rc<Hierarchy>] {
         &self.all
@@ -304,7 +311,7 @@ pub(crate) fn v2_word(controller: &str) -> &str {
 
 /// A mount that is a cgroup hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Mounted {
+pub(super) struct Mounted {
     version: Version,
     mount: PathBuf,
     root: PathBuf,
@@ -330,13 +337,35 @@ impl Mounted {
             for option in mount.super_options.to_string_lossy().split(',') {
                 match option.strip_prefix("name=") {
                     Some(name) => found.name = Some(name.into()),
-                    None if option == "blkio" => found.controllers.push("io".into()),
-                    None if is_v1_controller(option) => found.controllers.push(option.into()),
-                    None => {}
+                    None => found.controllers.extend(v1_controller(option)),
                 }
             }
         }
         Some(found)
+    }
+
+    /// The whole of a hierarchy, mounted where it usually is: one of v1 at a place that is called as its controllers are,
+    /// or as the one that systemd keeps its units in. `None` for any other name.
+    pub(super) fn usual(version: Version, mount: PathBuf) -> Option<Self> {
+        let (mut controllers, mut name) = (Vec::new(), None);
+        let called = mount.file_name()?.to_str()?;
+        match version {
+            Version::V1 if called == SYSTEMD => name = Some(SYSTEMD.into()),
+            Version::V1 => {
+                controllers = called
+                    .split(',')
+                    .map(v1_controller)
+                    .collect::<Option<_>>()?;
+            }
+            Version::V2 => {}
+        }
+        Some(Self {
+            version,
+            mount,
+            root: "/".into(),
+            controllers,
+            name,
+        })
     }
 
     fn v1_set(&self) -> (&[String], Option<&str>) {
@@ -344,7 +373,7 @@ impl Mounted {
     }
 
     /// Opens the root. Where it cannot be, it may be hidden under another mount.
-    fn open(mut self) -> Result<Hierarchy, (Self, Errno)> {
+    pub(super) fn open(mut self) -> Result<Hierarchy, (Self, Errno)> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         // Not open(2), to which the C library adds a fcntl(2).
         let fd = match openat(AT_FDCWD, &self.mount, flags, FileMode::empty()) {
@@ -389,8 +418,13 @@ impl Hierarchy {
     }
 }
 
-fn is_v1_controller(word: &str) -> bool {
-    const ALL: [&str; 13] = [
+/// The hierarchy without controllers that systemd makes where the others are v1's, and the directory that it mounts it at.
+const SYSTEMD: &str = "systemd";
+
+/// What v1 calls a controller, in v2's words.
+fn v1_controller(word: &str) -> Option<String> {
+    const ALL: [&str; 14] = [
+        "blkio",
         "cpu",
         "cpuacct",
         "cpuset",
@@ -405,7 +439,8 @@ fn is_v1_controller(word: &str) -> bool {
         "rdma",
         "misc",
     ];
-    ALL.contains(&word)
+    let word = ALL.contains(&word).then_some(word)?;
+    Some(if word == "blkio" { "io" } else { word }.into())
 }
 
 /// A group's path as typed, without its optional leading slash, checked to stay below the root.
@@ -443,10 +478,7 @@ impl Hierarchies {
                 fd: openat(AT_FDCWD, *mount, flags, FileMode::empty()).unwrap(),
             })
         };
-        Self {
-            all: all.iter().map(one).collect(),
-            unopened: Vec::new(),
-        }
+        Self::of_these(all.iter().map(one).collect())
     }
 }
 

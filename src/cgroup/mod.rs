@@ -11,6 +11,7 @@
 //! | [`setting`] | names and values: v2's words, translated both ways |
 //! | [`io`] | which disk a limit is about |
 //! | [`tree`] | what is done to a group with all below it: freeze, kill, remove |
+//! | `usual` | where every distribution mounts them |
 //! | [`usage`] | what a group uses, and which limits count |
 //! | [`pressure`] | how long its processes waited for what they lack |
 //! | [`v1`] | those words in a v1 hierarchy |
@@ -27,6 +28,7 @@ mod refusal;
 pub mod setting;
 pub mod tree;
 pub mod usage;
+mod usual;
 pub mod v1;
 pub mod value;
 
