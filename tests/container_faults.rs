@@ -240,6 +240,8 @@ sweep() {{ # WHAT STRIDE COMMAND
 }}
 each() {{ FAULT_AMONG=$1; export FAULT_AMONG; stride=$FAULT_STRIDE; FAULT_STRIDE=1; sweep "$2" 1 "$3"; FAULT_AMONG=; FAULT_STRIDE=$stride; }}
 sweep run 89 "container run $W sh /probe"
+# By these calls namespaces are made ahead, waited for and entered.
+each '41 56 61 203 204 247 272 308' run "container run --label kept=yes $W sh /probe"
 sweep exec 89 'container exec web sh /probe'
 # Which namespaces there are is read from links.
 each 267 exec 'container exec web sh /probe'
@@ -250,5 +252,5 @@ container gc 2>/dev/null; settle rm; umount /etc/subuid /etc/subgid"#
         ),
     )
     .ok()
-    .out("all\n12\nall\n12\nall\n12\nweb\nall\n12\nall\n12\n");
+    .out("all\n12\nall\n12\nall\n12\nall\n12\nweb\nall\n12\nall\n12\n");
 }

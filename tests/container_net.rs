@@ -379,3 +379,24 @@ fn another_containers_network_is_shared() {
         .err_has("the container is not running")
         .err_has("several containers have an id that begins with aa");
 }
+
+/// The kernel takes longest for some namespaces, which are made by a task on another CPU meanwhile: where there is one, and
+/// where that task can be made. It is all the same to the container.
+#[test]
+fn namespaces_are_its_own_whether_they_were_made_ahead_or_not() {
+    needs!(root, two_cpus, busybox, host("strace"), host("taskset"));
+    let t = lab();
+    t.run(
+        r#"numbers() { busybox stat -L -c %i /proc/self/ns/net /proc/self/ns/ipc; }
+run="container run --label kept=yes --rootfs r busybox"
+own() { "$@" $run stat -L -c %i /proc/self/ns/net /proc/self/ns/ipc >out; "$@" $run cat /sys/class/net/lo/flags >>out
+    numbers | grep -c -x -f out; wc -l <out; tail -n 1 out; }
+calls() { grep -c "$1(.*CLONE_NEWIPC|.*CLONE_NEWNET" trace; }
+own env; own taskset -c 0
+own strace -f -o trace -e trace=unshare,setns; calls unshare; grep -c 'setns(.*, CLONE_NEW[A-Z]*' trace
+own strace -f -o trace -e trace=clone,clone3 -e inject=clone:error=EAGAIN:when=1; calls 'clone3*'
+own strace -f -o trace -e trace=unshare,sched_setaffinity -e inject=sched_setaffinity:error=EPERM; calls unshare"#,
+    )
+    .ok()
+    .out("0\n3\n0x9\n0\n3\n0x9\n0\n3\n0x9\n1\n2\n0\n3\n0x9\n1\n0\n3\n0x9\n1\n");
+}

@@ -73,3 +73,22 @@ fn a_container_starts_with_256_kibibytes() {
     .ok()
     .out("0\n262144\n0\n0\ntoo little\nnothing left\n");
 }
+
+/// A machine with many containers has thousands of mounts, and a line for each would be written for every start. Where the
+/// control groups are mounted as usual, v1 or v2, the list is not asked for.
+#[test]
+fn a_start_does_not_read_the_list_of_mounts() {
+    needs!(root, busybox, host("strace"), v1("memory"));
+    let t = Sandbox::new("runc_many");
+    bundle(&t, r#"["true"]"#, "");
+    run(
+        &t,
+        "started() { strace -f -o trace -e trace=open,openat,openat2 $R run -b b c || echo failed; grep -c 'mountinfo\\|/mounts' trace; }
+         started; mount -t cgroup2 none /sys/fs/cgroup; started
+         # Only there it is told which group an unusual place shows.
+         umount /sys/fs/cgroup; mkdir m; mount -t cgroup2 none m; mkdir m/$ID.x; mount --bind m/$ID.x /sys/fs/cgroup; started
+         umount /sys/fs/cgroup; find m/$ID.x -depth -type d -exec rmdir {} +; umount m; rmdir m; after",
+    )
+    .ok()
+    .out("0\n0\n1\nnothing left\n");
+}

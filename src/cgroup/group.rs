@@ -512,15 +512,15 @@ pub struct Owner {
     pub gid: u32,
 }
 
-/// Whether the kernel keeps this as it is given: a number of processes, and a size of whole pages, which have at most 64 KiB.
+/// Whether the kernel surely keeps this as it is given: a number of processes, and a limit of whole pages, which have at
+/// most 64 KiB.
 fn is_kept(name: &str, value: &str) -> bool {
-    let bytes = || {
-        value
-            .parse::<i64>()
-            .ok()
-            .filter(|_| name.starts_with("memory."))
-    };
-    name == "pids.max" || bytes().is_some_and(|bytes| bytes % (64 << 10) == 0)
+    let of_pages = |bytes: i64| bytes % (64 << 10) == 0;
+    match name {
+        "pids.max" => true,
+        "memory.max" | "memory.limit_in_bytes" => value.parse().is_ok_and(of_pages),
+        _ => false,
+    }
 }
 
 /// Whether the kernel keeps another number than it was given: of sizes it keeps whole pages. Lists of CPUs it writes
@@ -542,8 +542,9 @@ mod tests {
             ("memory.limit_in_bytes", "67112960", false),
             ("memory.max", "max", false),
             ("memory.max", "9223372036854775808", false),
+            // Linux 5.16 takes any value, and makes nothing of it.
+            ("memory.kmem.limit_in_bytes", "67108864", false),
             ("pids.max", "64", true),
-            ("cpu.max", "65536 65536", false),
         ];
         for (name, value, want) in cases {
             assert_eq!(is_kept(name, value), want, "{name} {value}");

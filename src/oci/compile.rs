@@ -42,7 +42,7 @@ use super::making::Making;
 use super::resources;
 use super::spec::{self, Spec};
 use crate::cgroup::fresh::fresh_name;
-use crate::cgroup::{Hierarchies, group_path};
+use crate::cgroup::{self, Hierarchies, group_path};
 use crate::error::{Error, Result};
 use crate::landlock::Domain;
 use crate::namespace::Kind;
@@ -59,6 +59,7 @@ use crate::process::{Signals, Terminal, Wait};
 
 pub use hooks::run as run_hooks;
 pub(super) use join::{Joining, join};
+pub(super) use namespaces::made_ahead;
 pub use process::memory_policy_words;
 use seccomp::Supervisor;
 pub use seccomp::policy as seccomp_policy;
@@ -296,19 +297,21 @@ fn line(plan: &mut Plan, setting: Setting<'_>) -> Line {
 /// The control groups of a container that has limits, or was given a place among them.
 fn confinement(spec: &Spec, known: Option<&Hierarchies>) -> Result<Option<Confinement>> {
     let linux = &spec.linux;
-    let hierarchies = || known.map_or_else(Hierarchies::discover, |all| Ok(all.clone()));
     let settings = resources::settings(&linux.resources)?;
+    let needed = || settings.iter().map(cgroup::Setting::controller);
+    let known = known.filter(|all| all.hold(needed()));
+    let all = || known.map_or_else(|| Hierarchies::holding(needed()), |all| Ok(all.clone()));
     if linux.cgroups_path.as_os_str().is_empty() {
         if settings.is_empty() {
             return Ok(None);
         }
-        return Confinement::fresh(&hierarchies()?, &fresh_name(), settings).map(Some);
+        return Confinement::fresh(&all()?, &fresh_name(), settings).map(Some);
     }
     let place = Place {
         controllers: Vec::new(),
         path: group_path(linux.cgroups_path.as_os_str())?,
     };
-    Confinement::new(&hierarchies()?, &[place], settings).map(Some)
+    Confinement::new(&all()?, &[place], settings).map(Some)
 }
 
 /// A value that a field cannot have.

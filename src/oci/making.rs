@@ -24,6 +24,7 @@ use crate::plan::steps::process::DeathSignal;
 use crate::plan::steps::scope::Wanted;
 use crate::plan::steps::start::{AwaitStart, ListenForStart};
 use crate::plan::{Context, Explanation, Leave, Plan, Shell, Slot, Step};
+use crate::sys::beside::NewNamespaces;
 use crate::sys::clone::pidfd_open;
 use crate::terminal;
 
@@ -54,6 +55,8 @@ pub struct Making {
     pub notify: Option<OsString>,
     /// The socket on which it waits for its start.
     pub listener: Option<PathBuf>,
+    /// Those of its namespaces that have been begun already.
+    pub begun: RefCell<Option<NewNamespaces>>,
 }
 
 impl Making {

@@ -98,7 +98,7 @@ impl Spec {
         if limit.is_some() || !linux.cgroups_path.as_os_str().is_empty() {
             return None;
         }
-        let all = Hierarchies::discover().ok()?;
+        let all = Hierarchies::holding(["pids"]).ok()?;
         if all.may_limit("pids") {
             *limit = Some(PROCESSES);
         }

@@ -37,7 +37,7 @@ impl Plan {
             Some(Entry::Step(Side::Between, step)) => ("between", step.explain()),
             Some(Entry::Step(Side::Program, step)) => (program, step.explain()),
             Some(Entry::Leave(leave)) => (program, leave.explain(self.is_known_farewell(index))),
-            Some(Entry::Fork(fork)) => (program, fork.explain(self.may_sleep(fork))),
+            Some(Entry::Fork(fork)) => (program, fork.explain(self.may_sleep(fork), self.ahead)),
             None => (
                 program,
                 self.exec.as_ref().map_or_else(nothing_more, Exec::explain),

@@ -27,6 +27,7 @@ pub mod steps;
 #[cfg(feature = "net")]
 pub mod wire;
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -36,6 +37,7 @@ use nix::unistd::Pid;
 
 use crate::error::{Doing, Error, Result, Text};
 use crate::process::{Signals, Wait};
+use crate::sys::beside::NewNamespaces;
 
 pub use exec::{Command, Exec, Own};
 pub use explain::{Told, json, text};
@@ -265,6 +267,8 @@ pub struct Plan {
     wait: Wait,
     slots: usize,
     around: Option<Around>,
+    ahead: CloneFlags,
+    begun: RefCell<Option<NewNamespaces>>,
 }
 
 impl Plan {
@@ -285,6 +289,8 @@ impl Plan {
             wait: Wait::default(),
             slots: 0,
             around: None,
+            ahead: CloneFlags::empty(),
+            begun: RefCell::new(None),
         }
     }
 
@@ -332,6 +338,15 @@ impl Plan {
         if !self.forks() {
             self.entries.push(Entry::Fork(fork));
         }
+        self
+    }
+
+    /// Says that the caller has the child's namespaces of these kinds made while it does other things, among them the steps
+    /// before the fork, none of which may join a time namespace. `begun` is what it has begun; without another CPU, or where
+    /// the plan is only told, that is nothing, and they are made with the child.
+    pub fn made_ahead(&mut self, kinds: CloneFlags, begun: Option<NewNamespaces>) -> &mut Self {
+        self.ahead = kinds;
+        self.begun = RefCell::new(begun);
         self
     }
 
@@ -452,8 +467,9 @@ impl Leave {
 }
 
 impl Fork {
-    /// `asleep`: the parent lends the child its memory until the exec ([`Plan::may_sleep`]).
-    fn explain(&self, asleep: bool) -> Explanation {
+    /// `asleep`: the parent lends the child its memory until the exec ([`Plan::may_sleep`]). `ahead`: what is made before
+    /// ([`Plan::made_ahead`]).
+    fn explain(&self, asleep: bool, ahead: CloneFlags) -> Explanation {
         let (name, lent) = if asleep {
             ("clone", "CLONE_VM|CLONE_VFORK")
         } else {
@@ -464,7 +480,16 @@ impl Fork {
         let flags = [lent, &namespaces, into, "SIGCHLD"];
         let flags: Vec<&str> = flags.into_iter().filter(|part| !part.is_empty()).collect();
         let call = format!("{name}({})", flags.join("|"));
-        Explanation::new(call, self.why.clone(), self.without.clone(), "clone(2)")
+        let mut why = self.why.clone();
+        if !ahead.is_empty() {
+            why = format!(
+                "{why}. The kernel takes longest for {}: where there is a second CPU, a task beside us makes them during the \
+                 steps above (unshare(2)), and the child is cloned without and goes there (setns(2))",
+                crate::namespace::flag_names(ahead)
+            )
+            .into();
+        }
+        Explanation::new(call, why, self.without.clone(), "clone(2)")
     }
 
     fn shell(&self, signals: Signals) -> Shell {

@@ -13,6 +13,8 @@
 //! ```
 //!
 //! Where the parent has nothing to do for its child it sleeps until the exec, and the child runs in its memory.
+//! Of its namespaces those that take longest may have been begun before, on another CPU ([`Plan::made_ahead`]): they are
+//! waited for at the fork, and the child goes there first.
 //!
 //! A helper is forked twice, so that it is nobody's unexpected child: where the plan does not fork, the
 //! caller becomes the program by exec, and the program must not find a stranger's zombie.
@@ -23,6 +25,7 @@ mod helper;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::MsgFlags;
 use nix::unistd::Pid;
 
@@ -31,6 +34,7 @@ use super::{Context, Entry, Fork, Leave, Plan, Running, Side, Slot};
 use crate::error::{Doing, Error, Result};
 use crate::namespace::CLONE_NEWTIME;
 use crate::process;
+use crate::sys::beside::NewNamespaces;
 use crate::sys::clone::{Forked, fork, fork_suspended, single_threaded};
 use crate::sys::task;
 
@@ -81,6 +85,34 @@ enum Outside {
     Here,
     /// Another, at the other end of this line.
     Line(ProgramEnd),
+}
+
+/// What a child is born with, besides its context.
+struct Birth<'a> {
+    /// Which entry is the fork.
+    at: usize,
+    outside: &'a Outside,
+    guard: &'a process::Guard,
+    /// The line to its parent.
+    parent: &'a ProgramEnd,
+    /// Those of its namespaces that have been made already.
+    made: Vec<(CloneFlags, OwnedFd)>,
+    observer: &'a dyn Observer,
+}
+
+impl Birth<'_> {
+    /// The namespaces that are made with it.
+    fn namespaces(&self, how: &Fork) -> CloneFlags {
+        let made = self.made.iter().map(|(kind, _)| *kind);
+        how.namespaces.difference(made.collect())
+    }
+
+    /// The child goes to the namespaces that have been made for it.
+    fn enter_made(&self) -> Result<()> {
+        let mut made = self.made.iter();
+        let entered = made.try_for_each(|(kind, fd)| setns(fd, *kind));
+        entered.doing("cannot enter a new namespace")
+    }
 }
 
 /// A child on its way.
@@ -189,16 +221,21 @@ impl Plan {
         };
         let (program_end, line) = link::pair()?;
         let guard = process::before_fork(&self.wait)?;
+        let begun = self.begun.take();
         observer.before(self, end);
+        let birth = Birth {
+            at: end,
+            outside,
+            guard: &guard,
+            parent: &program_end,
+            made: begun.map(NewNamespaces::finish).unwrap_or_default(),
+            observer,
+        };
         let made = match self.has_between() {
             false => self
-                .make_child(end, how, cx, outside, &guard, &program_end, line, observer)
+                .make_child(how, cx, &birth, line)
                 .map_err(|errno| not_made(how, errno)),
-            true => {
-                let life =
-                    |cx: &mut _| self.child(end, cx, outside, &guard, &program_end, observer);
-                self.make_beyond(end, how, cx, line, &life, observer)
-            }
+            true => self.make_beyond(end, how, cx, line, &|cx| self.child(cx, &birth), observer),
         };
         observer.after(self, end, &made.as_ref().map(drop).map_err(Clone::clone));
         let (child, pidfd, line) = made?;
@@ -211,26 +248,22 @@ impl Plan {
     }
 
     /// Makes the child, in which this never returns. The parent keeps its end of the line.
-    #[allow(clippy::too_many_arguments, reason = "what a child inherits")]
     fn make_child(
         &self,
-        at: usize,
         how: &Fork,
         cx: &mut Context,
-        outside: &Outside,
-        guard: &process::Guard,
-        program_end: &ProgramEnd,
+        birth: &Birth<'_>,
         line: OutsideEnd,
-        observer: &dyn Observer,
     ) -> Result<(Pid, OwnedFd, OutsideEnd), Errno> {
+        let namespaces = birth.namespaces(how);
         if self.may_sleep(how) {
             let mut child = || {
                 line.close_in_child();
-                let life = |mut cx| self.child(at, &mut cx, outside, guard, program_end, observer);
+                let life = |mut cx| self.child(&mut cx, birth);
                 cx.for_child()
-                    .map_or_else(|error| last_words(program_end, &error), life)
+                    .map_or_else(|error| last_words(birth.parent, &error), life)
             };
-            match fork_suspended(how.namespaces, &mut child) {
+            match fork_suspended(namespaces, &mut child) {
                 // Before Linux 6.0 a child in another time namespace than ours may not share our memory.
                 Err(Errno::EINVAL) => {}
                 made => return made.map(|(child, pidfd)| (child, pidfd, line)),
@@ -240,10 +273,10 @@ impl Plan {
             Some(slot) => Some(cx.get(slot).map_err(|_| Errno::EBADF)?),
             None => None,
         };
-        match fork(how.namespaces, cgroup)? {
+        match fork(namespaces, cgroup)? {
             Forked::Child => {
                 drop(line);
-                task::exit_now(self.child(at, cx, outside, guard, program_end, observer))
+                task::exit_now(self.child(cx, birth))
             }
             Forked::Parent { child, pidfd } => Ok((child, pidfd, line)),
         }
@@ -259,23 +292,22 @@ impl Plan {
     }
 
     /// The child's life: the rest of the entries, then the program. Comes back with an exit status where it failed.
-    fn child(
-        &self,
-        at: usize,
-        cx: &mut Context,
-        outside: &Outside,
-        guard: &process::Guard,
-        parent: &ProgramEnd,
-        observer: &dyn Observer,
-    ) -> u8 {
+    fn child(&self, cx: &mut Context, birth: &Birth<'_>) -> u8 {
+        let Birth {
+            outside,
+            parent,
+            observer,
+            ..
+        } = *birth;
         let mut left = None;
         let mut life = || -> Result<Error> {
-            guard.release()?;
+            birth.guard.release()?;
+            birth.enter_made()?;
             cx.program = Pid::this();
             // What was done before the fork is the parent's to take back.
             cx.done.clear();
             cx.parent = Some(parent.try_clone_fd()?);
-            for index in at + 1..self.entries.len() {
+            for index in birth.at + 1..self.entries.len() {
                 match (&self.entries[index], outside) {
                     (Entry::Step(Side::Outside, _), Outside::Here) => parent.perform(index)?,
                     (Entry::Step(Side::Outside, _), Outside::Line(helper)) => {

@@ -12,10 +12,11 @@
 
 #![cfg(all(target_arch = "x86_64", feature = "oci"))]
 
-use std::arch::{asm, global_asm};
+use std::arch::global_asm;
 use std::ffi::CStr;
 
 use super::mount::{attr, open_tree_flags};
+use super::raw;
 
 const OWN: &CStr = c"/proc/self/exe";
 
@@ -140,24 +141,9 @@ fn is(word: *const u8, wanted: &[u8]) -> bool {
     unsafe { *rest == 0 }
 }
 
-/// A system call of up to five arguments: its result, negative for an error.
+/// A system call by hand.
 fn call(number: libc::c_long, arguments: [u64; 5]) -> i64 {
-    let result;
-    // SAFETY: the kernel clobbers rcx, r11 and its result. Callers hand in addresses of what lives until it is back, which it
-    // only reads, but for statfs(2), whose array is large enough.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") number => result,
-            in("rdi") arguments[0],
-            in("rsi") arguments[1],
-            in("rdx") arguments[2],
-            in("r10") arguments[3],
-            in("r8") arguments[4],
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result
+    // SAFETY: callers hand in addresses of what lives until the kernel is back, which it only reads, but for statfs(2), whose
+    // array is large enough.
+    unsafe { raw::call(number, arguments) }
 }

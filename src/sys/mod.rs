@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod alloc;
+pub mod beside;
 pub mod bpf;
 pub mod caps;
 pub mod clone;
@@ -17,6 +18,7 @@ pub mod landlock;
 pub mod mount;
 pub mod net;
 pub mod nsfs;
+mod raw;
 pub mod schedule;
 pub mod seccomp;
 pub mod signal;

@@ -19,7 +19,7 @@ const GET_OWNER_UID: u32 = 0xb704;
 /// `NS_GET_MNTNS_ID`: `_IOR(0xb7, 5, __u64)`.
 const GET_MNTNS_ID: u32 = 0x8008_b705;
 /// `SIOCGSKNS` (linux/sockios.h).
-const GET_SOCKET_NS: u32 = 0x894c;
+pub(super) const GET_SOCKET_NS: u32 = 0x894c;
 
 /// The user namespace that owns the namespace `ns`; of a user namespace its parent. Linux 4.9.
 ///

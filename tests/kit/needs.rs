@@ -52,6 +52,15 @@ pub fn x86_64() -> Need {
     }
 }
 
+/// Another CPU than the one that a process runs on.
+#[cfg(feature = "oci")]
+pub fn two_cpus() -> Need {
+    match std::thread::available_parallelism() {
+        Ok(count) if count.get() > 1 => Ok(()),
+        _ => Err("two CPUs".into()),
+    }
+}
+
 /// The kernel has time namespaces.
 pub fn timens() -> Need {
     if PathBuf::from("/proc/self/ns/time").exists() {

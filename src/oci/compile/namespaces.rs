@@ -1,6 +1,7 @@
 //! Namespaces: those that are made, those that are joined, and what is set in them.
 
 use nix::mount::MsFlags;
+use nix::sched::CloneFlags;
 use nix::unistd::geteuid;
 
 use super::seccomp::Supervisor;
@@ -27,6 +28,7 @@ use crate::plan::steps::sysctl::SetSysctl;
 use crate::plan::steps::time::{Clock, ClockOffset};
 use crate::plan::steps::uts::{SetDomainname, SetHostname};
 use crate::plan::{Fork, Plan, Slot};
+use crate::sys::beside::NewNamespaces;
 use crate::sysctl;
 
 /// From the caller to a child in all its namespaces, with its ids and names.
@@ -56,6 +58,9 @@ pub(super) fn enter(
         // Offsets are fixed when the first process is inside: they are written before there is one.
         at_birth.remove(Kind::Time.flag());
         back.push((Kind::Time, shift(plan, shifts)));
+    }
+    if let Some(making) = setting.making {
+        plan.made_ahead(made_ahead(spec, setting), making.begun.take());
     }
     plan.fork(Fork {
         namespaces: at_birth,
@@ -105,6 +110,26 @@ pub(super) fn enter(
     Ok(())
 }
 
+/// Which of its namespaces may be made before its first process: those that take longest, where they are to belong to our
+/// user namespace and the loopback interface is to be up. And to join a time namespace takes a process that shares no memory.
+pub(in crate::oci) fn made_ahead(spec: &Spec, setting: Setting<'_>) -> CloneFlags {
+    let linux = &spec.linux;
+    let has = |kind| linux.namespace(kind).is_some();
+    if !brings_loopback_up(spec, setting) || has(Kind::User) || has(Kind::Time) {
+        return CloneFlags::empty();
+    }
+    let made: Vec<Kind> = Kind::ALL
+        .into_iter()
+        .filter(|kind| linux.makes(*kind))
+        .collect();
+    flags(&made) & NewNamespaces::KINDS
+}
+
+fn brings_loopback_up(spec: &Spec, setting: Setting<'_>) -> bool {
+    let stays_down = setting.additions.is_some_and(|all| all.loopback_stays_down);
+    spec.linux.makes(Kind::Net) && !stays_down
+}
+
 /// Whether the child says itself how readily it is killed. In a user namespace with other ids it could not write to its
 /// own file, and may not make itself less likely to be killed; in a root without /proc it has no such file.
 pub(super) fn weighs_itself(spec: &Spec) -> bool {
@@ -133,8 +158,7 @@ fn names(plan: &mut Plan, spec: &Spec, setting: Setting<'_>) {
         let name = spec.domainname.clone();
         plan.then(SetDomainname { name });
     }
-    let stays_down = setting.additions.is_some_and(|all| all.loopback_stays_down);
-    if spec.linux.makes(Kind::Net) && !stays_down {
+    if brings_loopback_up(spec, setting) {
         plan.then(LoopbackUp);
     }
     for (name, device) in spec.linux.net_devices.iter() {

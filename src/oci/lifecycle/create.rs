@@ -8,7 +8,7 @@ use super::remove::{forget, remove_all, take_away};
 use super::{Answer, Refusal, hooks_after_start};
 use crate::cgroup::{self, Hierarchies, Layout};
 use crate::error::{Error, Result};
-use crate::oci::compile::{Setting, compile};
+use crate::oci::compile::{Setting, compile, made_ahead};
 use crate::oci::making::{self, Making, Note};
 use crate::oci::notify::{self, Notify};
 use crate::oci::resources;
@@ -17,6 +17,7 @@ use crate::oci::state::{Id, Lock, Record, Store};
 use crate::plan::confine::{Confinement, Place};
 use crate::plan::steps::scope::Wanted;
 use crate::plan::{Observer, Outcome, Plan, Running};
+use crate::sys::beside::NewNamespaces;
 use crate::sys::clone::pidfd_send_signal;
 use crate::systemd::{self, Manager, Scope, Whose};
 
@@ -63,7 +64,7 @@ impl New<'_> {
             return self.confine_to_scope(&whose, settings);
         }
         let wanted = !linux.cgroups_path.as_os_str().is_empty() || !settings.is_empty();
-        let all = match Hierarchies::discover() {
+        let all = match Hierarchies::holding(settings.iter().map(cgroup::Setting::controller)) {
             Err(_) if !wanted => return Ok(()),
             other => other?,
         };
@@ -114,6 +115,11 @@ impl New<'_> {
 
     /// Claims the name, and writes down what will be made; gives the plan for that too.
     fn claim(&mut self) -> Answer<(Rc<Note>, Lock, Plan)> {
+        // As early as it is known that they are wanted: all that follows goes on beside it.
+        let ahead = made_ahead(self.spec, self.setting);
+        if !ahead.is_empty() {
+            self.making.begun = RefCell::new(NewNamespaces::begin(ahead));
+        }
         self.confine()?;
         let store = Store::make(self.store)?;
         let (kept, lock) = store.claim(self.id)?.ok_or(Refusal::Exists)?;
